@@ -1,0 +1,1 @@
+"""Learners: policies trained by reinforcement; found by mecopt through its entry points."""

@@ -1,0 +1,1 @@
+"""Methods that solve instances; found by mecopt through its entry points."""
