@@ -1,0 +1,96 @@
+"""Reading and writing whole files: errors in one line, nothing ever half-written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gzip
+import os
+import tempfile
+from pathlib import Path
+
+from mecopt.errors import InputError, MecoptError
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Return the content of a file, unpacked if its name ends in ``.gz``.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or is not a gzip file though its name says so.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(_reason(error, "a file"), str(path)) from None
+    if Path(path).suffix != ".gz":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(f"not a whole gzip file ({error})", str(path)) from None
+    except Exception as error:  # zlib.error derives from Exception itself
+        if type(error).__name__ != "error":
+            raise
+        raise InputError(f"not a whole gzip file ({error})", str(path)) from None
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file whole or not at all (packed if its name ends in ``.gz``).
+
+    The bytes go to a temporary file beside it, which then takes its name in one step.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist, or the place cannot be written.
+    MecoptError
+        If the disk is full.
+    """
+    target = Path(path)
+    if target.suffix == ".gz":
+        data = gzip.compress(data, mtime=0)
+    temporary = None
+    try:
+        if not target.parent.is_dir():
+            raise InputError(f"folder {str(target.parent)!r} does not exist", str(path))
+        if target.is_dir():
+            raise InputError("is a folder, expected a file name", str(path))
+        if target.exists() and not target.is_file():  # a pipe or /dev/stdout cannot be replaced
+            target.write_bytes(data)
+            return
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".mecopt-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+        temporary = None
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise InputError(f"cannot be written here ({error.strerror})", str(path)) from None
+        if isinstance(error, (PermissionError, NotADirectoryError)) or error.errno == errno.ENAMETOOLONG:
+            raise InputError(_reason(error, "a place to write"), str(path)) from None
+        raise MecoptError(f"{path}: could not be written: {error.strerror}") from None
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _reason(error: OSError, expected: str) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, IsADirectoryError):
+        return f"is a folder, expected {expected}"
+    if isinstance(error, PermissionError):
+        return "no permission"
+    return error.strerror or str(error)

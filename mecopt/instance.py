@@ -1,0 +1,208 @@
+"""The problem as data: a frozen `Instance`, validated at birth, its arrays read-only."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mecopt.errors import InstanceError
+from mecopt.parts import (
+    Device,
+    Floats,
+    Ints,
+    Links,
+    Model,
+    Rules,
+    Server,
+    Tasks,
+    frozen,
+    name_problems,
+    named,
+)
+
+FORMAT = "mecopt-instance/1"
+MAX_SLOTS = 10_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One problem: slots, models, devices, servers, links and tasks, under stated rules.
+
+    Two instances are equal when their content is: name, description and origin do not count.
+
+    Raises
+    ------
+    InstanceError
+        If a part is missing or out of range; the text names every place that is wrong.
+    """
+
+    name: str
+    slot_count: int
+    models: tuple[Model, ...]
+    devices: tuple[Device, ...]
+    servers: tuple[Server, ...]
+    links: Links
+    tasks: Tasks
+    rules: Rules = field(default_factory=Rules)
+    slot_s: float = 1.0
+    description: str | None = None
+    origin: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for part in ("models", "devices", "servers"):
+            object.__setattr__(self, part, tuple(getattr(self, part)))
+        object.__setattr__(self, "servers", named(self.servers, "es"))
+        problems = [*_part_problems(self), *(_task_problems(self) if self.models and self.devices else ())]
+        if problems:
+            raise InstanceError(problems)
+        object.__setattr__(self, "slot_count", int(self.slot_count))
+        object.__setattr__(self, "slot_s", float(self.slot_s))
+        behind = np.arange(self.max_blocks) >= self.block_count[:, None]
+        if np.isfinite(self.tasks.max_delay_s[behind]).any():  # no block is there, so no deadline either
+            tau = np.where(behind, np.inf, self.tasks.max_delay_s)
+            object.__setattr__(self, "tasks", dataclasses.replace(self.tasks, max_delay_s=tau))
+
+    @property
+    def task_count(self) -> int:
+        """Number of tasks K."""
+        return len(self.tasks)
+
+    @property
+    def server_count(self) -> int:
+        """Number of servers N."""
+        return len(self.servers)
+
+    @cached_property
+    def block_count(self) -> Ints:
+        """Number of blocks of each task, shape (tasks,)."""
+        counts: Ints = frozen(
+            np.array([len(m.blocks) for m in self.models], dtype=np.int64)[self.tasks.model]
+        )
+        return counts
+
+    @property
+    def max_blocks(self) -> int:
+        """Number of blocks M of the longest model."""
+        return max(len(m.blocks) for m in self.models)
+
+    @cached_property
+    def server_speed(self) -> Floats:
+        """Speed of every server in every slot, shape (servers, slots) or (servers, 1) when none varies."""
+        varies = any(isinstance(s.cycles_per_s, np.ndarray) for s in self.servers)
+        slots = self.slot_count if varies else 1
+        speeds: Floats = frozen(np.stack([np.broadcast_to(s.cycles_per_s, slots) for s in self.servers]))
+        return speeds
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the content in its canonical form (docs/formats.md); the identity of the instance."""
+        digest = hashlib.sha256(json.dumps(_head(self), sort_keys=True, separators=(",", ":")).encode())
+        tasks = self.tasks
+        for ints in (tasks.slot, tasks.device, tasks.model, tasks.batch):
+            digest.update(ints.astype("<i8").tobytes())
+        for floats in (tasks.rate_bps, tasks.max_delay_s):
+            digest.update((floats + 0.0).astype("<f8").tobytes())  # + 0.0 turns -0.0 into 0.0
+        return digest.hexdigest()
+
+    def replace(self, **changes: Any) -> Instance:
+        """Return a copy with some fields changed, validated again."""
+        return dataclasses.replace(self, **changes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Instance) and self.sha256 == other.sha256
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
+
+    def __repr__(self) -> str:
+        size = f"{self.task_count} tasks, {self.server_count} servers, up to {self.max_blocks} blocks"
+        couplings = ", ".join(sorted(self.rules.couplings)) or "no couplings"
+        return f"<Instance {self.name!r}: {size}, {self.rules.deadline} deadlines, {couplings}>"
+
+
+def _head(instance: Instance) -> dict[str, Any]:
+    """Everything of the content that is not per task, as plain JSON values."""
+    rules = dataclasses.asdict(instance.rules)
+    rules["couplings"] = sorted(rules["couplings"])
+
+    def plain(part: Any) -> Any:
+        if isinstance(part, np.ndarray):
+            constant = part.ndim == 1 and (part == part[0]).all()
+            return plain(part.flat[0]) if constant else (part + 0.0).tolist()
+        if dataclasses.is_dataclass(part):
+            return {f.name: plain(getattr(part, f.name)) for f in dataclasses.fields(part)}
+        if isinstance(part, Mapping):
+            return {key: plain(value) for key, value in part.items()}
+        if isinstance(part, tuple):
+            return [plain(value) for value in part]
+        return float(part) + 0.0 if isinstance(part, (int, float)) else part
+
+    return {
+        "format": FORMAT,
+        "slots": {"count": instance.slot_count, "seconds": float(instance.slot_s)},
+        "rules": {**rules, "deadline_penalty": float(instance.rules.deadline_penalty)},
+        "models": plain(instance.models),
+        "devices": plain(instance.devices),
+        "servers": plain(instance.servers),
+        "links": plain(instance.links),
+        "tasks": instance.task_count,
+    }
+
+
+def _part_problems(instance: Instance) -> list[str]:
+    problems: list[str] = []
+    if not 1 <= instance.slot_count <= MAX_SLOTS:
+        problems.append(f"slots.count: {instance.slot_count}, expected 1 to {MAX_SLOTS}")
+    if not (np.isfinite(instance.slot_s) and instance.slot_s > 0):
+        problems.append(f"slots.seconds: {instance.slot_s}, expected a number > 0")
+    parts: dict[str, Sequence[Model | Device | Server]] = {
+        "models": instance.models,
+        "devices": instance.devices,
+        "servers": instance.servers,
+    }
+    for part, members in parts.items():
+        if not members:
+            problems.append(f"{part}: none, expected at least one")
+        problems += name_problems(part, [member.name for member in members])
+    try:
+        json.dumps(instance.origin, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        problems.append(f"origin: {error}")
+    for i, server in enumerate(instance.servers):
+        speed = server.cycles_per_s
+        if isinstance(speed, np.ndarray) and len(speed) != instance.slot_count:
+            problems.append(f"servers[{i}].cycles_per_s: {len(speed)} speeds for {instance.slot_count} slots")
+    if len(instance.links.device_latency_s) != len(instance.servers):
+        given = len(instance.links.device_latency_s)
+        problems.append(f"links: for {given} servers, expected {len(instance.servers)}")
+    return problems
+
+
+def _task_problems(instance: Instance) -> list[str]:
+    tasks = instance.tasks
+    problems: list[str] = []
+    if not len(tasks):
+        return ["tasks: none, expected at least one"]
+
+    def check(ok: Any, name: str, expected: str) -> None:
+        problems.extend(f"tasks[{k}].{name}: expected {expected}" for k in np.flatnonzero(~ok))
+
+    check((tasks.slot >= 0) & (tasks.slot < instance.slot_count), "slot", f"0 to {instance.slot_count - 1}")
+    check((tasks.device >= 0) & (tasks.device < len(instance.devices)), "device", "a device of the instance")
+    check((tasks.model >= 0) & (tasks.model < len(instance.models)), "model", "a model of the instance")
+    check(tasks.batch >= 1, "batch", "a whole number >= 1")
+    finite = np.isfinite(tasks.rate_bps) & (tasks.rate_bps >= 0)
+    check(finite.all(axis=1), "rate_bps", "finite numbers >= 0")
+    check((tasks.max_delay_s >= 0).all(axis=1), "max_delay_s", "numbers >= 0")
+    if tasks.rate_bps.shape != (len(tasks), len(instance.servers)):
+        problems.append(f"tasks: {tasks.rate_bps.shape[1]} rates each for {len(instance.servers)} servers")
+    if tasks.max_delay_s.shape != (len(tasks), instance.max_blocks):
+        problems.append(f"tasks: {tasks.max_delay_s.shape[1]} delays each for {instance.max_blocks} blocks")
+    return problems

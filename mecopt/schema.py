@@ -1,0 +1,290 @@
+"""The file formats as pydantic types: what a field may be, and its JSON Schema.
+
+What one field alone can show to be wrong is caught here; what needs two fields is caught in `mecopt.io`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+from typing_extensions import TypedDict
+
+from mecopt.errors import InputError, InstanceError
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Name = Annotated[str, Field(min_length=1)]
+Index = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+TAGS = ("#number", "#list", "#matrix")
+
+
+def _depth(value: Any) -> str:
+    """Tag a value by its nesting, so that an error speaks of the form that was meant."""
+    return "#list" if isinstance(value, list) else "#number"
+
+
+Depth = Discriminator(_depth)
+PerSlot = Annotated[Annotated[Positive, Tag("#number")] | Annotated[list[Positive], Tag("#list")], Depth]
+PerServer = Annotated[
+    Annotated[NonNegative, Tag("#number")] | Annotated[list[NonNegative], Tag("#list")], Depth
+]
+PerPair = Annotated[
+    Annotated[NonNegative, Tag("#number")] | Annotated[list[list[NonNegative]], Tag("#matrix")],
+    Discriminator(lambda value: "#matrix" if isinstance(value, list) else "#number"),
+]
+PerBlock = Annotated[
+    Annotated[NonNegative | None, Tag("#number")] | Annotated[list[NonNegative | None], Tag("#list")], Depth
+]
+
+
+class _Part(BaseModel):
+    model_config = STRICT
+
+
+class SlotsDoc(_Part):
+    """The horizon."""
+
+    count: Annotated[int, Field(ge=1, le=10_000_000)]
+    seconds: Positive = 1.0
+
+
+class RulesDoc(_Part):
+    """A preset, with single switches set by name beside it."""
+
+    preset: Literal["paper", "physical"] = "paper"
+    return_transfer: bool | None = None
+    hop_energy: bool | None = None
+    return_result: bool | None = None
+    deadline: Literal["hard", "soft", "none"] = "hard"
+    deadline_penalty: NonNegative = 1.0
+    couplings: list[Literal["energy", "capacity", "memory"]] = []
+
+
+class BlockDoc(_Part):
+    """One block of a model."""
+
+    name: str | None = None
+    cycles: NonNegative
+    param_bytes: NonNegative = 0.0
+    input_bits: NonNegative
+    measured_seconds: dict[str, NonNegative] | None = None
+
+
+class ModelDoc(_Part):
+    """A DNN as a chain of blocks."""
+
+    name: Name
+    output_bits: NonNegative = 0.0
+    blocks: Annotated[list[BlockDoc], Field(min_length=1)]
+
+
+class DeviceDoc(_Part):
+    """An IoT device."""
+
+    name: Name
+    cycles_per_s: Positive
+    transmit_power_w: NonNegative = 0.0
+    kappa: NonNegative = 1e-26
+    compute_power_w: NonNegative | None = None
+    energy_budget_j: NonNegative | None = None
+    memory_bytes: NonNegative | None = None
+    hardware: str | None = None
+
+
+class ServerDoc(_Part):
+    """An edge server; its speed is one number or one per slot."""
+
+    name: Name | None = None
+    cycles_per_s: PerSlot
+    memory_bytes: NonNegative | None = None
+    hardware: str | None = None
+
+
+class LinksDoc(_Part):
+    """Links between servers, and latencies."""
+
+    server_bps: PerPair | None = None
+    server_latency_s: PerPair = 0.0
+    device_latency_s: PerServer = 0.0
+
+
+class TaskDoc(TypedDict):
+    """A task; a TypedDict, because there may be tens of thousands."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+    slot: Index
+    device: str
+    model: str
+    rate_bps: list[NonNegative]
+    batch: NotRequired[Annotated[int, Field(ge=1, le=2**53)]]
+    max_delay_s: NotRequired[PerBlock]
+
+
+class InstanceDoc(_Part):
+    """An instance file of format mecopt-instance/1."""
+
+    model_config = ConfigDict(**STRICT, title="mecopt-instance/1")
+
+    format: Literal["mecopt-instance/1"]
+    name: str = "unnamed"
+    description: str | None = None
+    origin: dict[str, Any] | None = None
+    slots: SlotsDoc
+    rules: RulesDoc = RulesDoc()
+    models: Annotated[list[ModelDoc], Field(min_length=1)]
+    devices: Annotated[list[DeviceDoc], Field(min_length=1)]
+    servers: Annotated[list[ServerDoc], Field(min_length=1)]
+    links: LinksDoc = LinksDoc()
+    tasks: Annotated[list[TaskDoc], Field(min_length=1)]
+
+
+class ViolationDoc(_Part):
+    """A limit that a placement breaks, where, and by how much."""
+
+    kind: Literal["deadline", "link", "energy", "capacity", "memory"]
+    where: dict[str, int | str]
+    limit: float
+    value: float
+
+
+class SolutionDoc(_Part):
+    """A solution file of format mecopt-solution/1.
+
+    mecopt writes every field; to have a placement judged, `format` and `placement` are enough.
+    """
+
+    model_config = ConfigDict(**STRICT, title="mecopt-solution/1")
+
+    format: Literal["mecopt-solution/1"]
+    instance: str | None = None
+    instance_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    method: str | None = None
+    mecopt_version: str | None = None
+    seed: int | None = None
+    options: dict[str, Any] = {}
+    status: Literal["optimal", "feasible", "violating", "infeasible", "unknown"] | None = None
+    stopped_by: Literal["gap", "time", "iterations", "interrupt"] | None = None
+    objective: float | None = None
+    lower_bound: float | None = None
+    gap: float | None = None
+    optimality_tolerance: float | None = None
+    total_delay_s: float | None = None
+    edge_delay_s: float | None = None
+    local_delay_s: float | None = None
+    deadline_excess_s: float | None = None
+    energy_j: float | None = None
+    device_energy_j: dict[str, float | None] | None = None
+    violations: list[ViolationDoc] = []
+    reasons: list[dict[str, Any]] = []
+    repairs: int = 0
+    runtime_s: float | None = None
+    trace: list[Annotated[list[float | None], Field(min_length=3, max_length=3)]] = []
+    placement: list[list[int]] | None
+
+
+INSTANCE: TypeAdapter[InstanceDoc] = TypeAdapter(InstanceDoc)
+SOLUTION: TypeAdapter[SolutionDoc] = TypeAdapter(SolutionDoc)
+FORMATS: dict[str, TypeAdapter[Any]] = {"instance": INSTANCE, "solution": SOLUTION}
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """Return the JSON Schema of the format `instance` or `solution`."""
+    if name not in FORMATS:
+        raise InputError(f"schema: {name!r}, expected one of {', '.join(FORMATS)}")
+    schema = FORMATS[name].json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def parse(adapter: TypeAdapter[Any], data: bytes | Mapping[str, Any]) -> Any:
+    """Validate JSON text or plain Python values.
+
+    Raises
+    ------
+    InstanceError
+        With one line for every problem, in the order of the file.
+    """
+    if not isinstance(data, (bytes, Mapping)):
+        raise InstanceError(f"{_short(data)}, expected an object")
+    try:
+        return adapter.validate_json(data) if isinstance(data, bytes) else adapter.validate_python(dict(data))
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+    # A file of another format or version breaks many rules; the one that matters is the format.
+    wrong_format = [d for d in details if d["loc"] == ("format",)]
+    raise InstanceError(list(_lines(wrong_format or details)))
+
+
+def _lines(details: list[ErrorDetails]) -> Iterator[str]:
+    for detail in details:
+        place = where(detail["loc"])
+        text = _expectation(detail)
+        yield f"{place}: {text}" if place else text
+
+
+def where(path: tuple[int | str, ...]) -> str:
+    """Write a path as people do: ``tasks[3].rate_bps[1]``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part not in TAGS:
+            name = part if part.isprintable() else repr(part)
+            text += f".{name}" if text else name
+    return text
+
+
+def _expectation(detail: ErrorDetails) -> str:
+    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    if kind == "missing":
+        return "missing"
+    if kind == "extra_forbidden":
+        return f"unknown field{_nearest(detail['loc'])}"
+    if kind == "json_invalid":
+        return f"not JSON: {context['error']}"
+    expected = {
+        "float_type": "a number",
+        "int_type": "a whole number",
+        "int_from_float": "a whole number",
+        "bool_type": "true or false",
+        "string_type": "a text",
+        "string_too_short": "a text that is not empty",
+        "list_type": "a list",
+        "dict_type": "an object",
+        "model_type": "an object",
+        "model_attributes_type": "an object",
+        "finite_number": "a finite number",
+        "greater_than_equal": f"a number >= {context.get('ge', 0):g}",
+        "greater_than": f"a number > {context.get('gt', 0):g}",
+        "less_than_equal": f"a number <= {context.get('le')}",
+        "less_than": f"a number < {context.get('lt')}",
+        "too_short": f"at least {context.get('min_length')}",
+        "literal_error": context.get("expected"),
+    }.get(kind)
+    if kind == "too_short":
+        return f"{context.get('actual_length')} given, expected at least {context.get('min_length')}"
+    return f"{_short(given)}, expected {expected}" if expected else f"{_short(given)}: {detail['msg']}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else f"a list of {len(value)}"
+    names = {"None": "null", "True": "true", "False": "false"}
+    text = " ".join(repr(value).split())
+    text = names.get(text, text)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _nearest(path: tuple[int | str, ...]) -> str:
+    """Offer the known field nearest to an unknown one."""
+    docs = (InstanceDoc, SlotsDoc, RulesDoc, BlockDoc, ModelDoc, DeviceDoc, ServerDoc, LinksDoc, SolutionDoc)
+    known = {name for doc in docs for name in doc.model_fields} | set(TaskDoc.__annotations__)
+    match = difflib.get_close_matches(str(path[-1]), sorted(known), n=1)
+    return f", did you mean {match[0]!r}?" if match else ""
