@@ -1,0 +1,128 @@
+"""mecopt: plan where each block of a deep network runs, and prove how good the plan is.
+
+Everything public is reached from here; modules are imported when a name is first used. No module bears
+the name of a public function, because importing it would put the module in the function's place.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mecopt._version import __version__
+
+_HOME = {
+    "Block": "parts",
+    "Coupling": "parts",
+    "CouplingError": "errors",
+    "Deadline": "parts",
+    "Device": "parts",
+    "DisagreementError": "errors",
+    "Evaluation": "judge",
+    "InputError": "errors",
+    "Instance": "instance",
+    "InstanceError": "errors",
+    "Links": "parts",
+    "MecoptError": "errors",
+    "Method": "registry",
+    "MethodError": "errors",
+    "MissingExtraError": "errors",
+    "Model": "parts",
+    "PlacementError": "errors",
+    "Range": "generation",
+    "Result": "result",
+    "Rules": "parts",
+    "Run": "run",
+    "Server": "parts",
+    "Status": "result",
+    "StopReason": "stop",
+    "Tasks": "parts",
+    "UnknownMethodError": "errors",
+    "Violation": "judge",
+    "census": "generation",
+    "evaluate": "judge",
+    "expand": "generation",
+    "from_dict": "io",
+    "generate": "generation",
+    "load": "io",
+    "methods": "registry",
+    "save": "io",
+    "solve": "solving",
+    "to_dict": "io",
+}
+
+__all__ = [
+    "Block",
+    "Coupling",
+    "CouplingError",
+    "Deadline",
+    "Device",
+    "DisagreementError",
+    "Evaluation",
+    "InputError",
+    "Instance",
+    "InstanceError",
+    "Links",
+    "MecoptError",
+    "Method",
+    "MethodError",
+    "MissingExtraError",
+    "Model",
+    "PlacementError",
+    "Range",
+    "Result",
+    "Rules",
+    "Run",
+    "Server",
+    "Status",
+    "StopReason",
+    "Tasks",
+    "UnknownMethodError",
+    "Violation",
+    "__version__",
+    "census",
+    "evaluate",
+    "expand",
+    "from_dict",
+    "generate",
+    "load",
+    "methods",
+    "save",
+    "solve",
+    "to_dict",
+]
+
+if TYPE_CHECKING:
+    from mecopt.errors import (
+        CouplingError,
+        DisagreementError,
+        InputError,
+        InstanceError,
+        MecoptError,
+        MethodError,
+        MissingExtraError,
+        PlacementError,
+        UnknownMethodError,
+    )
+    from mecopt.generation import Range, census, expand, generate
+    from mecopt.instance import Instance
+    from mecopt.io import from_dict, load, save, to_dict
+    from mecopt.judge import Evaluation, Violation, evaluate
+    from mecopt.parts import Block, Coupling, Deadline, Device, Links, Model, Rules, Server, Tasks
+    from mecopt.registry import Method, methods
+    from mecopt.result import Result, Status
+    from mecopt.run import Run
+    from mecopt.solving import solve
+    from mecopt.stop import StopReason
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'mecopt' has no attribute {name!r}")
+    value = getattr(import_module(f"mecopt.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,172 @@
+"""What a solve returns: what was found, how good it is proved to be, and why it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mecopt._version import __version__
+from mecopt.errors import DisagreementError
+from mecopt.files import write_bytes
+from mecopt.instance import Instance
+from mecopt.io import SOLUTION_FORMAT, placement_lists
+from mecopt.judge import Evaluation
+from mecopt.parts import Ints
+from mecopt.stop import StopReason
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OPTIMALITY_TOLERANCE = 1e-6
+LARGEST_NEGATIVE_GAP = 1e-9  # rounding; anything below shows that a bound or an objective is wrong
+
+
+class Status(StrEnum):
+    """What was found; why it stopped is `Result.stopped_by`."""
+
+    OPTIMAL = "optimal"
+    FEASIBLE = "feasible"
+    VIOLATING = "violating"
+    INFEASIBLE = "infeasible"
+    UNKNOWN = "unknown"
+
+
+def gap(objective: float | None, lower_bound: float | None) -> float | None:
+    """Return (objective - bound) / max(|bound|, 1e-12), a fraction; None where one of them is missing.
+
+    Raises
+    ------
+    DisagreementError
+        If the bound lies above the objective by more than rounding.
+    """
+    if objective is None or lower_bound is None:
+        return None
+    value = (objective - lower_bound) / max(abs(lower_bound), 1e-12)
+    if value < -LARGEST_NEGATIVE_GAP:
+        raise DisagreementError(f"the bound {lower_bound!r} lies above the objective {objective!r}")
+    return max(value, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The outcome of one method on one instance; None where something is missing, never 0.
+
+    Attributes
+    ----------
+    status : Status
+    objective : float or None
+        Seconds; None unless a feasible placement was found.
+    lower_bound : float or None
+        A proved lower bound on the optimum, in seconds.
+    gap : float or None
+        (objective - lower_bound) / lower_bound, a fraction.
+    evaluation : Evaluation or None
+        The judge's account of the placement.
+    reasons : tuple of dict
+        Why no placement is feasible, for status ``infeasible``.
+    trace : tuple of (seconds, objective or None, bound or None)
+    """
+
+    instance: Instance
+    method: str
+    status: Status
+    evaluation: Evaluation | None
+    lower_bound: float | None
+    stopped_by: StopReason | None
+    runtime_s: float
+    seed: int
+    options: Mapping[str, Any]
+    reasons: tuple[dict[str, Any], ...] = ()
+    repairs: int = 0
+    trace: tuple[tuple[float, float | None, float | None], ...] = ()
+
+    @property
+    def objective(self) -> float | None:
+        """What is minimised, in seconds."""
+        return None if self.evaluation is None else self.evaluation.objective
+
+    @property
+    def gap(self) -> float | None:
+        """Gap to the bound, a fraction."""
+        return gap(self.objective, self.lower_bound)
+
+    @property
+    def placement(self) -> Ints | None:
+        """Node of every block, (tasks, longest model), -1 behind the end of shorter models."""
+        return None if self.evaluation is None else self.evaluation.placement
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plain values of format ``mecopt-solution/1``."""
+        judged = self.evaluation
+        delays = ("total_delay_s", "edge_delay_s", "local_delay_s", "deadline_excess_s")
+        sums = (*delays, "energy_j", "device_energy_j")
+        return {
+            "format": SOLUTION_FORMAT,
+            "instance": self.instance.name,
+            "instance_sha256": self.instance.sha256,
+            "method": self.method,
+            "mecopt_version": __version__,
+            "seed": self.seed,
+            "options": dict(self.options),
+            "status": self.status.value,
+            "stopped_by": None if self.stopped_by is None else self.stopped_by.value,
+            "objective": self.objective,
+            "lower_bound": self.lower_bound,
+            "gap": self.gap,
+            "optimality_tolerance": OPTIMALITY_TOLERANCE,
+            **{name: None if judged is None else getattr(judged, name) for name in sums},
+            "violations": [] if judged is None else [vars(violation) for violation in judged.violations],
+            "reasons": list(self.reasons),
+            "repairs": self.repairs,
+            "runtime_s": self.runtime_s,
+            "trace": [list(point) for point in self.trace],
+            "placement": None if judged is None else placement_lists(judged.placement),
+        }
+
+    def to_json(self) -> str:
+        """Return the solution as JSON text, the placement one task a line."""
+        document = self.to_dict()
+        placement = document.pop("placement")
+        head = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        lines = "null" if placement is None else "[\n  " + ",\n  ".join(map(json.dumps, placement)) + "\n ]"
+        return f'{head[:-2]},\n "placement": {lines}\n}}\n'
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the solution file, whole or not at all."""
+        write_bytes(path, self.to_json().encode())
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a block: where it runs, its transfer, calculation, deadline excess and energy."""
+        import pandas as pd
+
+        if self.evaluation is None:
+            return pd.DataFrame(columns=["task", "slot", "block", "node"])
+        judged = self.evaluation
+        task, block = np.nonzero(judged.placement >= 0)
+        steps = judged.steps
+        columns = {
+            "trans_s": steps.trans_s,
+            "calc_s": steps.calc_s,
+            "excess_s": steps.excess_s,
+            "energy_j": steps.energy_j,
+        }
+        return pd.DataFrame(
+            {
+                "task": task,
+                "slot": self.instance.tasks.slot[task],
+                "block": block,
+                "node": judged.placement[task, block],
+                **{name: values[task, block] for name, values in columns.items()},
+            }
+        )
+
+    def __repr__(self) -> str:
+        worth = "none" if self.objective is None else f"{self.objective:.6g} s"
+        proved = "no gap" if self.gap is None else f"gap {self.gap:.3%}"
+        return f"<Result {self.status} by {self.method}: {worth}, {proved}>"

@@ -1,0 +1,197 @@
+"""`solve`: run one method on one instance under stopping rules, and account for the outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+
+from mecopt import registry
+from mecopt.errors import InputError, MecoptError, MethodError
+from mecopt.instance import Instance
+from mecopt.io import placement_array
+from mecopt.parts import Ints
+from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status
+from mecopt.run import Run, forbidden
+from mecopt.stop import AnyOf, GapTarget, IterationLimit, StopReason, StopRule, TimeLimit
+from mecopt.trellis import infeasible_tasks, shortest_paths
+
+Number = TypeVar("Number", int, float)
+
+
+def solve(
+    instance: Instance,
+    method: str = "auto",
+    *,
+    time_limit_s: float | None = None,
+    gap: float | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
+    threads: int = 1,
+    warm_start: Sequence[Sequence[int]] | NDArray[Any] | None = None,
+    pins: Iterable[str] = (),
+    bans: Iterable[str] = (),
+    relax: bool = False,
+    **options: Any,
+) -> Result:
+    """Solve an instance.
+
+    Parameters
+    ----------
+    instance : Instance
+    method : str
+        Name of a registered method. "auto" picks those that suit the couplings and the size.
+    time_limit_s : float, optional
+        Seconds after which the best placement so far is returned with its bound.
+    gap : float, optional
+        Stop at a gap of this fraction.
+    iterations : int, optional
+        Stop after so many rounds of the method.
+    seed, threads : int
+    warm_start : placement, optional
+        A placement to start from. A feasible one is the first incumbent of every method; one that violates
+        something is only a hint.
+    pins, bans : iterable of str
+        ``"K:M=N"`` forces block M of task K onto node N, or keeps it off.
+    relax : bool
+        Let the method ignore the couplings that it cannot honour. Its value then is a bound only, and its
+        placement is judged under all of them.
+    **options
+        Options of the method.
+
+    Returns
+    -------
+    Result
+        An interrupt (Ctrl-C) is no exception but returns the best so far, `stopped_by` "interrupt".
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range, the method does not exist, or cannot honour a coupling.
+    DisagreementError
+        If the method's own figures are not the judge's.
+    MethodError
+        If the method fails by itself; the error that it raised is the cause.
+    """
+    pins, bans = list(pins), list(bans)
+    chosen = registry.method(method)
+    if not relax:
+        registry.check_honours(chosen, instance)
+    registry.check_options(chosen, options)
+    run = Run(
+        instance,
+        stop=AnyOf(_rules(time_limit_s, gap, iterations)),
+        seed=int(_at_least("seed", seed, 0)),
+        threads=_at_least("threads", threads, 1),
+        warm_start=None if warm_start is None else placement_array(warm_start, instance),
+        node_cost=forbidden(instance, pins, bans),
+        options=options,
+    )
+    if run.warm_start is not None:
+        _begin_with(run, run.warm_start)
+    try:
+        _call(chosen, _relaxed(instance, chosen) if relax else instance, run)
+    except KeyboardInterrupt:
+        run.stopped_by = StopReason.INTERRUPT
+    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C does without the bound
+        _always_a_bound(run)
+    given = {
+        "time_limit_s": time_limit_s,
+        "gap": gap,
+        "iterations": iterations,
+        "pins": pins,
+        "bans": bans,
+        "relax": relax,
+        **options,
+    }
+    kept = {
+        name: value for name, value in given.items() if not (value is None or value is False or value == [])
+    }
+    return _result(run, chosen.name, {**kept, **run.notes})
+
+
+def _begin_with(run: Run, placement: Ints) -> None:
+    """Take a warm start as the first placement, so that no method ends with a worse one."""
+    forbidden_block = run.forbidden_block(placement)
+    if forbidden_block is not None:
+        k, m = forbidden_block
+        raise InputError(f"warm start: task {k} runs block {m} where a pin or ban forbids it")
+    run.found(placement)
+
+
+def _call(chosen: registry.Method, instance: Instance, run: Run) -> None:
+    try:
+        chosen.solve(instance, run)
+    except MecoptError:
+        raise
+    except Exception as error:  # a method may be anybody's code
+        text = " ".join(str(error).split()) or "no further message"
+        raise MethodError(f"method {chosen.name!r} failed: {type(error).__name__}: {text}") from error
+
+
+def _relaxed(instance: Instance, chosen: registry.Method) -> Instance:
+    kept = instance.rules.couplings & chosen.honours
+    return instance.replace(rules=dataclasses.replace(instance.rules, couplings=kept))
+
+
+def _rules(time_limit_s: float | None, gap: float | None, iterations: int | None) -> tuple[StopRule, ...]:
+    rules: list[StopRule] = []
+    if gap is not None:
+        rules.append(GapTarget(_at_least("gap", gap, 0.0)))
+    if time_limit_s is not None:
+        rules.append(TimeLimit(_at_least("time_limit_s", time_limit_s, 0.0)))
+    if iterations is not None:
+        rules.append(IterationLimit(_at_least("iterations", iterations, 1)))
+    return tuple(rules)
+
+
+def _at_least(name: str, value: Number, least: Number) -> Number:
+    if isinstance(value, (str, bool)) or not value >= least:  # catches NaN too
+        raise InputError(f"{name}: {value}, expected at least {least}")
+    return value
+
+
+def _always_a_bound(run: Run) -> None:
+    """Give a run that proved nothing the bound of the relaxation without couplings."""
+    if run.bound is not None or run.reasons:
+        return
+    paths = shortest_paths(run.costs, run.node_cost, threads=run.threads)
+    reasons = infeasible_tasks(run.instance, run.costs, paths, run.node_cost)
+    if reasons:
+        run.infeasible(reasons)
+    else:
+        run.improve_bound(float(paths.value.sum()))
+
+
+def _result(run: Run, method: str, options: dict[str, Any]) -> Result:
+    if run.reasons:
+        status = Status.INFEASIBLE
+    elif run.best is None:
+        status = Status.UNKNOWN
+    elif run.objective is None:
+        status = Status.VIOLATING
+    else:
+        closed = run.gap is not None and run.gap <= OPTIMALITY_TOLERANCE
+        status = Status.OPTIMAL if closed else Status.FEASIBLE
+    infeasible = status is Status.INFEASIBLE
+    bound = run.bound
+    if bound is not None and run.objective is not None:
+        bound = min(bound, run.objective)  # within rounding of each other, or `gap` would have raised
+    return Result(
+        instance=run.instance,
+        method=method,
+        status=status,
+        evaluation=None if infeasible else run.best,
+        lower_bound=None if infeasible else bound,
+        stopped_by=run.stopped_by,
+        runtime_s=time.perf_counter() - run.start,
+        seed=run.seed,
+        options=options,
+        reasons=tuple(run.reasons),
+        repairs=run.repairs,
+        trace=tuple(run.trace),
+    )

@@ -1,0 +1,282 @@
+"""Problem P exactly: one shortest path per task through the block chain, all tasks at once.
+
+Nothing in P (Eq. 10) joins two tasks, and what a step costs depends only on the nodes of two blocks that
+follow each other. So the optimum of a task is a shortest path through a trellis of M stages and N + 1
+nodes: O(M N) when all server links are alike, because the best predecessor on another server is then
+the stage's minimum, and O(M N^2) when they differ.
+
+Of predecessors that give the same sum, to the last bit, the lowest is taken. So all kernels agree to the last
+bit, in the values and in the placements.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mecopt.costs import ChainCosts
+from mecopt.instance import Instance
+from mecopt.parts import Floats, Ints
+from mecopt.registry import Method
+
+if TYPE_CHECKING:
+    from mecopt.run import Run
+
+Kernel = Literal["auto", "numpy", "numba"]
+
+# Below this many arcs numpy is done before numba is even imported (benchmarks/trellis.py).
+NUMBA_ARCS = 30_000_000
+CHUNK = 4096  # tasks that numpy works on at a time, so that they stay in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """The shortest path of every task."""
+
+    value: Floats  # (K,) objective in seconds, penalty and result return included; inf = no path
+    placement: Ints  # (K, M) nodes, -1 behind the end of shorter models and where there is no path
+
+
+def shortest_paths(
+    costs: ChainCosts, node_cost: Floats | None = None, *, kernel: Kernel = "auto", threads: int = 1
+) -> Paths:
+    """Find the placement of least objective of every task, couplings ignored.
+
+    Parameters
+    ----------
+    costs : ChainCosts
+        The figures of K tasks.
+    node_cost : array of shape (K, M, N + 1), optional
+        Added for running a block on a node; inf forbids it.
+    kernel : {"auto", "numpy", "numba"}
+        All give the same bits. "auto" takes numba for many arcs, or when it is loaded already.
+    threads : int
+        Threads of the numba kernel.
+
+    Returns
+    -------
+    Paths
+        Ties go to the lowest node index, first for the last block, then for each one before it.
+    """
+    if kernel == "auto":
+        compiled = "mecopt.trellis_numba" in sys.modules
+        kernel = "numba" if compiled or costs.arcs > NUMBA_ARCS else "numpy"
+    if kernel == "numba":
+        from mecopt import trellis_numba
+
+        return Paths(*trellis_numba.shortest_paths(costs, node_cost, threads))
+    parts = []
+    for start in range(0, len(costs.blocks), CHUNK):
+        rows = slice(start, start + CHUNK)
+        parts.append(_Stages(costs, rows, None if node_cost is None else node_cost[rows]).solve())
+    values, placements = zip(*parts, strict=True)
+    return Paths(np.concatenate(values), np.concatenate(placements))
+
+
+class _Stages:
+    """The numpy kernel on some of the tasks: K tasks of the slice, J = N + 1 nodes, stage by stage."""
+
+    def __init__(self, costs: ChainCosts, rows: slice, node_cost: Floats | None) -> None:
+        self.costs, self.node_cost = costs, node_cost
+        self.blocks, self.group = costs.blocks[rows], costs.group[rows]
+        self.batch, self.device_s = costs.batch[rows], costs.device_s[rows]
+        self.bits, self.result_bits = costs.bits[rows], costs.result_bits[rows]
+        self.send_s, self.linked = costs.send_s[rows], np.isfinite(costs.send_s[rows])
+        self.send_bits = np.where(self.linked, self.send_s, 0.0)  # times bits it is never NaN
+        self.tau, self.limit = costs.tau[rows], costs.limit[rows]
+        self.hard = bool(np.isfinite(self.limit).any())
+        self.tasks = np.arange(len(self.blocks))
+        self.servers = self.send_s.shape[1]
+
+    def solve(self) -> tuple[Floats, Ints]:
+        stages = self.device_s.shape[1]
+        values = np.empty((stages, len(self.tasks), self.servers + 1))
+        reached = values  # values before the cost of the node itself is added
+        if self.node_cost is not None:
+            reached = np.empty_like(values)
+        for m in range(stages):
+            self._first(reached[0]) if m == 0 else self._forward(m, values[m - 1], reached[m])
+            if self.node_cost is not None:
+                np.add(reached[m], self.node_cost[:, m], out=values[m])
+        return self._backward(values, reached)
+
+    def _weight(self, m: int, trans: Floats, calc: Floats) -> Floats:
+        """Objective of a step; `trans` and `calc` are (K, anything)."""
+        delay = trans + calc
+        weight = delay
+        if self.costs.penalty > 0:
+            over = delay - self.tau[:, m, None]
+            weight = delay + self.costs.penalty * np.where(over > 0, over, 0.0)
+        return np.where(delay > self.limit[:, m, None], np.inf, weight) if self.hard else weight
+
+    def _calc(self, m: int) -> Floats:
+        """Seconds of block m on every node, (K, J)."""
+        server = self.batch[:, None] * self.costs.server_s[self.group, m]
+        return np.concatenate([self.device_s[:, m, None], server], axis=1)
+
+    def _radio(self, bits: Floats) -> Floats:
+        """Seconds to move the bits between device and every server, (K, N)."""
+        return np.where(self.linked, self.costs.send_lat + bits[:, None] * self.send_bits, np.inf)
+
+    def _return(self, m: int) -> Floats:
+        """Seconds of the step back to the device from every server, (K, N)."""
+        if self.costs.return_transfer:
+            return self._radio(self.bits[:, m])
+        return np.where(self.linked, 0.0, np.inf)
+
+    def _first(self, value: Floats) -> None:
+        calc = self._calc(0)
+        value[:, :1] = self._weight(0, np.zeros((len(calc), 1)), calc[:, :1])
+        value[:, 1:] = self._weight(0, self._radio(self.bits[:, 0]), calc[:, 1:])
+
+    def _forward(self, m: int, before: Floats, value: Floats) -> None:
+        calc = self._calc(m)
+        np.add(before, self._weight(m, np.zeros((len(calc), 1)), calc), out=value)  # staying
+        back = before[:, 1:] + self._weight(m, self._return(m), calc[:, :1])
+        value[:, 0] = np.minimum(value[:, 0], back.min(axis=1))
+        send = self._weight(m, self._radio(self.bits[:, m]), calc[:, 1:])
+        value[:, 1:] = np.minimum(value[:, 1:], before[:, :1] + send)
+        if self.servers == 1:
+            return
+        if self.costs.uniform:
+            hop = self._weight(m, self._hop(m, 0)[:, 1:2], calc[:, 1:])
+            # The least of all servers, j itself included: staying there is never dearer than a hop to itself.
+            least = before[:, 1:].min(axis=1, keepdims=True)
+            value[:, 1:] = np.minimum(value[:, 1:], least + hop)
+            return
+        for i in range(self.servers):
+            hop = before[:, i + 1, None] + self._weight(m, self._hop(m, i), calc[:, 1:])
+            value[:, 1:] = np.minimum(value[:, 1:], hop)
+
+    def _hop(self, m: int, i: int) -> Floats:
+        """Seconds of the step from server i to every server, (K, N)."""
+        per_bit = self.costs.hop_s[i]
+        linked = np.isfinite(per_bit)
+        flight = self.bits[:, m, None] * np.where(linked, per_bit, 0.0)
+        return np.where(linked, self.costs.hop_lat[i] + flight, np.inf)
+
+    def _backward(self, values: Floats, reached: Floats) -> tuple[Floats, Ints]:
+        ends = values[self.blocks - 1, self.tasks]  # a copy, (K, J)
+        if self.costs.return_result:
+            ends[:, 1:] += self._radio(self.result_bits)
+        node = ends.argmin(axis=1)
+        best = ends[self.tasks, node]
+        placement = np.full(self.device_s.shape, -1, dtype=np.int64)
+        for m in range(self.device_s.shape[1] - 1, -1, -1):
+            real = m < self.blocks
+            placement[real, m] = node[real]
+            if m > 0:
+                node = np.where(real, self._predecessor(m, node, values[m - 1], reached[m]), node)
+        placement[np.isinf(best)] = -1
+        return best, placement
+
+    def _predecessor(self, m: int, node: Ints, before: Floats, value: Floats) -> Ints:
+        """Return the lowest node from which the value of `node` at stage m comes, (K,)."""
+        on_server = node > 0
+        server = np.maximum(node - 1, 0)
+        trans = np.empty_like(before)
+        trans[:, 0] = np.where(on_server, self._radio(self.bits[:, m])[self.tasks, server], 0.0)
+        per_bit = self.costs.hop_s.T[server]
+        linked = np.isfinite(per_bit)
+        flight = self.bits[:, m, None] * np.where(linked, per_bit, 0.0)
+        hop = np.where(linked, self.costs.hop_lat.T[server] + flight, np.inf)
+        trans[:, 1:] = np.where(on_server[:, None], hop, self._return(m))
+        trans[self.tasks, node] = 0.0
+        total = before + self._weight(m, trans, self._calc(m)[self.tasks, node][:, None])
+        found: Ints = (total == value[self.tasks, node][:, None]).argmax(axis=1)
+        return found
+
+
+def infeasible_tasks(
+    instance: Instance, costs: ChainCosts, paths: Paths, node_cost: Floats | None = None
+) -> list[dict[str, Any]]:
+    """Say for every task without a path why no placement can serve it.
+
+    Returns
+    -------
+    list of dict
+        ``kind`` ("deadline", "link" or "ban"), ``where`` (task and block), ``limit`` (tau, or None),
+        ``value`` (the smallest delay that the block can have, or None) and ``message``.
+    """
+    return [_reason(instance, costs, int(k), node_cost) for k in np.flatnonzero(np.isinf(paths.value))]
+
+
+def _reason(instance: Instance, costs: ChainCosts, k: int, node_cost: Floats | None) -> dict[str, Any]:
+    """Follow the nodes that task k can reach, block by block, to the one where none is left."""
+    stages = _Stages(costs, slice(k, k + 1), None)
+    nodes, blocks = stages.servers + 1, int(costs.blocks[k])
+    allowed = (
+        np.ones((blocks, nodes), dtype=bool) if node_cost is None else np.isfinite(node_cost[k, :blocks])
+    )
+    delays = [np.where(allowed[m], _step_delays(stages, m), np.inf) for m in range(blocks)]
+    # A block that is late whatever comes before it is the plainest reason, so this is asked first.
+    for condition in ("", " after blocks that meet their own"):
+        reachable = np.arange(nodes) == 0  # the chain starts on the device
+        for m in range(blocks):
+            delay = np.where(reachable[:, None], delays[m], np.inf)
+            smallest = float(delay.min())
+            if costs.limit[k, m] < smallest < np.inf:
+                return _late(instance, k, m, smallest, condition)
+            in_time = delay <= costs.limit[k, m] if condition else True
+            reachable = (np.isfinite(delay) & in_time).any(axis=0)
+            if not reachable.any():
+                message = f"task {k}, block {m}: pins and bans leave no node that can be reached"
+                where = {"task": k, "block": m}
+                return {"kind": "ban", "where": where, "limit": None, "value": None, "message": message}
+    message = (
+        f"task {k}: the result cannot return from any server that meets the deadlines, for want of a link"
+    )
+    return {
+        "kind": "link",
+        "where": {"task": k, "block": blocks},
+        "limit": None,
+        "value": None,
+        "message": message,
+    }
+
+
+def _late(instance: Instance, k: int, m: int, smallest: float, condition: str) -> dict[str, Any]:
+    tau = float(instance.tasks.max_delay_s[k, m])
+    name = instance.models[instance.tasks.model[k]].blocks[m].name
+    return {
+        "kind": "deadline",
+        "where": {"task": k, "block": m},
+        "limit": tau,
+        "value": smallest,
+        "message": f"task {k}, block {m} ({name}): the smallest delay it can have{condition} is "
+        f"{smallest:.9g} s, its tau is {tau:.9g} s",
+    }
+
+
+def _step_delays(stages: _Stages, m: int) -> Floats:
+    """Return L_m of one task for every step from node i to node j, (J, J)."""
+    nodes = stages.servers + 1
+    trans = np.zeros((nodes, nodes))
+    trans[0, 1:] = stages._radio(stages.bits[:, m])[0]
+    trans[1:, 0] = stages._return(m)[0]
+    for i in range(stages.servers):
+        trans[i + 1, 1:] = stages._hop(m, i)[0]
+    np.fill_diagonal(trans, 0.0)
+    delays: Floats = trans + stages._calc(m)[0]
+    return delays
+
+
+def _solve(instance: Instance, run: Run) -> None:
+    paths = shortest_paths(run.costs, run.node_cost, threads=run.threads)
+    if np.isinf(paths.value).any():
+        run.infeasible(infeasible_tasks(instance, run.costs, paths, run.node_cost))
+    else:
+        value = float(paths.value.sum())
+        run.found(paths.placement, bound=value, objective=value)
+
+
+METHOD = Method(
+    name="trellis",
+    kind="exact",
+    summary="shortest path per task; the optimum of problem P, the relaxation bound of everything else",
+    honours=frozenset(),
+    solve=_solve,
+)
