@@ -1,0 +1,195 @@
+"""The command `mecopt`: finds its commands, and turns every error into one line and an exit status.
+
+Commands are entry points of group ``mecopt.commands``, each naming a `click.Command`. Nothing else lists
+them, and their modules keep heavy imports inside their functions, so that `mecopt --help` stays fast.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from mecopt._version import __version__
+from mecopt.errors import MecoptError
+
+GROUP = "mecopt.commands"
+
+ERROR, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit statuses; those of what was found are in `mecopt.cli.solve`
+
+HINT = "MECOPT_DEBUG=1 shows the traceback"
+
+EPILOG = (
+    "Exit status: 0 done, 2 bad usage or input, 130 interrupted, 1 any other error; solve and evaluate say "
+    "with 3 infeasible, 4 nothing found, 5 a limit is violated."
+)
+
+
+class Commands(click.Group):
+    """A group whose commands are found by entry points and imported one by one."""
+
+    @cached_property
+    def _found(self) -> dict[str, EntryPoint]:
+        return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(self._found)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command; one that cannot be imported says so when it is called."""
+        entry = self._found.get(cmd_name)
+        if entry is None:
+            return None
+        try:
+            command = entry.load()
+        except Exception as error:  # the code of a third party may raise anything
+            return _broken(entry, f"cannot be loaded: {error}", error)
+        if not isinstance(command, click.Command):
+            return _broken(entry, f"is a {type(command).__name__}, expected a click.Command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of the arguments; for an unknown one, offer the nearest names."""
+        if args[0] not in self._found and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], self._found, n=3, cutoff=0.5)
+            offer = (
+                f"did you mean {' or '.join(near)}?"
+                if near
+                else f"there are {', '.join(sorted(self._found))}"
+            )
+            raise click.UsageError(f"no command {args[0]!r}; {offer}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with the whole first sentence of each, wrapped rather than cut off."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, c.get_short_help_str(200)) for name, c in commands if c is not None and not c.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> int:
+        """Run the command; what a callback returns is no exit status, only `ctx.exit` sets one."""
+        try:
+            super().invoke(ctx)
+        except KeyboardInterrupt:  # click would print an empty line, whether there is a terminal or not
+            if sys.stderr.isatty():
+                click.echo(err=True)  # leave the line of the ^C
+            raise click.Abort from None
+        return 0
+
+
+def _broken(entry: EntryPoint, reason: str, cause: Exception | None = None) -> click.Command:
+    """Return a stand-in for a command that cannot be had, so that the others still work."""
+    text = f"command {entry.name!r} ({entry.value}) {reason}"
+
+    def complain() -> None:
+        raise MecoptError(text) from cause
+
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(
+        entry.name,
+        callback=complain,
+        short_help=f"(broken: {reason})",
+        add_help_option=False,
+        context_settings=anything,
+    )
+
+
+@click.command(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
+@click.version_option(__version__, "--version", prog_name="mecopt")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error (also: MECOPT_DEBUG=1).")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Plan where each block of a deep network runs, device or edge server, and prove how good the plan is."""
+    if debug:
+        os.environ["MECOPT_DEBUG"] = "1"
+    help_without_command(ctx)
+
+
+def help_without_command(ctx: click.Context) -> None:
+    """Show a group's help as bad usage when no command was named."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(BAD_INPUT)
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with the exit status.
+
+    Parameters
+    ----------
+    args : sequence of str, optional
+        The arguments; those of the process by default.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
+    sys.exit(_run(args))
+
+
+def _run(args: Sequence[str] | None) -> int:
+    try:
+        status: Any = cli.main(args, prog_name="mecopt", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "mecopt"
+        return _say(f"{path}: {_sentence(error.format_message())} (see '{path} --help')", BAD_INPUT)
+    except click.ClickException as error:
+        return _say(f"mecopt: {error.format_message()}", error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("mecopt: interrupted", INTERRUPTED)
+    except MecoptError as error:
+        shown = _traceback()
+        lines = str(error).splitlines()
+        if error.__cause__ is not None and not shown:
+            lines[-1] += f" ({HINT})"
+        return _say("\n".join(f"mecopt: {line}" for line in lines), error.exit_status)
+    except MemoryError:
+        _traceback()
+        return _say("mecopt: out of memory", ERROR)
+    except Exception as error:  # nothing that goes wrong shows a traceback unasked
+        if not _traceback():
+            text = " ".join(str(error).split()) or "no further message"
+            _say(f"mecopt: unexpected {type(error).__name__}: {text} ({HINT})", ERROR)
+        return ERROR
+
+
+def _say(text: str, status: int) -> int:
+    click.echo(text, err=True)
+    return status
+
+
+def _sentence(text: str) -> str:
+    """Return a message of click's in the form of ours: no capital at its start, no full stop."""
+    return text[:1].lower() + text[1:].rstrip(".")
+
+
+def _traceback() -> bool:
+    """Show the traceback if it is asked for, and say whether it was."""
+    wanted = os.environ.get("MECOPT_DEBUG", "") not in ("", "0")
+    if wanted:
+        traceback.print_exc()
+    return wanted
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

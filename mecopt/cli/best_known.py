@@ -1,0 +1,157 @@
+"""`mecopt best-known`: show and improve the store of best-known objectives and bounds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mecopt.cli import INTERRUPTED, common, help_without_command
+from mecopt.errors import CouplingError, InputError
+
+if TYPE_CHECKING:
+    from mecopt.best_known import Entry
+    from mecopt.instance import Instance
+
+STORE = "instances/best_known.json"  # mecopt.best_known.DEFAULT_STORE, not imported to keep --help fast
+
+
+@click.group(invoke_without_command=True, short_help="Show or improve the best objectives and bounds known.")
+@click.pass_context
+def best_known(ctx: click.Context) -> None:
+    """Keep the best objective and bound known of every instance, with method, version and date."""
+    help_without_command(ctx)
+
+
+@best_known.command()
+@click.argument("store", metavar="[FILE]", default=STORE)
+@common.json_option
+def show(store: str, as_json: bool) -> None:
+    """Show a store, by default instances/best_known.json."""
+    from mecopt.best_known import Store
+    from mecopt.timeline import number
+
+    known = Store.load(store)
+    if as_json:
+        common.emit_json(known.to_dict())
+        return
+    rows = [
+        (
+            entry.instance,
+            entry.status.value,
+            entry.method or "",
+            "" if entry.objective is None else number(entry.objective),
+            "" if entry.lower_bound is None else number(entry.lower_bound),
+            "" if entry.gap is None else f"{100 * entry.gap:.3g} %",
+        )
+        for entry in sorted(known.entries.values(), key=lambda entry: entry.instance)
+    ]
+    heads = ("Instance", "Status", "Method", "Objective [s]", "Bound [s]", "Gap")
+    common.table(heads, rows, numbers=3, wraps=(0,))
+
+
+@best_known.command()
+@click.argument("instances", metavar="INSTANCE...", nargs=-1, required=True)
+@click.option("--method", metavar="M", default="auto", show_default=True, help="See `mecopt methods`.")
+@click.option("--solution", metavar="FILE", help="Judge the placement of this file instead of solving.")
+@click.option(
+    "--time-limit", metavar="S", type=float, callback=common.finite, help="Seconds for each instance."
+)
+@click.option(
+    "--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
+)
+@click.option("--relax", is_flag=True, help="Ignore couplings that the method cannot honour: a bound only.")
+@click.option("--store", metavar="FILE", default=STORE, show_default=True, help="The store.")
+@common.json_option
+@click.pass_context
+def update(
+    ctx: click.Context,
+    instances: tuple[str, ...],
+    method: str,
+    solution: str | None,
+    time_limit: float | None,
+    seed: int,
+    relax: bool,
+    store: str,
+    as_json: bool,
+) -> None:
+    """Solve instances, and keep what is better than what the store holds.
+
+    Every placement is judged again. With --solution the placement of a file is judged instead; a bound
+    that stands in the file cannot be checked and is not taken. The store may stand among the instances
+    and is passed over, so that `update instances/*.json*` takes them all.
+    """
+    instances = tuple(path for path in instances if not common.same_file(path, store))
+    if solution is not None and len(instances) != 1:
+        raise click.UsageError("--solution goes with exactly one INSTANCE")
+    common.check_out("--store", store, *instances, solution)
+    from mecopt.best_known import Store, entry_dict
+
+    known = Store.load(store, missing_ok=True)
+    loaded = [common.load_instance(path) for path in instances]  # all are read before any is solved
+    rows, interrupted = [], False
+    for path, instance in zip(instances, loaded, strict=True):
+        before = known.get(instance)
+        with common.naming(path), common.naming(path, CouplingError):
+            if solution is not None:
+                new = _judged(instance, solution)
+            else:
+                new, interrupted = _solved(instance, method, time_limit, seed, relax)
+        changed = known.improve(instance.sha256, new)
+        if changed:
+            known.save(store)  # at once, so that an interrupt loses nothing
+        entry = known.get(instance)
+        rows.append(
+            {
+                "file": path,
+                "sha256": instance.sha256,
+                "improved": changed,
+                "entry": entry_dict(entry) if entry else None,
+            }
+        )
+        if not as_json:
+            click.echo(f"{path}: {_change(before, entry, changed)}")
+        if interrupted:
+            break
+    if as_json:
+        common.emit_json(rows)
+    ctx.exit(INTERRUPTED if interrupted else 0)
+
+
+def _solved(
+    instance: Instance, method: str, time_limit: float | None, seed: int, relax: bool
+) -> tuple[Entry, bool]:
+    from mecopt.best_known import Entry
+    from mecopt.solving import solve
+
+    with common.working(f"solving {common.plain(instance.name)}", time_limit):
+        result = solve(instance, method, time_limit_s=time_limit, seed=seed, relax=relax)
+    return Entry.of_result(result), result.stopped_by == "interrupt"
+
+
+def _judged(instance: Instance, path: str) -> Entry:
+    from mecopt.best_known import Entry
+    from mecopt.judge import evaluate
+
+    solution, placement = common.load_placement(path, instance)
+    common.check_same_instance(solution, instance, path)
+    judged = evaluate(instance, placement)
+    if not judged.feasible:
+        raise InputError(
+            f"placement: violates {len(judged.violations)} limits, expected a feasible one", path
+        )
+    return Entry.of_evaluation(judged, solution.method)
+
+
+def _change(before: Entry | None, after: Entry | None, changed: bool) -> str:
+    if after is None:
+        return "nothing found"
+    facts: list[str] = [after.status.value]
+    old: dict[str, Any] = {} if before is None else vars(before)
+    for name, label in (("objective", "objective"), ("lower_bound", "bound")):
+        value, was = getattr(after, name), old.get(name)
+        if value is not None:
+            moved = f" (was {was:.9g} s)" if was is not None and was != value else ""
+            facts.append(f"{label} {value:.9g} s{moved}")
+    verdict = "new" if before is None else "improved" if changed else "unchanged"
+    return f"{verdict}: {', '.join(facts)}"

@@ -1,0 +1,274 @@
+"""What several commands share: options, reading and writing, tables and messages."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+from mecopt.errors import InputError, InstanceError, MissingExtraError, PlacementError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from mecopt.instance import Instance
+    from mecopt.judge import Evaluation
+    from mecopt.schema import SolutionDoc
+
+STDIN = "-"
+PATIENCE_S = 2.0  # what takes longer shows that it is alive
+PLOT_SUFFIXES = (".png", ".svg", ".pdf")
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."
+)
+
+
+def out_option(text: str) -> Callable[[Decorated], Decorated]:
+    """Return the option ``--out FILE``."""
+    return click.option("--out", metavar="FILE", help=text)
+
+
+def plot_options(command: Decorated) -> Decorated:
+    """Add ``--plot`` and ``--task``, which say what is drawn."""
+    task = click.option(
+        "--task", "tasks", metavar="K", type=int, multiple=True, help="Draw this task; may be repeated."
+    )
+    plot = click.option("--plot", metavar="FILE", help="Write a timeline as .png, .svg or .pdf.")
+    return plot(task(command))
+
+
+def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """Refuse a number that is not finite or below 0."""
+    if value is not None and not (math.isfinite(value) and value >= 0):
+        raise click.BadParameter(f"{value:g}, expected a finite number >= 0", ctx, param)
+    return value
+
+
+def load_instance(path: str) -> Instance:
+    """Read an instance from a file, or from standard input for ``-``."""
+    from mecopt import io
+
+    with naming(path):
+        return io.load(path) if path != STDIN else io.from_json(sys.stdin.buffer.read())
+
+
+@contextmanager
+def naming(path: str, kind: type[InputError] = InstanceError) -> Iterator[None]:
+    """Name the file in an error of an instance that shows only when it is worked on."""
+    try:
+        yield
+    except kind as error:
+        if error.source is not None:
+            raise
+        raise kind(error.problems, "standard input" if path == STDIN else path) from None
+
+
+def load_placement(path: str, instance: Instance) -> tuple[SolutionDoc, NDArray[Any]]:
+    """Read a solution file and the placement in it, as an array that fits the instance."""
+    from mecopt import io
+
+    solution = io.load_solution(path)
+    if solution.placement is None:
+        found = f", its status is {solution.status}" if solution.status else ""
+        raise InputError(f"placement: null, expected a placement{found}", path)
+    try:
+        return solution, io.placement_array(solution.placement, instance)
+    except PlacementError as error:
+        problems = error.problems
+        if other_instance(solution, instance):
+            problems = (f"made for another instance ({solution.instance or 'unnamed'})", *problems)
+        raise PlacementError(problems, path) from None
+
+
+def other_instance(solution: SolutionDoc, instance: Instance) -> bool:
+    """Say whether a solution file names an instance of another content."""
+    return solution.instance_sha256 not in (None, instance.sha256)
+
+
+def check_same_instance(solution: SolutionDoc, instance: Instance, path: str) -> None:
+    """Refuse a solution file that names an instance of another content."""
+    if other_instance(solution, instance):
+        made_for = f"{solution.instance or 'unnamed'}, {str(solution.instance_sha256)[:12]}…"
+        given = f"{instance.name}, {instance.sha256[:12]}…"
+        raise InputError(
+            f"instance_sha256: made for another instance ({made_for}), this one is {given}", path
+        )
+
+
+def check_tasks(tasks: Iterable[int], instance: Instance) -> None:
+    """Refuse a task that the instance does not have."""
+    wrong = [k for k in tasks if not 0 <= k < instance.task_count]
+    if wrong:
+        raise InputError(f"--task {k}: expected 0 to {instance.task_count - 1}" for k in wrong)
+
+
+def check_out(option: str, path: str | None, *inputs: str | None) -> None:
+    """Refuse a file that could not be written, before any work is done for it.
+
+    Parameters
+    ----------
+    option : str
+        The option that named the file.
+    path : str or None
+    *inputs : str or None
+        Files that the command reads; none of them may be written over.
+    """
+    if path is None:
+        return
+    place, target = f"{option} {path}", Path(path)
+    try:
+        if target.is_dir():
+            raise InputError(f"{place}: is a folder, expected a file name")
+        if not target.parent.is_dir():
+            raise InputError(f"{place}: folder {str(target.parent)!r} does not exist")
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise InputError(f"{place}: no permission to write in {str(target.parent)!r}")
+        for other in inputs:
+            if other is not None and same_file(path, other):
+                raise InputError(f"{place}: is read by this command, expected another file")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{place}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def same_file(path: str, other: str) -> bool:
+    """Say whether two names are of one file that exists."""
+    return path != STDIN and all(map(os.path.exists, (path, other))) and os.path.samefile(path, other)
+
+
+def check_plot(path: str | None, *inputs: str | None) -> None:
+    """Refuse a plot that could not be written, before any work is done for it."""
+    from importlib.util import find_spec
+
+    if path is None:
+        return
+    if Path(path).suffix.lower() not in PLOT_SUFFIXES:
+        raise InputError(f"--plot {path}: expected a name that ends in {', '.join(PLOT_SUFFIXES)}")
+    check_out("--plot", path, *inputs)
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("--plot", "report")
+
+
+def emit_json(document: Any, out: str | None = None) -> None:
+    """Print a JSON document, or write it whole to a file."""
+    emit(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", out)
+
+
+def emit(text: str, out: str | None = None) -> None:
+    """Print a text as UTF-8, whatever the terminal's encoding, or write it whole to a file."""
+    if out is None:
+        click.echo(text.encode(), nl=False)
+    else:
+        from mecopt.files import write_bytes
+
+        write_bytes(out, text.encode())
+
+
+def note(text: str) -> None:
+    """Print a message to standard error."""
+    click.echo("\n".join(f"mecopt: {line}" for line in text.splitlines()), err=True)
+
+
+def console() -> Console:
+    """Return the console for tables and pictures on standard output."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: int, wraps: Collection[int]
+) -> None:
+    """Print a table whose last `numbers` columns hold numbers; the columns in `wraps` may be folded."""
+    from rich import box
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for i, head in enumerate(heads):
+        side: Literal["left", "right"] = "right" if i >= len(heads) - numbers else "left"
+        least = 12 if i in wraps else None
+        shown.add_column(head, justify=side, overflow="fold", no_wrap=i not in wraps, min_width=least)
+    for row in rows:
+        shown.add_row(*(plain(str(cell)) for cell in row))
+    console().print(shown)
+
+
+def plain(text: str) -> str:
+    """Return a text that moves no cursor: what cannot be printed is written as an escape."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def one_line(instance: Instance) -> str:
+    """Describe an instance in one line."""
+    couplings = sorted(instance.rules.couplings)
+    return ", ".join(
+        (
+            f"{plain(instance.name)}: {counted(instance.task_count, 'task')}",
+            counted(instance.server_count, "server"),
+            f"up to {counted(instance.max_blocks, 'block')}",
+            f"{instance.rules.deadline} deadlines" if instance.rules.deadline != "none" else "no deadlines",
+            f"coupled by {' and '.join(couplings)}" if couplings else "no couplings",
+        )
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 task``, ``36,000 tasks``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def write_plot(evaluation: Evaluation, path: str, tasks: Sequence[int]) -> None:
+    """Write the timeline of a placement, and say so."""
+    from mecopt.plot import save_plot
+
+    save_plot(evaluation, path, tasks)
+    note(f"wrote {path}")
+
+
+@contextmanager
+def working(what: str, limit_s: float | None = None) -> Iterator[None]:
+    """Show progress on a terminal's standard error once the work has taken two seconds."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+    thread = threading.Thread(target=_progress, args=(done, what, limit_s), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _progress(done: threading.Event, what: str, limit_s: float | None) -> None:
+    start = time.perf_counter()
+    if done.wait(PATIENCE_S):
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    until = [] if limit_s is None else [TextColumn(f"of {limit_s:g} s")]
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, *until, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(what, total=limit_s)
+        progress.update(bar, completed=time.perf_counter() - start)
+        while not done.wait(0.1):
+            progress.update(bar, completed=time.perf_counter() - start)

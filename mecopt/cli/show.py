@@ -1,0 +1,148 @@
+"""What people see of a result: a short table, what is wrong, and pictures of where blocks run and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from mecopt.cli import common
+from mecopt.timeline import number, seconds, slowest_task
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mecopt.judge import Evaluation
+    from mecopt.picture import Pen
+    from mecopt.result import Result
+
+MOST_LINES = 10  # violations or reasons shown before the rest is only counted
+FEW_TASKS = 3  # so many are all drawn; more are summed up
+
+STYLES = {
+    "optimal": "bold green",
+    "feasible": "green",
+    "violating": "bold red",
+    "infeasible": "bold red",
+    "unknown": "bold yellow",
+}
+WORDS = {
+    "time": "the time limit",
+    "gap": "the gap asked for",
+    "iterations": "the iteration limit",
+    "interrupt": "an interrupt",
+}
+MISSING = "none, a link is missing"
+
+
+def _method(result: Result) -> str:
+    """Name the method, and those that it picked."""
+    picked = result.options.get("picked", [])
+    return ": ".join([result.method, *([", then ".join(picked)] if picked else [])])
+
+
+def show_result(result: Result, tasks: Sequence[int]) -> None:
+    """Show the outcome of a solve."""
+    out = common.console()
+    out.print(common.one_line(result.instance), style="dim")
+    stopped = f", stopped by {WORDS[result.stopped_by.value]}" if result.stopped_by else ""
+    rows = [("Status", result.status.value + stopped), ("Method", _method(result))]
+    if result.evaluation is not None:
+        rows += _cost_rows(result.evaluation)
+    if result.lower_bound is not None:
+        rows.append(("Lower bound", seconds_exact(result.lower_bound)))
+    if result.gap is not None:
+        rows.append(("Gap", f"{100 * result.gap:.3g} %"))
+    if result.repairs:
+        rows.append(("Repairs", f"{result.repairs:,}"))
+    rows.append(("Time", seconds(result.runtime_s, 3)))
+    _print_rows(out, rows, STYLES[result.status.value])
+    if result.reasons:
+        _print_list(out, "No placement is feasible", [str(r.get("message", r)) for r in result.reasons])
+    if result.evaluation is not None:
+        _show_placement(out, result.evaluation, tasks)
+
+
+def show_evaluation(evaluation: Evaluation, tasks: Sequence[int]) -> None:
+    """Show what the judge says of a placement."""
+    out = common.console()
+    out.print(common.one_line(evaluation.instance), style="dim")
+    status = "feasible" if evaluation.feasible else "violating"
+    _print_rows(out, [("Status", status), *_cost_rows(evaluation)], STYLES[status])
+    _show_placement(out, evaluation, tasks)
+
+
+def seconds_exact(value: float | None) -> str:
+    """Write a sum of seconds, always in seconds so that rows can be compared."""
+    return MISSING if value is None else f"{number(value)} s"
+
+
+def _cost_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:
+    total = judged.total_delay_s
+    yield "Total delay", seconds_exact(total)
+    for name, part in (("on servers", judged.edge_delay_s), ("on devices", judged.local_delay_s)):
+        share = f"  ({100 * part / total:.3g} %)" if total and part is not None else ""
+        yield f"  {name}", seconds_exact(part) + share
+    if judged.deadline_excess_s != 0:
+        yield "Above deadlines", seconds_exact(judged.deadline_excess_s)
+    if judged.objective is not None and judged.objective != total:
+        yield "Objective", seconds_exact(judged.objective)
+    energy = judged.energy_j
+    yield "Device energy", MISSING if energy is None else f"{number(energy)} J"
+
+
+def _print_rows(out: Console, rows: Sequence[tuple[str, str]], status_style: str) -> None:
+    from rich.text import Text
+
+    width = max(len(name) for name, _ in rows)
+    out.print()
+    for i, (name, value) in enumerate(rows):
+        line = Text(f" {name.ljust(width)}  ")
+        line.append(value, style=status_style if i == 0 else "")
+        out.print(line, soft_wrap=True)
+
+
+def _print_list(out: Console, title: str, lines: Sequence[str]) -> None:
+    from rich.padding import Padding
+
+    out.print(f"\n{title}:", style="bold")
+    shown = [common.plain(line) for line in lines[:MOST_LINES]]
+    if len(lines) > MOST_LINES:
+        shown.append(f"and {len(lines) - MOST_LINES:,} more (--json lists all)")
+    for line in shown:
+        out.print(Padding(line, (0, 0, 0, 1), expand=False))
+
+
+def _show_placement(out: Console, judged: Evaluation, tasks: Sequence[int]) -> None:
+    from mecopt import picture
+
+    if not judged.feasible:
+        found = common.counted(len(judged.violations), "limit")
+        _print_list(out, f"The placement violates {found}", [str(v) for v in judged.violations])
+    coloured = out.color_system is not None and not out.no_color
+    pen = picture.Pen(out.width, colour=coloured, ascii=out.options.ascii_only)
+    count = judged.instance.task_count
+    if not tasks and count > FEW_TASKS:
+        _show_summary(out, judged, pen)
+        tasks = [slowest_task(judged)]
+        out.print("\nThe task with the largest delay (--task K draws others):", style="bold")
+    else:
+        tasks = list(dict.fromkeys(tasks)) or range(count)
+        out.print()
+    for i, task in enumerate(tasks):
+        if i:
+            out.print()
+        for line in picture.task_picture(judged, task, pen):
+            out.print(line, no_wrap=True, overflow="crop", crop=True)
+    out.print(picture.legend(judged, tasks, pen))
+
+
+def _show_summary(out: Console, judged: Evaluation, pen: Pen) -> None:
+    from mecopt import picture
+
+    out.print("\nWhich block runs where, in % of the tasks:", style="bold")
+    for line in picture.share_picture(judged, pen):
+        out.print(line, no_wrap=True, overflow="crop")
+    out.print("\nMost frequent placements:", style="bold")
+    out.print(f" {picture.share_sentence(judged)}", soft_wrap=True)
+    for share, path in picture.frequent_placements(judged):
+        out.print(f" {share.rjust(7)}  {common.plain(path)}", no_wrap=True, overflow="ellipsis")

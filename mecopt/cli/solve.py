@@ -1,0 +1,129 @@
+"""`mecopt solve`: run one method on one instance, and show or write what it found."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mecopt.cli import INTERRUPTED, common
+from mecopt.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mecopt.instance import Instance
+
+EXIT = {"optimal": 0, "feasible": 0, "violating": 5, "infeasible": 3, "unknown": 4}
+
+
+@click.command(short_help="Find the best placement of an instance.")
+@click.argument("instance_file", metavar="INSTANCE")
+@click.option("--method", metavar="M", default="auto", show_default=True, help="See `mecopt methods`.")
+@click.option("--time-limit", metavar="S", type=float, callback=common.finite, help="Stop after S seconds.")
+@click.option(
+    "--gap",
+    metavar="G",
+    type=float,
+    callback=common.finite,
+    help="Stop at this gap, a fraction: 0.01 is 1 %.",
+)
+@click.option(
+    "--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
+)
+@click.option("--threads", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
+@click.option("--warm-start", metavar="FILE", help="Start from the placement of this solution file.")
+@click.option("--pin", "pins", metavar="K:M=N", multiple=True, help="Force block M of task K onto node N.")
+@click.option("--ban", "bans", metavar="K:M=N", multiple=True, help="Keep block M of task K off node N.")
+@click.option(
+    "--option", "options", metavar="NAME=VALUE", multiple=True, help="An option of the method; see its page."
+)
+@click.option("--relax", is_flag=True, help="Ignore couplings that the method cannot honour: a bound only.")
+@common.out_option("Write the solution to this file.")
+@common.json_option
+@common.plot_options
+@click.pass_context
+def solve(
+    ctx: click.Context,
+    instance_file: str,
+    method: str,
+    time_limit: float | None,
+    gap: float | None,
+    seed: int,
+    threads: int,
+    warm_start: str | None,
+    pins: tuple[str, ...],
+    bans: tuple[str, ...],
+    options: tuple[str, ...],
+    relax: bool,
+    out: str | None,
+    as_json: bool,
+    plot: str | None,
+    tasks: tuple[int, ...],
+) -> None:
+    """Find the best placement of an instance; `-` reads it from standard input.
+
+    Tasks, blocks and nodes count from 0; node 0 is the task's device, node 1 the first server.
+
+    Exit status: 0 optimal or feasible, 5 only a placement that violates a limit, 3 proved infeasible,
+    4 nothing found, 130 interrupted (the best so far is still shown and written).
+    """
+    common.check_out("--out", out, instance_file, warm_start)
+    common.check_plot(plot, instance_file, warm_start, out)
+    from mecopt.solving import solve as run
+
+    instance = common.load_instance(instance_file)
+    common.check_tasks(tasks, instance)
+    with common.naming(instance_file), common.working(f"solving {common.plain(instance.name)}", time_limit):
+        result = run(
+            instance,
+            method,
+            time_limit_s=time_limit,
+            gap=gap,
+            seed=seed,
+            threads=threads,
+            warm_start=None if warm_start is None else _start(warm_start, instance),
+            pins=pins,
+            bans=bans,
+            relax=relax,
+            **_options(options),
+        )
+    if out is not None:
+        result.save(out)
+    if as_json:
+        common.emit(result.to_json())
+    else:
+        from mecopt.cli.show import show_result
+
+        show_result(result, tasks)
+    if out is not None:
+        common.note(f"wrote {out}")
+    if plot is not None and result.evaluation is not None:
+        common.write_plot(result.evaluation, plot, tasks)
+    elif plot is not None:
+        common.note(f"--plot {plot}: not written, there is no placement")
+    interrupted = result.stopped_by == "interrupt"
+    ctx.exit(INTERRUPTED if interrupted else EXIT[result.status.value])
+
+
+def _options(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``name=value``; a value that is JSON (a number, true, null) is read as such."""
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier() or name in options:
+            raise InputError(f"--option {text}: expected NAME=VALUE, each name once")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
+def _start(path: str, instance: Instance) -> NDArray[Any]:
+    solution, placement = common.load_placement(path, instance)
+    if common.other_instance(solution, instance):
+        name = solution.instance or "unnamed"
+        common.note(f"{path}: made for another instance ({name}); its placement fits and is used as a start")
+    return placement

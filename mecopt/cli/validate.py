@@ -1,0 +1,59 @@
+"""`mecopt validate`: check instance files, and say everything that is wrong with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mecopt.cli import BAD_INPUT, common
+
+if TYPE_CHECKING:
+    from mecopt.instance import Instance
+
+
+@click.command(short_help="Check instance files.")
+@click.argument("instances", metavar="INSTANCE...", nargs=-1, required=True)
+@common.json_option
+@click.pass_context
+def validate(ctx: click.Context, instances: tuple[str, ...], as_json: bool) -> None:
+    """Check instance files; `-` reads standard input.
+
+    Says what is in each file, or everything that is wrong with it, and ends with status 2 if any is bad.
+    """
+    from mecopt.costs import chain_costs
+    from mecopt.errors import InputError
+
+    rows = []
+    for path in instances:
+        try:
+            instance = common.load_instance(path)
+            with common.naming(path):
+                chain_costs(instance)  # refuses what no number can hold
+        except InputError as error:
+            rows.append({"file": path, "valid": False, "problems": list(error.problems)})
+            if not as_json:
+                for problem in error.problems:
+                    common.note(f"{error.source or path}: {problem}")
+        else:
+            rows.append({"file": path, "valid": True, "problems": [], **_facts(instance)})
+            if not as_json:
+                click.echo(f"{path}: ok: {common.one_line(instance)}; sha256 {instance.sha256}")
+    if as_json:
+        common.emit_json(rows)
+    if not all(row["valid"] for row in rows):
+        ctx.exit(BAD_INPUT)
+
+
+def _facts(instance: Instance) -> dict[str, Any]:
+    return {
+        "name": instance.name,
+        "tasks": instance.task_count,
+        "servers": instance.server_count,
+        "devices": len(instance.devices),
+        "max_blocks": instance.max_blocks,
+        "slots": instance.slot_count,
+        "deadline": instance.rules.deadline.value,
+        "couplings": sorted(c.value for c in instance.rules.couplings),
+        "sha256": instance.sha256,
+    }

@@ -1,0 +1,99 @@
+"""Interrupts, time limits and progress: the best so far is never lost, and exit status 130 is certain."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mecopt.schema import SOLUTION
+
+
+def start(args, env, plugin, ready, **streams):
+    environment = env(PYTHONPATH=plugin, READY=str(ready))
+    command = [sys.executable, "-m", "mecopt", *map(str, args)]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, **{"stderr": subprocess.PIPE, **streams}
+    )
+
+
+def wait_for(path):
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_keeps_the_best_so_far(env, plugin, toy_file, tmp_path, number):
+    ready, out = tmp_path / "ready", tmp_path / "solution.json"
+    args = ("solve", toy_file, "--method", "idle", "--json", "--out", out)
+    process = start(args, env, plugin, ready)
+    wait_for(ready)
+    process.send_signal(number)
+    text, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.decode() == f"mecopt: wrote {out}\n"
+    assert json.loads(text) == json.loads(out.read_text())
+    found = SOLUTION.validate_json(text)
+    assert (found.status, found.stopped_by) == ("feasible", "interrupt")
+    assert found.placement == [[0, 0], [0, 0]]
+
+
+def test_interrupt_with_nothing_found(env, plugin, toy_file, tmp_path):
+    process = start(("solve", toy_file, "--method", "deaf"), env, plugin, tmp_path / "ready")
+    wait_for(tmp_path / "ready")
+    process.send_signal(signal.SIGINT)
+    text, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"unknown, stopped by an interrupt" in text
+    assert b"Traceback" not in errors
+
+
+def test_interrupt_while_reading(env, plugin, tmp_path):
+    process = start(("validate", "-"), env, plugin, tmp_path / "ready", stdin=subprocess.PIPE)
+    time.sleep(1.0)  # it waits for its input by now
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    text, errors = process.stdout.read(), process.stderr.read()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        stream.close()
+    assert (process.returncode, text, errors) == (130, b"", b"mecopt: interrupted\n")
+
+
+def test_best_known_keeps_what_an_interrupt_leaves(env, plugin, toy_file, tmp_path):
+    store = tmp_path / "store.json"
+    args = ("best-known", "update", toy_file, "--method", "idle", "--store", store)
+    process = start(args, env, plugin, tmp_path / "ready")
+    wait_for(tmp_path / "ready")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    (entry,) = json.loads(store.read_text())["entries"].values()
+    assert (entry["method"], entry["status"]) == ("idle", "feasible")
+
+
+def test_progress_on_a_terminal_after_two_seconds(env, plugin, toy_file, tmp_path):
+    """Only on a terminal's standard error; standard output stays one JSON document."""
+    terminal, end = pty.openpty()
+    args = ("solve", toy_file, "--method", "idle", "--time-limit", "3", "--json")
+    process = start(args, env, plugin, tmp_path / "ready", stderr=end)
+    os.close(end)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(terminal)
+    text, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert json.loads(text)["stopped_by"] == "time"
+    assert b"solving toy_pair" in shown

@@ -1,0 +1,100 @@
+"""The best-known store: only what is better goes in, and what is in it can be found again."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+import mecopt
+from mecopt.best_known import Entry, Store
+from mecopt.errors import DisagreementError, InputError
+
+INSTANCES = Path(__file__).parent.parent / "instances"
+STORE = INSTANCES / "best_known.json"
+FILES = sorted(path for path in INSTANCES.glob("*.json*") if path != STORE)
+KNOWN = Store.load(STORE, missing_ok=True)
+KEY = "0" * 64
+
+OLD = Entry(
+    "a", objective=2.0, lower_bound=1.0, method="x", bound_method="y", version="0.0.1", date="2024-01-01"
+)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_benchmark_instances(path):
+    instance = mecopt.load(path)
+    entry = KNOWN.get(instance)
+    if entry is None:
+        pytest.skip("not in the store yet")
+    if entry.objective is not None and entry.lower_bound is not None:
+        assert entry.lower_bound <= entry.objective
+    if not instance.rules.couplings:
+        result = mecopt.solve(instance, "trellis")
+        assert entry.status == result.status
+        if result.objective is not None:
+            assert result.objective == pytest.approx(entry.objective, rel=1e-9)
+
+
+def test_every_entry_has_a_file():
+    assert set(KNOWN.entries) <= {mecopt.load(path).sha256 for path in FILES}
+
+
+def test_only_what_is_better_replaces():
+    store = Store({KEY: OLD})
+    assert not store.improve(KEY, dataclasses.replace(OLD, objective=2.5, lower_bound=0.5, method="z"))
+    assert not store.improve(KEY, dataclasses.replace(OLD, objective=2.0 * (1 - 1e-12), method="z"))
+    assert not store.improve(KEY, Entry("a"))
+    assert store.entries[KEY] is OLD
+    assert store.improve(
+        KEY, Entry("a", objective=1.5, lower_bound=0.5, method="z", bound_method="z", date="2025-01-01")
+    )
+    better = store.entries[KEY]
+    assert (better.objective, better.method, better.lower_bound, better.bound_method) == (1.5, "z", 1.0, "y")
+    assert better.date == "2025-01-01"
+    assert store.improve(KEY, Entry("a", lower_bound=1.5, bound_method="w"))
+    assert store.entries[KEY].status == "optimal"
+
+
+def test_status_and_gap():
+    assert (OLD.status, OLD.gap) == ("feasible", 1.0)
+    assert dataclasses.replace(OLD, lower_bound=None).gap is None
+    assert Entry("a", lower_bound=1.0).status == "unknown"
+    assert Entry("a", infeasible=True).status == "infeasible"
+
+
+def test_contradictions_are_errors():
+    with pytest.raises(DisagreementError, match="lies above"):
+        Store({KEY: OLD}).improve(KEY, Entry("a", objective=0.5, method="z"))
+    with pytest.raises(DisagreementError, match="lies above"):
+        Store().improve(KEY, Entry("a", objective=0.5, lower_bound=1.0))
+    with pytest.raises(DisagreementError, match="infeasible"):
+        Store({KEY: OLD}).improve(KEY, Entry("a", infeasible=True))
+    with pytest.raises(DisagreementError, match="infeasible"):
+        Store({KEY: Entry("a", infeasible=True)}).improve(KEY, OLD)
+
+
+def test_bound_above_by_rounding():
+    store = Store()
+    store.improve(KEY, Entry("a", objective=1.0, lower_bound=1.0 + 1e-15))
+    assert store.entries[KEY].lower_bound == 1.0
+
+
+def test_proof_of_infeasibility_is_kept():
+    store = Store({KEY: Entry("a", lower_bound=1.0, bound_method="x")})
+    assert store.improve(KEY, Entry("a", infeasible=True))
+    assert store.entries[KEY].lower_bound is None
+    assert not store.improve(KEY, Entry("a", lower_bound=2.0))
+    assert not store.improve(KEY, Entry("a", infeasible=True))
+
+
+def test_file_and_back(tmp_path):
+    path = tmp_path / "store.json"
+    entries = {KEY: OLD, "1" * 64: Entry("b", infeasible=True), "2" * 64: Entry("c", lower_bound=1.0)}
+    Store(entries).save(path)
+    assert Store.load(path).entries == entries
+    assert Store.load(tmp_path / "none.json", missing_ok=True).entries == {}
+    with pytest.raises(InputError, match="no such file"):
+        Store.load(tmp_path / "none.json")
+    path.write_text(path.read_text().replace('"objective": 2.0', '"objective": NaN'))
+    with pytest.raises(InputError, match=r"store\.json: "):
+        Store.load(path)
