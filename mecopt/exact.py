@@ -1,0 +1,214 @@
+"""Solve an instance by a solver of programs: what `milp`, `ilp` and `cpsat` have in common.
+
+The solver is not believed. Every placement goes to the judge; one that violates a limit, because the solver's
+tolerance let it through, is cut off and the search goes on. Bounds are lowered by what rounding may have
+added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mecopt.arcs import shortest
+from mecopt.highs import Job, Outcome
+from mecopt.instance import Instance
+from mecopt.judge import Evaluation
+from mecopt.parts import Ints
+from mecopt.program import Program
+from mecopt.reduction import Reduced, reduce
+from mecopt.run import Run
+from mecopt.trellis import infeasible_tasks, shortest_paths
+
+Build = Callable[[Reduced], Program]
+Engine = Callable[[Job], Outcome]
+
+SAFE = 1e-8  # a floating-point bound is lowered by this fraction
+DONE = 1e-10  # a gap that is nothing but rounding
+SCALE = 1e3  # the solver sees an objective of about this size
+FINE = 1e-9  # the objective's resolution, a fraction of it
+FINER = 3  # searches on a better scale, at most
+ROUNDS = 1000
+
+
+@dataclass(eq=False)
+class Search:
+    """Rounds of one solver on one instance, until it is done or has to stop."""
+
+    instance: Instance
+    run: Run
+    build: Build
+    engine: Engine
+    base: Ints  # a placement for the tasks that the program leaves out
+    reduced: Reduced
+    violating: list[Evaluation] = field(default_factory=list)
+    fresh: bool = False  # whether a violating placement was found in this round
+    offset: float = 0.0  # seconds that the program leaves out
+    finer: int = 0  # searches repeated on a better scale
+
+    def work(self) -> None:
+        """Go on until the optimum is proved, nothing is feasible, or a rule says stop."""
+        unit, strict = self._unit(), True
+        for _ in range(ROUNDS):
+            if self._done() or self.run.should_stop():
+                return
+            program = self._program()
+            self.fresh = False
+            outcome = self.engine(self._job(program, unit, strict))
+            if outcome.bound is not None:
+                self._bound(outcome.bound)
+            if self.fresh:
+                continue
+            if outcome.ended == "failed":
+                self.run.notes["solver"] = outcome.message
+                if not strict:
+                    return
+                strict = False
+            elif outcome.ended == "stopped":
+                self.run.is_due()
+                return
+            elif not self._again(outcome, unit):
+                return
+            else:
+                unit = self._unit()
+
+    def _again(self, outcome: Outcome, unit: float) -> bool:
+        """Take in a search that came to its end; say whether another one, of a better scale, is needed."""
+        known = self.run.objective
+        if known is None:
+            if outcome.ended == "infeasible":
+                self.run.infeasible([_nothing(self.instance)])
+            else:
+                self.run.notes["solver"] = "claims an optimum, but the judge saw no feasible placement"
+            return False
+        if outcome.ended == "infeasible":  # nothing better than what is known
+            self._bound(known - self.offset)
+            return False
+        coarse = outcome.error > FINE * abs(known) or not 1e-2 < known / (unit * SCALE) < 1e2
+        self.finer += coarse
+        return coarse and self.finer <= FINER and not self._done()
+
+    def _unit(self) -> float:
+        """Choose the unit of the objective: from the best known one, else from the relaxation."""
+        known = self.run.objective or self.reduced.offset
+        if known <= 0:
+            weights = self.reduced.arcs.weight
+            positive = weights[np.isfinite(weights) & (weights > 0)]
+            known = float(np.median(positive)) if positive.size else 1.0
+        return known / SCALE
+
+    def _program(self) -> Program:
+        reduced, known = self.reduced, self.run.objective
+        if known is not None:
+            reduced = reduced.within(known)
+        program = self.build(reduced)
+        rows = [row for judged in self.violating if _fits(program, judged) for row in program.cut_off(judged)]
+        self.offset = self.reduced.offset
+        return program.with_rows(rows)
+
+    def _job(self, program: Program, unit: float, strict: bool) -> Job:
+        best, run = self.run.best, self.run
+        known = best is not None and best.feasible and _fits(program, best)
+
+        def found(x: np.ndarray) -> None:
+            placement = program.decode(x, self.base)
+            judged = run.found(placement)
+            if not judged.feasible:
+                self.violating.append(judged)
+                self.fresh = True
+
+        return Job(
+            program=program,
+            unit=unit,
+            start=program.encode(best.placement) if known and best is not None else None,
+            found=found,
+            bound=self._bound,
+            due=lambda: self.fresh or run.is_due(),
+            time_left_s=run.time_left_s,
+            threads=run.threads,
+            seed=run.seed,
+            strict=strict,
+        )
+
+    def _bound(self, bound: float) -> None:
+        value = self.offset + bound
+        value -= SAFE * (abs(self.offset) + abs(bound))
+        known = self.run.objective
+        if known is not None:
+            value = min(value, known - SAFE * abs(known))
+        self.run.improve_bound(value)
+
+    def _done(self) -> bool:
+        gap = self.run.gap
+        return bool(self.run.reasons) or (gap is not None and gap <= DONE)
+
+
+def solve_exactly(instance: Instance, run: Run, build: Build, engine: Engine) -> None:
+    """Run a solver of programs on an instance.
+
+    Parameters
+    ----------
+    instance : Instance
+    run : Run
+    build : callable
+        Makes the program of the reduced instance; its objective is seconds above the reduced offset.
+    engine : callable
+        Solves a `Job`.
+    """
+    paths = shortest_paths(run.costs, run.node_cost, threads=run.threads)
+    if np.isinf(paths.value).any():
+        run.infeasible(infeasible_tasks(instance, run.costs, paths, run.node_cost))
+        return
+    value = float(paths.value.sum())
+    if run.found(paths.placement, bound=value, objective=value).feasible:
+        return
+    reduced = reduce(instance, run.costs, run.node_cost)
+    if reduced.reasons:
+        run.infeasible(reduced.reasons)
+        return
+    base = shortest(reduced.arcs.weight, reduced.arcs.blocks)[1]
+    run.found(base, bound=reduced.offset * (1.0 - DONE))
+    take_warm_start(run, reduced, base)
+    Search(instance, run, build, engine, base, reduced).work()
+
+
+def take_warm_start(run: Run, reduced: Reduced, base: Ints) -> None:
+    """Hand over the caller's placement; one that breaks a rule is repaired task by task, or refused and
+    said so.
+    """
+    if run.warm_start is None:
+        return
+    placement, arcs = run.warm_start.copy(), reduced.arcs
+    rows, stages = np.arange(len(placement))[:, None], np.arange(placement.shape[1])
+    real = stages < arcs.blocks[:, None]
+    now = np.where(real, placement, 0)
+    before = np.concatenate([np.zeros((len(now), 1), dtype=np.int64), now[:, :-1]], axis=1)
+    broken = (np.isinf(arcs.weight[rows, stages, before, now]) & real).any(axis=1)
+    placement[broken] = base[broken]
+    judged = run.found(placement)
+    if not judged.feasible:
+        run.notes["warm_start_used"] = f"refused: {judged.violations[0]}"
+    elif broken.any():
+        run.repairs += int(broken.sum())
+        run.notes["warm_start_used"] = f"repaired: {int(broken.sum())} tasks took their best path"
+
+
+def _fits(program: Program, judged: Evaluation) -> bool:
+    """Say whether the program has a column for everything that a placement does."""
+    decided = np.unique(np.stack([program.task, program.block])[:, program.decides], axis=1)
+    placed = np.flatnonzero((program.encode(judged.placement) > 0.5) & program.decides)
+    return bool(len(placed) == decided.shape[1])
+
+
+def _nothing(instance: Instance) -> dict[str, object]:
+    names = sorted(instance.rules.couplings)
+    return {
+        "kind": names[0] if len(names) == 1 else "couplings",
+        "where": {},
+        "limit": None,
+        "value": None,
+        "message": f"no placement of all tasks meets the limits of {' and '.join(names)} "
+        "(proved by branch and bound)",
+    }

@@ -1,0 +1,1 @@
+"""Commands of the package `solvers`, found by entry points."""

@@ -1,0 +1,48 @@
+"""`mecopt bounds`: every bound is one, and the flow LP is stronger than the assignment LP."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import mecopt
+from mecopt.io import load
+from solvers.bounds import bounds as all_bounds
+from solvers.cli.bounds import bounds
+from solvers.crosscheck import brute_force, instances
+
+
+def test_all_of_them_are_bounds():
+    for instance in instances(24, seed=31):
+        best = brute_force(instance)
+        if best is None:
+            continue
+        for bound in all_bounds(instance, time_limit_s=5):
+            assert bound.value is None or bound.value <= best.objective * (1 + 1e-9) + 1e-12, bound
+            assert bound.cpu_s >= 0
+
+
+def test_side_by_side():
+    path = "instances/crowd_k10_n4.json"
+    done = CliRunner().invoke(bounds, [path, "--json", "--time-limit", "5"])
+    assert done.exit_code == 0, done.output
+    found = {row["name"]: row for row in json.loads(done.stdout)["bounds"]}
+    flow, weak = found["LP of the flow formulation"], found["LP of the assignment formulation"]
+    free = mecopt.solve(load(path), "trellis", relax=True).lower_bound
+    assert found["trellis, no couplings"]["value"] == free
+    assert weak["value"] < 0.9 * flow["value"]
+    assert flow["value"] > 1.1 * free
+
+
+def test_the_table():
+    done = CliRunner().invoke(bounds, ["instances/tiny_memory.json"])
+    assert done.exit_code == 0
+    assert "LP of the flow formulation" in done.stdout
+
+
+def test_an_infeasible_instance_has_no_bounds():
+    done = CliRunner().invoke(bounds, ["instances/tiny_infeasible.json", "--json"])
+    assert done.exit_code == 0
+    (row,) = json.loads(done.stdout)["bounds"]
+    assert (row["value"], row["remark"]) == (None, "infeasible")
+    assert pytest.approx(0, abs=10) == row["wall_s"]

@@ -1,0 +1,297 @@
+"""`ilp`, and what it shares with `milp` and `cpsat`: start, limits, interrupt, a solver that lies or dies."""
+
+import _thread
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import mecopt
+from mecopt import exact, threads
+from mecopt.arcs import build_arcs
+from mecopt.costs import chain_costs
+from mecopt.highs import Outcome, lp_bound
+from mecopt.io import load
+from mecopt.program import at_most, safe_bound
+from mecopt.reduction import reduce
+from mecopt.trellis import shortest_paths
+from solvers.crosscheck import brute_force, instances
+from solvers.flow import build_flow
+
+HARD = "instances/crowd_k60_n4.json"
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    return load(HARD)
+
+
+EACH = pytest.mark.parametrize("method", ["milp", "ilp", "cpsat"])
+
+
+@EACH
+@pytest.mark.parametrize(
+    "name", ["tiny_capacity", "tiny_energy", "tiny_memory", "tiny_deadline", "tiny_measured"]
+)
+def test_the_hand_checked_instances(method, name):
+    instance = load(f"instances/{name}.json")
+    result = mecopt.solve(instance, method)
+    assert result.status == "optimal"
+    assert result.objective == pytest.approx(brute_force(instance).objective, rel=1e-9)
+
+
+@EACH
+def test_infeasible_is_a_result_with_reasons(method):
+    result = mecopt.solve(load("instances/tiny_infeasible.json"), method)
+    assert result.status == "infeasible"
+    assert result.reasons[0]["kind"] == "deadline"
+
+
+@EACH
+@pytest.mark.parametrize("coupling", ["capacity", "memory", "energy"])
+def test_zero_limits_are_limits(method, coupling):
+    """Nothing may be used at all: the device computes for nothing, the server may not."""
+    instance = mecopt.Instance(
+        name="zero",
+        slot_count=1,
+        slot_s=1e-12 if coupling == "capacity" else 1.0,
+        models=(mecopt.Model("m", (mecopt.Block(1.0, 1.0, 5.0), mecopt.Block(1.0, 1.0, 5.0))),),
+        devices=(mecopt.Device("d", 1.0, 1.0, kappa=0.0, energy_budget_j=0.0),),
+        servers=(mecopt.Server("s", 100.0, memory_bytes=0.0),),
+        links=mecopt.Links.of(1),
+        tasks=mecopt.Tasks.of(slot=[0], device=0, model=0, rate_bps=[[100.0]], blocks=2),
+        rules=mecopt.Rules(couplings=frozenset({coupling})),
+    )
+    result = mecopt.solve(instance, method)
+    assert result.status == "optimal"
+    assert result.placement.tolist() == [[0, 0]]
+
+
+@EACH
+@pytest.mark.parametrize(("share", "status"), [(1 - 0.9e-9, "optimal"), (1 - 1.1e-9, "infeasible")])
+def test_feasible_by_a_hair(method, share, status):
+    """What counts as within a limit is 1e-9 wider than the limit, for everybody."""
+    base = load("instances/tiny_energy.json")
+    least = min(judged.device_energy[0] for judged in _all(base.replace(rules=mecopt.Rules(deadline="none"))))
+    tight = mecopt.Device(**{**vars(base.devices[0]), "energy_budget_j": float(least * share)})
+    instance = base.replace(
+        devices=(tight, *base.devices[1:]),
+        rules=mecopt.Rules(deadline="none", couplings=frozenset({"energy"})),
+    )
+    assert mecopt.solve(instance, method).status == status
+
+
+def _all(instance):
+    """Judge every placement."""
+    from itertools import product
+
+    shape = (instance.task_count, instance.max_blocks)
+    for flat in product(range(instance.server_count + 1), repeat=shape[0] * shape[1]):
+        yield mecopt.evaluate(instance, np.reshape(flat, shape))
+
+
+# --- start, pins, options ---
+@EACH
+def test_a_feasible_start_is_used(method, crowd):
+    start = np.zeros((60, crowd.max_blocks), dtype=int)
+    result = mecopt.solve(crowd, method, warm_start=start, time_limit_s=0.0)
+    assert result.status == "feasible"
+    assert result.objective == mecopt.evaluate(crowd, start).objective
+
+
+@EACH
+def test_a_start_that_violates_is_refused_and_said_so(method):
+    instance = load("instances/tiny_capacity.json")
+    start = np.ones((instance.task_count, instance.max_blocks), dtype=int)
+    assert not mecopt.evaluate(instance, start).feasible
+    result = mecopt.solve(instance, method, warm_start=start)
+    assert result.status == "optimal"
+    assert result.options["warm_start_used"].startswith("refused: capacity")
+
+
+@EACH
+def test_a_late_task_of_a_start_is_repaired_and_said_so(method):
+    document = mecopt.to_dict(load("instances/tiny_capacity.json"))
+    document["rules"]["deadline"] = "hard"
+    document["tasks"][0]["max_delay_s"] = [1.2, None]
+    instance = mecopt.from_dict(document)
+    best = brute_force(instance)
+    start = best.placement.copy()
+    start[0] = [0, 0]
+    result = mecopt.solve(instance, method, warm_start=start)
+    assert result.objective == pytest.approx(best.objective, rel=1e-9)
+    if result.repairs:
+        assert "warm_start_used" in result.options
+
+
+@EACH
+def test_pins_and_bans_hold(method):
+    for instance in instances(24, seed=5):
+        free = mecopt.solve(instance, method)
+        if free.status != "optimal":
+            continue
+        node = int(free.placement[0, 0])
+        other = mecopt.solve(instance, method, bans=[f"0:0={node}"])
+        same = mecopt.solve(instance, method, pins=[f"0:0={node}"])
+        assert same.objective == pytest.approx(free.objective, rel=1e-9)
+        if other.status == "optimal":
+            assert other.placement[0, 0] != node
+            assert other.objective >= free.objective * (1 - 1e-9)
+
+
+@EACH
+def test_unknown_options_are_refused(method):
+    with pytest.raises(mecopt.InputError, match="has no option 'colour'"):
+        mecopt.solve(load("instances/tiny_capacity.json"), method, colour="red")
+
+
+@EACH
+def test_threads_may_differ_from_one_solve_to_the_next(method):
+    instance = load("instances/tiny_capacity.json")
+    values = [mecopt.solve(instance, method, threads=n).objective for n in (1, 2, 1)]
+    assert values == [values[0]] * 3
+
+
+# --- limits ---
+@EACH
+def test_the_time_limit_holds(method, crowd):
+    start = time.perf_counter()
+    result = mecopt.solve(crowd, method, time_limit_s=1.0)
+    assert time.perf_counter() - start < 1.0 + threads.GRACE_S + 1.0
+    assert result.stopped_by == "time"
+    assert result.lower_bound > 0
+    assert result.trace == tuple(sorted(result.trace, key=lambda point: point[0]))
+
+
+@pytest.mark.parametrize("method", ["ilp", "cpsat"])
+def test_the_gap_is_a_limit(method, crowd):
+    result = mecopt.solve(crowd, method, gap=0.2, time_limit_s=30)
+    assert result.stopped_by == "gap"
+    assert result.gap <= 0.2
+
+
+def test_a_library_that_does_not_stop_is_left_behind(monkeypatch):
+    monkeypatch.setattr(threads, "GRACE_S", 0.2)
+    never = threading.Event()
+    start = time.perf_counter()
+    done = threads.watched(lambda post: never.wait(20), lambda: None, lambda kind, value: None, lambda: True)
+    assert done == (None, True)
+    assert time.perf_counter() - start < 2
+    never.set()
+
+
+def test_an_error_in_the_library_comes_out():
+    def work(post):
+        raise OSError("dead")
+
+    with pytest.raises(OSError, match="dead"):
+        threads.watched(work, lambda: None, lambda kind, value: None, lambda: False)
+
+
+@EACH
+def test_ctrl_c_keeps_the_best_so_far(method, crowd):
+    start = np.zeros((60, crowd.max_blocks), dtype=int)
+    timer = threading.Timer(1.0, _thread.interrupt_main)
+    timer.start()
+    before = time.perf_counter()
+    result = mecopt.solve(crowd, method, warm_start=start, time_limit_s=30)
+    assert time.perf_counter() - before < 1.0 + 2 * threads.GRACE_S
+    timer.cancel()
+    assert result.stopped_by == "interrupt"
+    assert result.objective is not None
+    assert result.lower_bound > 0
+
+
+# --- a solver that lies or dies ---
+def lying(monkeypatch, engine):
+    monkeypatch.setattr("solvers.ilp.branch_and_bound", engine)
+    return mecopt.solve(load("instances/tiny_capacity.json"), "ilp")
+
+
+def test_a_bound_above_the_truth_is_held_down_by_the_judge(monkeypatch):
+    def engine(job):
+        nodes = np.zeros((2, 2), dtype=int)
+        job.found(job.program.encode(nodes))
+        return Outcome("optimal", 1e9)
+
+    result = lying(monkeypatch, engine)
+    assert result.lower_bound <= result.objective
+
+
+def test_placements_that_violate_are_cut_off_until_none_is_left(monkeypatch):
+    seen = []
+
+    def engine(job):
+        seen.append(len(job.program.rows.lower))
+        if len(seen) <= 3:
+            job.found(job.program.encode(np.ones((2, 2), dtype=int)))
+        return Outcome("failed", None, "died")
+
+    result = lying(monkeypatch, engine)
+    assert seen[1] > seen[0]
+    assert result.options["solver"] == "died"
+    assert result.status == "violating"
+    assert result.lower_bound > 0
+
+
+def test_a_claim_of_an_optimum_without_a_placement_is_not_believed(monkeypatch):
+    result = lying(monkeypatch, lambda job: Outcome("optimal", None))
+    assert result.status == "violating"
+    assert "no feasible placement" in result.options["solver"]
+
+
+# --- the program itself ---
+def test_the_flow_lp_is_the_trellis_without_couplings():
+    for instance in instances(16, seed=6):
+        costs = chain_costs(instance)
+        value = shortest_paths(costs).value
+        if np.isinf(value).any():
+            continue
+        free = instance.replace(rules=mecopt.Rules(**{**vars(instance.rules), "couplings": frozenset()}))
+        program = build_flow(free, build_arcs(costs), all_tasks=True)
+        total = value.sum()
+        assert lp_bound(program, unit=max(total, 1e-9) / 1e3) == pytest.approx(total, rel=1e-6, abs=1e-12)
+
+
+def test_placements_survive_the_columns():
+    for instance in instances(32, seed=8):
+        best = brute_force(instance)
+        if best is None:
+            continue
+        program = build_flow(instance, reduce(instance, chain_costs(instance)).arcs, all_tasks=True)
+        x = program.encode(best.placement)
+        assert (program.decode(x, np.full_like(best.placement, -1)) == best.placement).all()
+        use = np.bincount(
+            program.rows.index, program.rows.value * x[program.rows.column], len(program.rows.lower)
+        )
+        assert (use <= program.rows.upper + 1e-12).all()
+        assert (use >= program.rows.lower - 1e-12).all()
+        assert program.cost @ x >= 0
+
+
+def test_a_safe_bound_is_safe_for_any_duals():
+    rng = np.random.default_rng(0)
+    for instance in instances(24, seed=9):
+        best = brute_force(instance)
+        reduced = reduce(instance, chain_costs(instance))
+        if best is None:
+            continue
+        program = build_flow(instance, reduced.arcs, all_tasks=True)
+        scale = program.cost.max() if program.columns else 1.0
+        dual = rng.normal(size=len(program.rows.lower)) * scale
+        assert reduced.offset + safe_bound(program, dual) <= best.objective * (1 + 1e-9) + 1e-12
+
+
+def test_arcs_above_the_best_known_objective_are_left_out(crowd):
+    reduced = reduce(crowd, chain_costs(crowd))
+    known = reduced.offset * 1.01
+    fewer = build_flow(crowd, reduced.within(known).arcs)
+    assert fewer.columns < 0.9 * build_flow(crowd, reduced.arcs).columns
+
+
+def test_a_cut_off_row(crowd):
+    row = at_most(np.array([3, 5]), 1)
+    assert row.entries(0)[0].tolist() == [3, 5]
+    assert row.upper.tolist() == [1.0]
+    assert exact.DONE < exact.SAFE < 1e-6
