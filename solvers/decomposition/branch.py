@@ -1,0 +1,264 @@
+"""Branch and price: best bound first, decisions on how many tasks run a block on a node.
+
+The bound of the linear program misses that tasks are whole. Most of what it misses goes with one decision:
+how many tasks stay on their devices. A server's room that is too small for one more task is then no longer
+filled with a part of one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecopt.parts import Floats, Ints
+from solvers.decomposition.dual import Ascent, Counts, Priced
+from solvers.decomposition.incumbent import Incumbent, exhaust, kick, nearest, round_and_improve
+from solvers.decomposition.master import Columns, Generation, Solution
+from solvers.decomposition.pool import Pool, fill_pool, pool_of_size
+from solvers.decomposition.problem import Part
+
+ASCENT_STEPS = 200
+KEPT_ITERATES = 12  # the last ones: their paths are near the best prices
+CLOSED = 1e-10  # a node this close to the incumbent, relatively, holds nothing better that anyone would see
+EXHAUSTIVE_PATHS = 20_000  # pools up to this size are searched exhaustively
+EXHAUSTIVE_NODES = 300_000  # some milliseconds
+KICKS = 10  # of the incumbent, at every eighth node: the first ones gain more by branching
+KICK_EVERY = 8
+MANY_TASKS = 200
+INTEGRAL = 1e-6
+DEVICE_FIRST = 1e4  # how much rather a decision is taken on the device than on a server
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One node of the tree, solved."""
+
+    bound: float
+    counts: Counts
+    priced: Priced
+    columns: Columns
+    solution: Solution | None
+
+
+@dataclass(eq=False)
+class Tree:
+    """The search of one part: bound, incumbent, and the nodes that are open."""
+
+    part: Part
+    seed: int = 0
+    incumbent: Incumbent = field(init=False)
+    ceiling: float = field(init=False)
+    bound: float = -np.inf
+    closed: float = np.inf  # least bound of the nodes that were given up
+    open: list[tuple[float, int, Node]] = field(default_factory=list)
+    born: int = 0
+    visited: int = 0
+    price_cap: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.incumbent = Incumbent(self.part)
+        self.ceiling = ceiling(self.part)
+
+    @property
+    def value(self) -> float:
+        """Objective of the best placement so far, inf while there is none."""
+        return self.incumbent.value
+
+    @property
+    def path(self) -> Ints | None:
+        """The best placement so far, (K, M)."""
+        return self.incumbent.path
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to search."""
+        return self.born > 0 and not self.open
+
+    @property
+    def infeasible(self) -> bool:
+        """Whether it is proved that no placement meets every limit."""
+        return self.finished and self.incumbent.path is None and self.closed >= self.ceiling
+
+    @property
+    def gap(self) -> float:
+        """Seconds between the incumbent and the bound, inf without an incumbent."""
+        return max(self.incumbent.value - self.bound, 0.0)
+
+    @property
+    def cutoff(self) -> float:
+        """What a node must stay below to be of interest."""
+        value = self.incumbent.value
+        return self.ceiling if value == np.inf else value - CLOSED * abs(value)
+
+    def advance(self, gap: float, should_stop: Callable[[], bool], nodes: int = 1_000_000) -> None:
+        """Search until the gap (in seconds) is reached, so many nodes are visited, or somebody says stop."""
+        if self.born == 0:
+            self._root()
+        for _ in range(nodes):
+            self._raise_bound()
+            if self.finished or self.gap <= gap or should_stop():
+                return
+            self._visit(heapq.heappop(self.open)[2], gap, should_stop)
+        self._raise_bound()
+
+    def _raise_bound(self) -> None:
+        least = min(self.closed, self.incumbent.value, self.open[0][0] if self.open else np.inf)
+        self.bound = max(self.bound, min(least, self.ceiling))
+
+    def _root(self) -> None:
+        ascent = Ascent.start(self.part)
+        if ascent.best.bound == np.inf:
+            self.born, self.closed = 1, np.inf
+            return
+        if self.part.rows:
+            ascent.run(ASCENT_STEPS)
+        paths = [ascent.best.path, *ascent.seen[-KEPT_ITERATES:]]
+        tasks = np.tile(np.arange(len(self.part.tasks)), len(paths))
+        columns = Columns.of(self.part, tasks, np.concatenate(paths))
+        typical = float(np.abs(ascent.best.value).mean())
+        self.price_cap = max(10.0 * float(ascent.best.prices.max()), typical, 1e-300)
+        self._solve(columns, Counts.none(len(self.part.tasks)), ascent.best, -np.inf)
+
+    def _solve(self, columns: Columns, counts: Counts, start: Priced | None, inherited: float) -> None:
+        """Solve a node's linear program, and keep the node unless nothing better can be in it."""
+        self.born += 1
+        generation = Generation(self.part, columns, counts, start)
+        generation.run(self.price_cap, self.cutoff)
+        for _ in range(8):  # overflow that pays means that the cap is too low, or the node empty
+            solution, best = generation.solution, generation.best
+            if solution is None or solution.overflow < 1e-9 or (best and best.bound >= self.cutoff):
+                break
+            self.price_cap *= 10.0
+            generation.run(self.price_cap, self.cutoff)
+        priced = generation.best
+        if priced is None:  # the linear program failed at once: the parent's bound holds
+            self.closed = min(self.closed, inherited)
+            return
+        bound = max(priced.bound, inherited)
+        if bound >= self.cutoff:
+            self.closed = min(self.closed, bound)
+            return
+        kept, solution = _worth_keeping(self.part, generation, priced)
+        heapq.heappush(self.open, (bound, self.born, Node(bound, counts, priced, kept, solution)))
+
+    def _visit(self, node: Node, gap: float, should_stop: Callable[[], bool]) -> None:
+        if node.bound >= self.cutoff:
+            self.closed = min(self.closed, node.bound)
+            return
+        self.visited += 1
+        if self._search(node, gap, should_stop):
+            return
+        decision = _decision(self.part, node)
+        if decision is None:
+            self.closed = min(self.closed, node.bound)
+            return
+        among, block, server, count = decision
+        for sign, limit in ((1.0, np.floor(count)), (-1.0, np.ceil(count))):
+            self._solve(node.columns, node.counts.also(among, block, server, sign, limit), None, node.bound)
+
+    def _search(self, node: Node, gap: float, should_stop: Callable[[], bool]) -> bool:
+        """Look for better placements near the node's prices; whether that settles the node."""
+        within = self.cutoff - node.bound
+        tasks = len(self.part.tasks)
+        every = fill_pool(self.part, node.priced, np.full(tasks, within), EXHAUSTIVE_PATHS)
+        if every is not None:
+            target = self.cutoff
+            if exhaust(self.part, every, self.incumbent, target, EXHAUSTIVE_NODES):
+                self.closed = min(self.closed, target, self.incumbent.value)
+                return True
+        each = int(np.clip(20_000 // tasks, 8, 40))
+        pool = pool_of_size(self.part, node.priced, each, within, node.columns) if every is None else every
+        start = pool.first[:-1].copy()
+        if node.solution is not None:
+            start = _rounded(pool, node.columns, node.solution)
+        self.seed += 7
+        rounds = 4 if self.visited <= 4 else 2
+        round_and_improve(self.part, pool, start, self.incumbent, rounds, self.seed)
+        if self.visited == 1:
+            round_and_improve(self.part, pool, pool.first[:-1], self.incumbent, rounds, self.seed + 3)
+        elif self.visited % KICK_EVERY == 0 or tasks >= MANY_TASKS:
+            # With many tasks the bound is as good as it gets at once, and all that is missing is a placement.
+            for _ in range(KICKS if tasks < MANY_TASKS else 4 * KICKS):
+                if self.incumbent.value - node.bound <= gap or should_stop():
+                    break
+                self.seed += 7
+                kick(self.part, pool, self.incumbent, self.seed)
+        return False
+
+
+def _worth_keeping(part: Part, generation: Generation, priced: Priced) -> tuple[Columns, Solution | None]:
+    """Drop columns that no node below is likely to use: there are thousands of nodes."""
+    columns, solution = generation.columns, generation.solution
+    reduced = columns.reduced(part, priced)
+    most = 3 * len(part.tasks) + 100
+    keep = np.zeros(len(reduced), dtype=bool)
+    keep[np.argsort(reduced)[:most]] = True
+    first = np.flatnonzero(np.diff(columns.task, prepend=-1))  # one of every task, whatever it costs
+    keep[first + np.array([part_.argmin() for part_ in np.split(reduced, first[1:])])] = True
+    if solution is None:
+        return columns.at(np.flatnonzero(keep)), None
+    keep |= solution.share > 0
+    kept = np.flatnonzero(keep)
+    share = Solution(
+        solution.share[kept], solution.value, solution.overflow, solution.prices, solution.count_prices
+    )
+    return columns.at(kept), share
+
+
+def _rounded(pool: Pool, columns: Columns, solution: Solution) -> Ints:
+    """Return for every task the path with the largest share."""
+    order = np.lexsort((solution.share, columns.task))
+    last = np.append(np.flatnonzero(np.diff(columns.task[order])), len(order) - 1)
+    return nearest(pool, columns.path[order[last]])
+
+
+def _decision(part: Part, node: Node) -> tuple[NDArray[np.bool_], int, int, float] | None:
+    """Return tasks, block and node whose count is most fractional, and the count; None when nothing is."""
+    columns, solution = node.columns, node.solution
+    if solution is None:
+        return None
+    tasks, stages, nodes = part.weight.shape[:3]
+    _, group = np.unique(np.column_stack([part.slot, part.kind]), axis=0, return_inverse=True)
+    used = np.flatnonzero(solution.share > 0)
+    for label in (group, np.arange(tasks)):  # sets of like tasks first, single tasks when all these are whole
+        size = int(label.max()) + 1
+        count = np.zeros((size, stages, nodes))
+        for m in range(stages):
+            real = used[columns.path[used, m] >= 0]
+            key = label[columns.task[real]] * nodes + columns.path[real, m]
+            count[:, m] = np.bincount(key, solution.share[real], size * nodes).reshape(size, nodes)
+        score = np.abs(count - np.rint(count))
+        score[score < INTEGRAL] = 0.0
+        score[:, :, 0] *= DEVICE_FIRST
+        score *= _importance(part)[label_first(label)]
+        if score.max() > 0:
+            g, m, j = (int(i) for i in np.unravel_index(int(score.argmax()), score.shape))
+            return label == g, m, j, float(count[g, m, j])
+    return None
+
+
+def label_first(label: Ints) -> Ints:
+    """Return the first task of every set."""
+    _, first = np.unique(label, return_index=True)
+    return first
+
+
+def _importance(part: Part) -> Floats:
+    """Weigh blocks by what they take of a server: a decision on a tiny one changes nothing, (K, M, 1)."""
+    size = part.work.max(axis=2)
+    largest = size.max(axis=1, keepdims=True)
+    return np.where(largest > 0, np.sqrt(size / np.maximum(largest, 1e-300)) + 1e-6, 1.0)[:, :, None]
+
+
+def ceiling(part: Part) -> float:
+    """Return what no placement can cost: a bit more than every task's longest path."""
+    value = np.where(np.isfinite(part.weight[:, 0, 0, :]), part.weight[:, 0, 0, :], -np.inf)
+    for m in range(1, part.weight.shape[1]):
+        step = np.where(np.isfinite(part.weight[:, m]), part.weight[:, m], -np.inf)
+        value = (value[:, :, None] + step).max(axis=1)
+    longest = float(value.max(axis=1).sum())
+    return longest + 1e-9 * abs(longest) + 1e-9 if np.isfinite(longest) else np.inf

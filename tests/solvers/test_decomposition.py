@@ -1,0 +1,163 @@
+"""The decomposition against brute force under every set of couplings, and what it promises on the way."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reference import Reference
+from strategies import tiny_documents
+
+import mecopt
+from mecopt.costs import chain_costs
+from mecopt.io import from_dict
+from mecopt.trellis import shortest_paths
+from solvers.crosscheck import brute_force, instances
+from solvers.decomposition.branch import Tree
+from solvers.decomposition.dual import price_paths
+from solvers.decomposition.master import Columns
+from solvers.decomposition.pool import fill_pool
+from solvers.decomposition.problem import build_part
+from solvers.decomposition.tighten import tightened
+
+SETS = [
+    ["capacity"],
+    ["energy"],
+    ["memory"],
+    ["capacity", "energy"],
+    ["capacity", "memory"],
+    ["energy", "memory"],
+    ["capacity", "energy", "memory"],
+]
+
+
+@pytest.mark.parametrize("couplings", SETS, ids="+".join)
+def test_agrees_with_brute_force(couplings):
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(tiny_documents(couplings=()), st.integers(0, 3))
+    def check(document, seed):
+        document = {**document, "rules": {**document.get("rules", {}), "couplings": couplings}}
+        best = Reference(document).best_coupled()
+        result = mecopt.solve(from_dict(document), "decomposition", seed=seed, time_limit_s=60)
+        if best is None:
+            assert result.status == "infeasible"
+            assert result.reasons
+        else:
+            assert result.status == "optimal"
+            assert result.objective == pytest.approx(best, rel=1e-9, abs=1e-300)
+            assert result.lower_bound <= best + 1e-9 * abs(best)
+
+    check()
+
+
+def crowd(**changes):
+    return mecopt.generate("crowd", seed=7, **changes)
+
+
+def part_of(instance):
+    return build_part(instance, chain_costs(instance), np.arange(instance.task_count))
+
+
+def test_any_prices_give_a_bound():
+    instance = crowd(batch=6)
+    best = mecopt.solve(instance, "decomposition").objective
+    part = part_of(instance)
+    rng = np.random.default_rng(0)
+    for scale in (0.0, 1e-3, 1e-1, 10.0):
+        prices = np.append(scale * rng.random(part.rows), 0.0)
+        assert price_paths(part, prices).bound <= best * (1 + 1e-12)
+
+
+def test_price_of_zero_is_the_trellis():
+    instance = crowd(batch=6)
+    priced = price_paths(part_of(instance), np.zeros(5))
+    assert priced.bound == pytest.approx(shortest_paths(chain_costs(instance)).value.sum(), rel=1e-12)
+
+
+def test_the_pool_holds_every_path_of_small_reduced_cost():
+    instance = crowd(batch=3, blocks=4, servers=2)
+    part = part_of(instance)
+    prices = np.array([1e-3, 2e-3, 0.0])
+    priced = price_paths(part, prices)
+    within = 0.3 * float(priced.value.mean())
+    every = np.array(list(itertools.product(range(3), repeat=4)))
+    pool = fill_pool(part, priced, np.full(3, within))
+    for k in range(3):
+        columns = Columns.of(part, np.full(len(every), k), every)
+        reduced = columns.reduced(part, priced)
+        near = columns.at(np.flatnonzero(reduced <= within))
+        mine = pool.columns.at(np.arange(pool.first[k], pool.first[k + 1]))
+        for cost, use in zip(near.cost, near.use, strict=True):  # itself, or one that beats it
+            assert ((mine.cost <= cost + 1e-12) & (mine.use <= use + 1e-12).all(axis=1)).any()
+
+
+def test_column_generation_meets_its_bound():
+    tree = Tree(part_of(crowd(batch=30)))
+    tree.advance(0.0, lambda: False, 0)
+    node = tree.open[0][2]
+    assert node.solution.value == pytest.approx(node.bound, rel=1e-9)
+
+
+def test_tightening_loses_no_load_that_fits():
+    part = part_of(crowd(batch=3, servers=2, blocks=4))
+    tight = tightened(part)
+    for j in (1, 2):
+        sizes = part.work[:, :, j].ravel()
+        sums = np.array([sizes @ np.array(bits) for bits in itertools.product((0, 1), repeat=len(sizes))])
+        lowered = sizes.max() / tight.work[:, :, j].max()
+        assert (sums[sums <= 1.0] <= lowered).all()
+        assert lowered <= 1.0
+
+
+def test_crowded_slot_reaches_its_gap():
+    result = mecopt.solve(crowd(), "decomposition", gap=1e-3, time_limit_s=60)
+    assert result.gap <= 1e-3
+    assert result.stopped_by == "gap"
+    bounds = [bound for _, _, bound in result.trace if bound is not None]
+    assert bounds == sorted(bounds)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_many_slots(threads):
+    result = mecopt.solve(
+        crowd(slots=8, batch=20), "decomposition", gap=3e-3, time_limit_s=60, threads=threads
+    )
+    assert result.gap <= 3e-3
+
+
+def test_pins_and_bans_hold():
+    pins, bans = ["0:0=1", "1:2=0"], ["2:0=2"]
+    result = mecopt.solve(crowd(batch=8), "decomposition", pins=pins, bans=bans, gap=1e-2, time_limit_s=60)
+    assert result.placement[0, 0] == 1
+    assert result.placement[1, 2] == 0
+    assert result.placement[2, 0] != 2
+
+
+@pytest.mark.slow
+def test_slots_joined_by_budgets_agree_with_one_tree(monkeypatch):
+    instance = crowd(slots=6, batch=4, ratio=0.9, couplings=("capacity", "energy"), energy_budget_share=1.01)
+    whole = mecopt.solve(instance, "decomposition", gap=1e-3, time_limit_s=60)
+    monkeypatch.setattr("solvers.decomposition.parts.JOINED_TASKS", 4)
+    joined = mecopt.solve(instance, "decomposition", gap=1e-3, time_limit_s=20)
+    assert joined.status in ("optimal", "feasible")
+    assert joined.lower_bound <= whole.objective * (1 + 1e-9)
+    assert joined.objective >= whole.lower_bound * (1 - 1e-9)
+    assert joined.gap <= 0.05
+
+
+def test_impossible_capacity_is_proved():
+    instance = crowd(batch=4)
+    pins = [f"{k}:{m}=1" for k in range(4) for m in range(6)]
+    result = mecopt.solve(instance, "decomposition", pins=pins, time_limit_s=60)
+    assert result.status == "infeasible"
+    assert "slot 0" in result.reasons[0]["message"]
+
+
+@pytest.mark.parametrize("number", [77, 148, 383])
+def test_instances_that_once_went_wrong(number):
+    """A bound lost to rounding, a load too small to count, and turns that led nowhere."""
+    instance = list(instances(number + 1, seed=0))[-1]
+    result = mecopt.solve(instance, "decomposition", time_limit_s=30)
+    assert result.objective == pytest.approx(brute_force(instance).objective, rel=1e-9)
+    assert (result.status, result.stopped_by) == ("optimal", None)
