@@ -7,12 +7,14 @@ added.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from mecopt.arcs import shortest
+from mecopt.arcs import Arcs, shortest
+from mecopt.errors import MethodError
 from mecopt.highs import Job, Outcome
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation
@@ -20,7 +22,7 @@ from mecopt.parts import Ints
 from mecopt.program import Program
 from mecopt.reduction import Reduced, reduce
 from mecopt.run import Run
-from mecopt.trellis import infeasible_tasks, shortest_paths
+from mecopt.trellis import Paths, infeasible_tasks, shortest_paths
 
 Build = Callable[[Reduced], Program]
 Engine = Callable[[Job], Outcome]
@@ -29,7 +31,9 @@ SAFE = 1e-8  # a floating-point bound is lowered by this fraction
 DONE = 1e-10  # a gap that is nothing but rounding
 SCALE = 1e3  # the solver sees an objective of about this size
 FINE = 1e-9  # the objective's resolution, a fraction of it
-FINER = 3  # searches on a better scale, at most
+FINER = 6  # searches on a better scale, at most
+LEFT = 1e-7  # a larger gap than this, and the solver's optimum was one of its tolerances
+WIDEST = 10.0  # times the objective: larger costs are held down
 ROUNDS = 1000
 
 
@@ -54,39 +58,63 @@ class Search:
         for _ in range(ROUNDS):
             if self._done() or self.run.should_stop():
                 return
-            program = self._program()
+            program = self._program(unit)
+            if self.run.is_due():  # building takes time too
+                return
             self.fresh = False
             outcome = self.engine(self._job(program, unit, strict))
             if outcome.bound is not None:
                 self._bound(outcome.bound)
             if self.fresh:
                 continue
-            if outcome.ended == "failed":
-                self.run.notes["solver"] = outcome.message
+            fault = self._fault(program, outcome)
+            if fault:
+                self.run.notes["solver"] = fault
                 if not strict:
+                    self._give_up(fault)
                     return
                 strict = False
-            elif outcome.ended == "stopped":
+                continue
+            self.run.notes.pop("solver", None)
+            if outcome.ended == "stopped":
                 self.run.is_due()
                 return
-            elif not self._again(outcome, unit):
+            if not self._again(outcome, unit):
                 return
-            else:
-                unit = self._unit()
+            unit = self._unit()
+
+    def _fault(self, program: Program, outcome: Outcome) -> str:
+        """Say what is wrong with an outcome, nothing if it can be true."""
+        if outcome.ended == "failed":
+            return f"failed ({outcome.message})"
+        if outcome.ended == "infeasible" and self._known(program) is not None:
+            return "claims that nothing is feasible, but the judge saw a feasible placement"
+        if outcome.ended == "optimal" and self.run.objective is None:
+            return "claims an optimum, but the judge saw no feasible placement"
+        return ""
+
+    def _give_up(self, fault: str) -> None:
+        """Leave what is known as the result; without any it is an error."""
+        if self.run.objective is None:
+            raise MethodError(f"the solver gave nothing that can be used: it {fault}")
+
+    def _known(self, program: Program) -> Evaluation | None:
+        """Return the best feasible placement, if the program has a column for everything in it."""
+        best = self.run.best
+        return best if best is not None and best.feasible and _fits(program, best) else None
 
     def _again(self, outcome: Outcome, unit: float) -> bool:
         """Take in a search that came to its end; say whether another one, of a better scale, is needed."""
         known = self.run.objective
         if known is None:
-            if outcome.ended == "infeasible":
-                self.run.infeasible([_nothing(self.instance)])
-            else:
-                self.run.notes["solver"] = "claims an optimum, but the judge saw no feasible placement"
+            self.run.infeasible([_nothing(self.instance)])
             return False
         if outcome.ended == "infeasible":  # nothing better than what is known
             self._bound(known - self.offset)
             return False
         coarse = outcome.error > FINE * abs(known) or not 1e-2 < known / (unit * SCALE) < 1e2
+        # What is known by now leaves out the arcs whose cost made the solver inexact, or was held down.
+        coarse |= self.run.gap is None or self.run.gap > LEFT
         self.finer += coarse
         return coarse and self.finer <= FINER and not self._done()
 
@@ -99,18 +127,20 @@ class Search:
             known = float(np.median(positive)) if positive.size else 1.0
         return known / SCALE
 
-    def _program(self) -> Program:
+    def _program(self, unit: float) -> Program:
         reduced, known = self.reduced, self.run.objective
         if known is not None:
             reduced = reduced.within(known)
         program = self.build(reduced)
         rows = [row for judged in self.violating if _fits(program, judged) for row in program.cut_off(judged)]
         self.offset = self.reduced.offset
-        return program.with_rows(rows)
+        # A cost far above the objective times the solver's tolerance would move its bound. Held down, it can
+        # only lower the bound.
+        cost = np.minimum(program.cost, WIDEST * SCALE * unit)
+        return dataclasses.replace(program, cost=cost).with_rows(rows)
 
     def _job(self, program: Program, unit: float, strict: bool) -> Job:
-        best, run = self.run.best, self.run
-        known = best is not None and best.feasible and _fits(program, best)
+        run, known = self.run, self._known(program)
 
         def found(x: np.ndarray) -> None:
             placement = program.decode(x, self.base)
@@ -122,7 +152,7 @@ class Search:
         return Job(
             program=program,
             unit=unit,
-            start=program.encode(best.placement) if known and best is not None else None,
+            start=None if known is None else program.encode(known.placement),
             found=found,
             bound=self._bound,
             due=lambda: self.fresh or run.is_due(),
@@ -157,30 +187,41 @@ def solve_exactly(instance: Instance, run: Run, build: Build, engine: Engine) ->
     engine : callable
         Solves a `Job`.
     """
-    paths = shortest_paths(run.costs, run.node_cost, threads=run.threads)
-    if np.isinf(paths.value).any():
-        run.infeasible(infeasible_tasks(instance, run.costs, paths, run.node_cost))
-        return
-    value = float(paths.value.sum())
-    if run.found(paths.placement, bound=value, objective=value).feasible:
+    if free_optimum(instance, run) is None:
         return
     reduced = reduce(instance, run.costs, run.node_cost)
     if reduced.reasons:
         run.infeasible(reduced.reasons)
         return
     base = shortest(reduced.arcs.weight, reduced.arcs.blocks)[1]
-    run.found(base, bound=reduced.offset * (1.0 - DONE))
-    take_warm_start(run, reduced, base)
+    run.found(base, bound=reduced.offset * (1.0 - 0.5 * DONE))
+    take_warm_start(run, reduced.arcs, base)
     Search(instance, run, build, engine, base, reduced).work()
 
 
-def take_warm_start(run: Run, reduced: Reduced, base: Ints) -> None:
+def free_optimum(instance: Instance, run: Run) -> Paths | None:
+    """Hand over the optimum without couplings: a bound always.
+
+    Returns
+    -------
+    Paths or None
+        None where that settles it: the optimum is feasible, or some task cannot be placed at all.
+    """
+    paths = shortest_paths(run.costs, run.node_cost, threads=run.threads)
+    if np.isinf(paths.value).any():
+        run.infeasible(infeasible_tasks(instance, run.costs, paths, run.node_cost))
+        return None
+    value = float(paths.value.sum())
+    return None if run.found(paths.placement, bound=value, objective=value).feasible else paths
+
+
+def take_warm_start(run: Run, arcs: Arcs, base: Ints) -> None:
     """Hand over the caller's placement; one that breaks a rule is repaired task by task, or refused and
     said so.
     """
     if run.warm_start is None:
         return
-    placement, arcs = run.warm_start.copy(), reduced.arcs
+    placement = run.warm_start.copy()
     rows, stages = np.arange(len(placement))[:, None], np.arange(placement.shape[1])
     real = stages < arcs.blocks[:, None]
     now = np.where(real, placement, 0)

@@ -41,8 +41,13 @@ def load(path: str | os.PathLike[str]) -> Instance:
 def from_json(data: bytes) -> Instance:
     """Build an instance from JSON text."""
     from mecopt import schema
+    from mecopt.repeated import repeated_keys
 
-    return _build(schema.parse(schema.INSTANCE, data))
+    doc = schema.parse(schema.INSTANCE, data)
+    repeated = repeated_keys(data, doc)
+    if repeated:
+        raise InstanceError(repeated)
+    return _build(doc)
 
 
 def from_dict(document: Mapping[str, Any]) -> Instance:

@@ -79,12 +79,13 @@ class Evaluation:
     @cached_property
     def local_delay_s(self) -> float | None:
         """Delay of the blocks on devices; None over a missing link."""
-        return _finite(self.block_delay_s[self.placement == 0].sum())
+        return _finite(np.where(self.placement == 0, self.block_delay_s, 0.0).sum())
 
     @cached_property
     def edge_delay_s(self) -> float | None:
         """Delay of the blocks on servers and of the results' return; None over a missing link."""
-        return _finite(self.block_delay_s[self.placement > 0].sum() + self.steps.result_s.sum())
+        on_servers = np.where(self.placement > 0, self.block_delay_s, 0.0).sum()
+        return _finite(on_servers + self.steps.result_s.sum())
 
     @cached_property
     def total_delay_s(self) -> float | None:

@@ -8,8 +8,10 @@ j is paid by the product of two of them, ``both[k, m, i, j]``, linearised; its L
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +53,24 @@ def build_model(instance: Instance, arcs: Arcs, formulation: str = "flow") -> An
 
     model = pyo.ConcreteModel(name=instance.name)
     data = _Data(instance, arcs, Limits.of(instance))
-    runs = (_add_flow if formulation == "flow" else _add_assignment)(model, data)
-    _add_energy(model, data)
-    _add_capacity(model, data, runs)
-    _add_memory(model, data, runs)
+    with _quiet_pyomo():
+        runs = (_add_flow if formulation == "flow" else _add_assignment)(model, data)
+        _add_energy(model, data)
+        _add_capacity(model, data, runs)
+        _add_memory(model, data, runs)
     return model
+
+
+@contextmanager
+def _quiet_pyomo() -> Iterator[None]:
+    """Keep Pyomo from printing what ends its work, such as an interrupt, on standard output."""
+    logger = logging.getLogger("pyomo")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 Runs = dict[tuple[int, int, int], Any]  # (task, block, node): 1 when the block runs there

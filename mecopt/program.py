@@ -16,7 +16,6 @@ from mecopt.parts import Floats, Ints
 # ("energy", device), ("capacity", slot, server) or ("memory", slot, holder): one limit, one row.
 Label = tuple[str, *tuple[int, ...]]
 
-SMALLEST = 1e-9  # coefficients of scaled rows below this are left out, as HiGHS would do
 WIDER = 1e-10  # scaled right-hand sides are 1 + this: rounding must not cut off what the judge allows
 
 
@@ -113,9 +112,9 @@ class Program:
     def cut_off(self, judged: Evaluation) -> list[Rows]:
         """Return rows that a placement which violates something breaks, and no feasible one does.
 
-        The blocks that break a limit together cannot all be placed so (a cover inequality, which also
-        counts the
-        columns that are as heavy as the heaviest of them).
+        As few of the heaviest blocks as break a limit together cannot all be placed so (a cover inequality,
+        which also
+        counts the columns that are as heavy as the heaviest of them).
         """
         x = self.encode(judged.placement) > 0.5
         cuts = []
@@ -123,10 +122,13 @@ class Program:
             if label not in self.labels:
                 continue
             column, value = self.rows.entries(self.labels[label])
-            cover = x[column] & (value > 0)
-            if cover.any():
-                heavy = cover | (value >= value[cover].max())
-                cuts.append(at_most(column[heavy], int(cover.sum()) - 1))
+            used = np.flatnonzero(x[column] & (value > 0))
+            if len(used):
+                used = used[np.argsort(-value[used], kind="stable")]
+                used = used[: np.count_nonzero(np.cumsum(value[used]) <= 1.0) + 1]
+                heavy = value >= value[used[0]]
+                heavy[used] = True
+                cuts.append(at_most(column[heavy], len(used) - 1))
         if not cuts:
             placed = np.flatnonzero(x & self.decides)
             cuts.append(at_most(placed, len(placed) - 1))

@@ -120,7 +120,9 @@ def _begin_with(run: Run, placement: Ints) -> None:
     if forbidden_block is not None:
         k, m = forbidden_block
         raise InputError(f"warm start: task {k} runs block {m} where a pin or ban forbids it")
-    run.found(placement)
+    judged = run.found(placement)
+    if not judged.feasible:  # the method may say more: that it repaired it
+        run.notes["warm_start_used"] = f"refused: {judged.violations[0]}"
 
 
 def _call(chosen: registry.Method, instance: Instance, run: Run) -> None:

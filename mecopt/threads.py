@@ -13,6 +13,8 @@ GRACE_S = 2.0  # what a library that was told to stop gets before it is left beh
 
 Post = Callable[[str, Any], None]
 
+_workers: list[threading.Thread] = []
+
 
 def watched(
     work: Callable[[Post], Any],
@@ -61,6 +63,7 @@ def watched(
 
     worker = threading.Thread(target=body, daemon=True, name="mecopt-solver")
     worker.start()
+    _workers.append(worker)
     until = None
     try:
         while True:
@@ -86,3 +89,12 @@ def watched(
         raise
     finally:
         heard.set()
+        _workers[:] = [thread for thread in _workers if thread.is_alive()]
+
+
+def left_behind() -> bool:
+    """Say whether a library is still at work that did not stop when told.
+
+    A process that then ends in the usual way can be aborted by the library's clean-up; `os._exit` is safe.
+    """
+    return any(thread.is_alive() for thread in _workers)

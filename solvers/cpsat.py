@@ -66,7 +66,10 @@ def search(job: Job, note: Callable[[Scaled], None]) -> Outcome:
 
     scaled = Scaled.of(job.program, job.unit * SCALE)
     note(scaled)
-    model, columns = _model(job.program, scaled)
+    built = _model(job.program, scaled, job.due)
+    if built is None:
+        return Outcome("stopped")
+    model, columns = built
     if job.start is not None:
         for column, value in zip(columns, job.start.tolist(), strict=True):
             model.add_hint(column, int(value))
@@ -76,6 +79,7 @@ def search(job: Job, note: Callable[[Scaled], None]) -> Outcome:
     parameters.random_seed = job.seed % 2**31
     parameters.catch_sigint_signal = False
     if np.isfinite(job.time_left_s):
+        # Counted before the model was built: `due` ends the search in time.
         parameters.max_time_in_seconds = job.time_left_s
 
     def handle(kind: str, value: Any) -> None:
@@ -109,8 +113,8 @@ def _solve_model(solver: Any, model: Any, columns: list[Any], post: Post) -> Out
     return Outcome("failed", None, f"CP-SAT ended with {solver.status_name(status)}: {model.validate()}")
 
 
-def _model(program: Program, scaled: Scaled) -> tuple[Any, list[Any]]:
-    """Build the CP-SAT model; one arc is chosen for every block."""
+def _model(program: Program, scaled: Scaled, due: Callable[[], bool]) -> tuple[Any, list[Any]] | None:
+    """Build the CP-SAT model, one arc chosen for every block; None if `due` says stop before it is done."""
     from ortools.sat.python import cp_model
 
     model = cp_model.CpModel()
@@ -123,6 +127,8 @@ def _model(program: Program, scaled: Scaled) -> tuple[Any, list[Any]]:
         model.add_exactly_one(arcs)
     rows = program.rows
     for row in range(len(rows.lower)):
+        if due():
+            return None
         which, value = rows.entries(row)
         terms = [columns[c] for c in which.tolist()]
         lower, upper = float(rows.lower[row]), float(rows.upper[row])

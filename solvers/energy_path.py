@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from mecopt.arcs import Arcs, build_arcs
-from mecopt.exact import take_warm_start
+from mecopt.exact import free_optimum, take_warm_start
 from mecopt.instance import Instance
 from mecopt.judge import evaluate
 from mecopt.parts import Coupling, Floats, Ints
-from mecopt.reduction import Limits, Reduced, over_budget
+from mecopt.reduction import Limits, over_budget
 from mecopt.registry import Method
 from mecopt.run import Run
-from mecopt.trellis import infeasible_tasks, shortest_paths
 from solvers.energy_core import Device
 from solvers.energy_dual import Stages
 
 SAFE = 1e-9  # the bound is lowered by this fraction: rounding of sums
 TIGHTER = 1e-14  # a budget that rounding overstepped is taken as smaller by this fraction
 ROUNDS = 20
+REPORTING = 0.05  # of the time may go into judging placements
 
 
 class _Budgets:
@@ -31,6 +33,7 @@ class _Budgets:
         free = Stages(arcs, everybody).paths(0.0)
         self.nodes, self.device_of = free.nodes, instance.tasks.device
         self.devices: dict[int, Device] = {}
+        self.told, self.telling_s = time.perf_counter(), 0.0
         spent = np.bincount(self.device_of, free.energy, len(self.limit))
         self.tight = np.flatnonzero(spent > self.limit)
         self.fixed = float(free.delay[~np.isin(self.device_of, self.tight)].sum())
@@ -65,16 +68,21 @@ class _Budgets:
             device.improve_to(nodes)
 
     def close(self) -> None:
-        """Settle one device after the other."""
-        for device in self.devices.values():
-            if self.run.is_due():
-                return
-            if not device.closed:
-                device.close(self.run.is_due)
-                self.report()
+        """Settle one device after the other; report now and then, and whatever ends it."""
+        try:
+            for device in self.devices.values():
+                if self.run.is_due():
+                    return
+                if not device.closed:
+                    device.close(self.run.is_due)
+                    if time.perf_counter() - self.told > self.telling_s / REPORTING:
+                        self.report()
+        finally:
+            self.report()
 
     def report(self) -> None:
         """Hand over the placement and the bound."""
+        start = time.perf_counter()
         for d, device in self.devices.items():
             self.nodes[self.tasks(d)] = device.best.nodes
         placement = np.where(np.arange(self.nodes.shape[1]) < self.arcs.blocks[:, None], self.nodes, -1)
@@ -82,6 +90,8 @@ class _Budgets:
         self.run.found(placement, objective=value)
         bound = self.fixed + sum(device.bound for device in self.devices.values())
         self.run.improve_bound(min(bound, value) - SAFE * abs(value))
+        self.told = time.perf_counter()
+        self.telling_s = self.told - start
 
     def tighten(self) -> bool:
         """Open again the devices whose budget was overstepped by rounding; say whether there are any."""
@@ -96,15 +106,11 @@ class _Budgets:
 
 
 def _solve(instance: Instance, run: Run) -> None:
-    paths = shortest_paths(run.costs, run.node_cost, threads=run.threads)
-    if np.isinf(paths.value).any():
-        run.infeasible(infeasible_tasks(instance, run.costs, paths, run.node_cost))
-        return
-    value = float(paths.value.sum())
-    if run.found(paths.placement, bound=value, objective=value).feasible:
+    paths = free_optimum(instance, run)
+    if paths is None:
         return
     arcs = build_arcs(run.costs, node_cost=run.node_cost)
-    take_warm_start(run, Reduced(arcs, value, paths.value), paths.placement)
+    take_warm_start(run, arcs, paths.placement)
     budgets = _Budgets(instance, run, arcs)
     budgets.open()
     if run.reasons:

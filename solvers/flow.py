@@ -14,7 +14,7 @@ import numpy as np
 from mecopt.arcs import Arcs
 from mecopt.instance import Instance
 from mecopt.parts import Floats, Ints
-from mecopt.program import SMALLEST, WIDER, Label, Program, Rows
+from mecopt.program import WIDER, Label, Program, Rows
 from mecopt.reduction import Limits, held_parts, holders
 
 
@@ -115,14 +115,17 @@ def _energy_rows(instance: Instance, arcs: Arcs, columns: tuple[Ints, ...], limi
 
 
 def _binding(part: _Coupled, k: Ints, m: Ints, arcs: Arcs) -> _Coupled:
-    """Leave out what rounds to nothing, and the rows that no placement can break."""
+    """Leave out the rows that no placement can break, and what uses nothing.
+
+    However small, a use stays: HiGHS ignores what is below 1e-9, but a cover must add up.
+    """
     stage = (part.row * len(arcs.tasks) + k[part.column]) * arcs.weight.shape[1] + m[part.column]
     names, where = np.unique(stage, return_inverse=True)
     most = np.zeros(len(names))
     np.maximum.at(most, where, part.value)
     owner = names // (len(arcs.tasks) * arcs.weight.shape[1])
     binds = np.bincount(owner, most, len(part.labels)) > 1.0
-    keep = binds[part.row] & (part.value > SMALLEST)
+    keep = binds[part.row] & (part.value > 0)
     renamed = np.cumsum(binds) - 1
     labels = [label for label, bind in zip(part.labels, binds.tolist(), strict=True) if bind]
     return _Coupled(renamed[part.row[keep]], part.column[keep], part.value[keep], labels)
@@ -156,7 +159,7 @@ class _Memory:
         holder = holders(instance, arcs.tasks)[k, j]
         parts = held_parts(instance)
         share = parts[instance.tasks.model[task], m] / limits.memory_bytes[holder]
-        on = np.flatnonzero(share > SMALLEST)
+        on = np.flatnonzero(share > 0)
         count = instance.server_count + len(instance.devices)
         place = instance.tasks.slot[task[on]] * count + holder[on]
         key = place * parts.size + instance.tasks.model[task[on]] * instance.max_blocks + m[on]

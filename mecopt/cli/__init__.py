@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
+from mecopt import threads
 from mecopt._version import __version__
 from mecopt.errors import MecoptError
 
@@ -143,7 +144,12 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
-    sys.exit(_run(args))
+    status = _run(args)
+    if threads.left_behind():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _run(args: Sequence[str] | None) -> int:

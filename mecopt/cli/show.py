@@ -31,7 +31,9 @@ WORDS = {
     "iterations": "the iteration limit",
     "interrupt": "an interrupt",
 }
+NOTES = {"warm_start_used": "Warm start", "solver": "Solver"}  # what a method says of its work
 MISSING = "none, a link is missing"
+NO_GAP = 5e-8  # what methods take off a bound for rounding is no gap
 
 
 def _method(result: Result) -> str:
@@ -51,9 +53,10 @@ def show_result(result: Result, tasks: Sequence[int]) -> None:
     if result.lower_bound is not None:
         rows.append(("Lower bound", seconds_exact(result.lower_bound)))
     if result.gap is not None:
-        rows.append(("Gap", f"{100 * result.gap:.3g} %"))
+        rows.append(("Gap", gap_text(result.gap)))
     if result.repairs:
         rows.append(("Repairs", f"{result.repairs:,}"))
+    rows += [(name, str(result.options[key])) for key, name in NOTES.items() if key in result.options]
     rows.append(("Time", seconds(result.runtime_s, 3)))
     _print_rows(out, rows, STYLES[result.status.value])
     if result.reasons:
@@ -74,6 +77,11 @@ def show_evaluation(evaluation: Evaluation, tasks: Sequence[int]) -> None:
 def seconds_exact(value: float | None) -> str:
     """Write a sum of seconds, always in seconds so that rows can be compared."""
     return MISSING if value is None else f"{number(value)} s"
+
+
+def gap_text(gap: float) -> str:
+    """Write a gap, a fraction, as a percentage."""
+    return "0 %" if gap <= NO_GAP else f"{100 * gap:.3g} %"
 
 
 def _cost_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mecopt.highs import quiet
+from mecopt.highs import model
 from mecopt.parts import Floats, Ints
 from mecopt.program import Program
 from mecopt.threads import Post, watched
@@ -68,26 +68,8 @@ class Solver:
     ) -> None:
         import highspy
 
-        rows = program.rows
         self.integer = integer
-        self.model: Any = quiet()
-        self.model.passModel(
-            program.columns,
-            len(rows.lower),
-            len(rows.column),
-            int(highspy.MatrixFormat.kRowwise),
-            int(highspy.ObjSense.kMinimize),
-            0.0,
-            cost,
-            np.zeros(program.columns),
-            np.ones(program.columns),
-            rows.lower,
-            rows.upper,
-            rows.start[:-1].astype(np.int32),
-            rows.column.astype(np.int32),
-            rows.value,
-            (program.integer & integer).astype(np.int32),
-        )
+        self.model: Any = model(program, cost, integer=integer)
         for row in [] if elastic is None else elastic.tolist():
             self.model.addCol(1.0, 0.0, np.inf, 1, np.array([row], dtype=np.int32), np.array([-1.0]))
         options: dict[str, float] = {

@@ -13,7 +13,7 @@ from solvers.flow import build_flow
 
 
 def test_the_error_is_reported_and_small():
-    result = mecopt.solve(load("instances/tiny_energy.json"), "cpsat")
+    result = mecopt.solve(load("instances/tiny_capacity.json"), "cpsat")
     assert result.status == "optimal"
     assert 0 <= result.options["scaling_error_s"] <= 1e-9 * result.objective
     assert result.options["cost_unit_s"] > 0

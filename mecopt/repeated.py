@@ -1,0 +1,61 @@
+"""Keys that an object of a JSON file has twice; JSON parsers silently take the last one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from mecopt.schema import InstanceDoc, where
+
+
+class _Object(dict[str, Any]):
+    """An object that remembers the keys it was given twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        names = [name for name, _ in pairs]
+        self.twice = [] if len(self) == len(pairs) else [n for n in self if names.count(n) > 1]
+
+
+def repeated_keys(data: bytes, doc: InstanceDoc) -> list[str]:
+    """Return one line for every key that is given twice.
+
+    Parameters
+    ----------
+    data : bytes
+        JSON text.
+    doc : InstanceDoc
+        What was read from it. Where it has as many keys as the text has quotes before a colon, none is
+        there twice, and the text need not be read again.
+    """
+    keys = data.count(b'":') + len(re.findall(rb'"\s+:', data))
+    if keys == _keys(doc):
+        return []
+    whole = json.loads(data, object_pairs_hook=_Object)
+    return [f"{where(path)}: given twice" for path in _twice(whole, ())]
+
+
+def _keys(value: Any) -> int:
+    if isinstance(value, InstanceDoc):  # tasks are many, and flat
+        parts = (getattr(value, name) for name in value.model_fields_set if name != "tasks")
+        return len(value.model_fields_set) + sum(map(_keys, parts)) + sum(map(len, value.tasks))
+    if isinstance(value, BaseModel):
+        names = value.model_fields_set
+        return len(names) + sum(_keys(getattr(value, name)) for name in names)
+    if isinstance(value, dict):
+        return len(value) + sum(map(_keys, value.values()))
+    return sum(map(_keys, value)) if isinstance(value, list) else 0
+
+
+def _twice(value: Any, path: tuple[int | str, ...]) -> Iterator[tuple[int | str, ...]]:
+    if isinstance(value, _Object):
+        yield from ((*path, name) for name in value.twice)
+        for name, part in value.items():
+            yield from _twice(part, (*path, name))
+    elif isinstance(value, list):
+        for i, part in enumerate(value):
+            yield from _twice(part, (*path, i))
