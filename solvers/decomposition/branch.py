@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mecopt.parts import Floats, Ints
 from solvers.decomposition.dual import Ascent, Counts, Priced
+from solvers.decomposition.filling import fill
 from solvers.decomposition.incumbent import Incumbent, exhaust, kick, nearest, round_and_improve
 from solvers.decomposition.master import Columns, Generation, Solution
 from solvers.decomposition.pool import Pool, fill_pool, pool_of_size
-from solvers.decomposition.problem import Part
+from solvers.decomposition.problem import WITHIN, Part
+from solvers.decomposition.runs import RunGeneration, Sizes, price_runs
 
 ASCENT_STEPS = 200
 KEPT_ITERATES = 12  # the last ones: their paths are near the best prices
@@ -29,6 +30,8 @@ EXHAUSTIVE_NODES = 300_000  # some milliseconds
 KICKS = 10  # of the incumbent, at every eighth node: the first ones gain more by branching
 KICK_EVERY = 8
 MANY_TASKS = 200
+PLAIN_NODES = 12  # before the bound is strengthened, where that may help
+RUN_TASKS = 40  # most tasks of a part whose bound is strengthened
 INTEGRAL = 1e-6
 DEVICE_FIRST = 1e4  # how much rather a decision is taken on the device than on a server
 
@@ -42,6 +45,8 @@ class Node:
     priced: Priced
     columns: Columns
     solution: Solution | None
+    patterns: Floats = field(default_factory=lambda: np.zeros((0, 0)))  # of the servers, see runs.py
+    prices: Floats = field(default_factory=lambda: np.zeros(0))  # of sizes of runs, then of counts
 
 
 @dataclass(eq=False)
@@ -58,6 +63,8 @@ class Tree:
     born: int = 0
     visited: int = 0
     price_cap: float = 0.0
+    sizes: Sizes | None = None  # of runs, once the bound is strengthened by them
+    should_stop: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
         self.incumbent = Incumbent(self.part)
@@ -96,18 +103,26 @@ class Tree:
 
     def advance(self, gap: float, should_stop: Callable[[], bool], nodes: int = 1_000_000) -> None:
         """Search until the gap (in seconds) is reached, so many nodes are visited, or somebody says stop."""
+        self.should_stop = should_stop
         if self.born == 0:
             self._root()
         for _ in range(nodes):
             self._raise_bound()
             if self.finished or self.gap <= gap or should_stop():
                 return
+            if self.visited == PLAIN_NODES and self.sizes is None and len(self.part.tasks) <= RUN_TASKS:
+                self._strengthen()
+                continue
             self._visit(heapq.heappop(self.open)[2], gap, should_stop)
         self._raise_bound()
 
     def _raise_bound(self) -> None:
         least = min(self.closed, self.incumbent.value, self.open[0][0] if self.open else np.inf)
         self.bound = max(self.bound, min(least, self.ceiling))
+
+    def _close(self, bound: float) -> None:
+        """Give up a node in which nothing costs less; above the ceiling that means nothing at all."""
+        self.closed = min(self.closed, bound if bound < self.ceiling else np.inf)
 
     def _root(self) -> None:
         ascent = Ascent.start(self.part)
@@ -121,12 +136,47 @@ class Tree:
         columns = Columns.of(self.part, tasks, np.concatenate(paths))
         typical = float(np.abs(ascent.best.value).mean())
         self.price_cap = max(10.0 * float(ascent.best.prices.max()), typical, 1e-300)
-        self._solve(columns, Counts.none(len(self.part.tasks)), ascent.best, -np.inf)
+        counts = Counts.none(len(self.part.tasks))
+        self._solve(Node(-np.inf, counts, ascent.best, columns, None), counts, ascent.best)
 
-    def _solve(self, columns: Columns, counts: Counts, start: Priced | None, inherited: float) -> None:
+    def _strengthen(self) -> None:
+        """Start again with a stronger bound: servers are filled with whole runs of blocks."""
+        self.visited += 1
+        self.sizes = Sizes.of(self.part)
+        if self.sizes is None:
+            return
+        root = self.open[0][2]
+        prices = np.repeat(root.priced.prices[:-1], np.diff(self.sizes.first)) * self.sizes.size
+        counts = Counts.none(len(self.part.tasks))
+        priced, _ = price_runs(self.part, self.sizes, prices, counts, np.zeros(0))
+        self.open, self.closed = [], np.inf
+        if priced.bound == np.inf:
+            return
+        fits = np.flatnonzero((root.columns.use <= WITHIN).all(axis=1))  # a run may be too large as a whole
+        own = Columns.of(self.part, np.arange(len(self.part.tasks)), priced.path)
+        patterns = np.zeros((0, len(self.sizes.size)))
+        columns = root.columns.at(fits).joined(own)
+        self._solve(Node(self.bound, counts, priced, columns, None, patterns, prices), counts)
+
+    def _generation(self, parent: Node, counts: Counts) -> Generation | RunGeneration:
+        """Prepare the linear program of a node from what is known about its parent."""
+        if self.sizes is None:
+            return Generation(self.part, parent.columns, counts)
+        center = np.concatenate(
+            [
+                parent.prices[: len(self.sizes.size)],
+                counts.carried(parent.counts, parent.prices[len(self.sizes.size) :]),
+            ]
+        )
+        return RunGeneration(
+            self.part, self.sizes, parent.columns, parent.patterns, counts, center, self.should_stop
+        )
+
+    def _solve(self, parent: Node, counts: Counts, start: Priced | None = None) -> None:
         """Solve a node's linear program, and keep the node unless nothing better can be in it."""
         self.born += 1
-        generation = Generation(self.part, columns, counts, start)
+        generation = self._generation(parent, counts)
+        generation.best = start
         generation.run(self.price_cap, self.cutoff)
         for _ in range(8):  # overflow that pays means that the cap is too low, or the node empty
             solution, best = generation.solution, generation.best
@@ -136,29 +186,35 @@ class Tree:
             generation.run(self.price_cap, self.cutoff)
         priced = generation.best
         if priced is None:  # the linear program failed at once: the parent's bound holds
-            self.closed = min(self.closed, inherited)
+            self._close(parent.bound)
             return
-        bound = max(priced.bound, inherited)
+        bound = max(priced.bound, parent.bound)
         if bound >= self.cutoff:
-            self.closed = min(self.closed, bound)
+            self._close(bound)
             return
         kept, solution = _worth_keeping(self.part, generation, priced)
-        heapq.heappush(self.open, (bound, self.born, Node(bound, counts, priced, kept, solution)))
+        node = Node(bound, counts, priced, kept, solution)
+        if isinstance(generation, RunGeneration):
+            node = replace(node, patterns=generation.kept_patterns(), prices=generation.center)
+        heapq.heappush(self.open, (bound, self.born, node))
 
     def _visit(self, node: Node, gap: float, should_stop: Callable[[], bool]) -> None:
         if node.bound >= self.cutoff:
-            self.closed = min(self.closed, node.bound)
+            self._close(node.bound)
             return
         self.visited += 1
         if self._search(node, gap, should_stop):
             return
         decision = _decision(self.part, node)
         if decision is None:
-            self.closed = min(self.closed, node.bound)
+            self._close(node.bound)
             return
-        among, block, server, count = decision
-        for sign, limit in ((1.0, np.floor(count)), (-1.0, np.ceil(count))):
-            self._solve(node.columns, node.counts.also(among, block, server, sign, limit), None, node.bound)
+        weight, server, count = decision
+        for counts in (
+            node.counts.also(weight, server, np.floor(count)),
+            node.counts.also(-weight, server, -np.ceil(count)),
+        ):
+            self._solve(node, counts)
 
     def _search(self, node: Node, gap: float, should_stop: Callable[[], bool]) -> bool:
         """Look for better placements near the node's prices; whether that settles the node."""
@@ -168,7 +224,7 @@ class Tree:
         if every is not None:
             target = self.cutoff
             if exhaust(self.part, every, self.incumbent, target, EXHAUSTIVE_NODES):
-                self.closed = min(self.closed, target, self.incumbent.value)
+                self._close(min(target, self.incumbent.value))
                 return True
         each = int(np.clip(20_000 // tasks, 8, 40))
         pool = pool_of_size(self.part, node.priced, each, within, node.columns) if every is None else every
@@ -176,13 +232,18 @@ class Tree:
         if node.solution is not None:
             start = _rounded(pool, node.columns, node.solution)
         self.seed += 7
+        if tasks >= MANY_TASKS:
+            # The bound is as good as it gets at once, and all that is missing is a placement.
+            round_and_improve(self.part, pool, start, self.incumbent, 0, self.seed)
+            fill(self.part, pool, self.incumbent, node.bound + gap, should_stop)
+            if self.gap <= gap or should_stop():
+                return False
         rounds = 4 if self.visited <= 4 else 2
         round_and_improve(self.part, pool, start, self.incumbent, rounds, self.seed)
         if self.visited == 1:
             round_and_improve(self.part, pool, pool.first[:-1], self.incumbent, rounds, self.seed + 3)
-        elif self.visited % KICK_EVERY == 0 or tasks >= MANY_TASKS:
-            # With many tasks the bound is as good as it gets at once, and all that is missing is a placement.
-            for _ in range(KICKS if tasks < MANY_TASKS else 4 * KICKS):
+        elif self.visited % KICK_EVERY == 0:
+            for _ in range(KICKS):
                 if self.incumbent.value - node.bound <= gap or should_stop():
                     break
                 self.seed += 7
@@ -190,7 +251,9 @@ class Tree:
         return False
 
 
-def _worth_keeping(part: Part, generation: Generation, priced: Priced) -> tuple[Columns, Solution | None]:
+def _worth_keeping(
+    part: Part, generation: Generation | RunGeneration, priced: Priced
+) -> tuple[Columns, Solution | None]:
     """Drop columns that no node below is likely to use: there are thousands of nodes."""
     columns, solution = generation.columns, generation.solution
     reduced = columns.reduced(part, priced)
@@ -216,8 +279,8 @@ def _rounded(pool: Pool, columns: Columns, solution: Solution) -> Ints:
     return nearest(pool, columns.path[order[last]])
 
 
-def _decision(part: Part, node: Node) -> tuple[NDArray[np.bool_], int, int, float] | None:
-    """Return tasks, block and node whose count is most fractional, and the count; None when nothing is."""
+def _decision(part: Part, node: Node) -> tuple[Floats, int, float] | None:
+    """Return the most fractional count: weights (K, M), node and value; None when all are whole."""
     columns, solution = node.columns, node.solution
     if solution is None:
         return None
@@ -237,7 +300,9 @@ def _decision(part: Part, node: Node) -> tuple[NDArray[np.bool_], int, int, floa
         score *= _importance(part)[label_first(label)]
         if score.max() > 0:
             g, m, j = (int(i) for i in np.unravel_index(int(score.argmax()), score.shape))
-            return label == g, m, j, float(count[g, m, j])
+            weight = np.zeros((tasks, stages))
+            weight[label == g, m] = 1.0
+            return weight, j, float(count[g, m, j])
     return None
 
 

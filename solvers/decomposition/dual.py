@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mecopt.parts import Floats, Ints
 from solvers.decomposition import kernels
@@ -13,57 +12,59 @@ from solvers.decomposition.problem import WITHIN, Part
 
 ROUNDING = 2e-14  # of the sum of all terms of a bound
 NO_EXTRA = np.zeros((0, 0, 0))
+NO_RUNS = np.zeros((0, 0, 0, 0))
 
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Branching decisions: how many tasks of a set may run a block on a node; B of them, none at the root."""
+    """Weighted counts of blocks on a node, each at most a limit: branching decisions and cuts; B of them."""
 
-    among: NDArray[np.bool_]  # (B, K) the tasks of the set
-    block: Ints  # (B,)
+    weight: Floats  # (B, K, M) of a task's block on the node; negative where at least so many must be there
     node: Ints  # (B,)
-    sign: Floats  # (B,) 1 = at most, -1 = at least
     limit: Floats  # (B,)
 
     @classmethod
     def none(cls, tasks: int) -> Counts:
         """Return no decision at all."""
-        whole = np.zeros(0, dtype=np.int64)
-        return cls(np.zeros((0, tasks), dtype=bool), whole, whole, np.zeros(0), np.zeros(0))
+        return cls(np.zeros((0, tasks, 0)), np.zeros(0, dtype=np.int64), np.zeros(0))
 
-    def also(self, among: NDArray[np.bool_], block: int, node: int, sign: float, limit: float) -> Counts:
-        """Return the decisions and one more, which replaces a weaker one of the same kind."""
-        same = (
-            (self.block == block)
-            & (self.node == node)
-            & (self.sign == sign)
-            & (self.among == among).all(axis=1)
-        )
-        kept = ~same
+    def also(self, weight: Floats, node: int, limit: float) -> Counts:
+        """Return the counts and one more, which replaces a weaker one with the same weights (K, M)."""
+        old = self.weight.reshape(len(self), *weight.shape)
+        kept = ~((self.node == node) & (old == weight).all(axis=(1, 2)))
         return Counts(
-            np.vstack([self.among[kept], among]),
-            np.append(self.block[kept], block),
+            np.concatenate([old[kept], weight[None]]),
             np.append(self.node[kept], node),
-            np.append(self.sign[kept], sign),
             np.append(self.limit[kept], limit),
         )
 
+    def carried(self, other: Counts, prices: Floats) -> Floats:
+        """Return prices for these counts: those that other counts (B',) had, 0 for what is new, (B,)."""
+        carried = np.zeros(len(self))
+        for b in range(len(self)):
+            same = np.flatnonzero((other.node == self.node[b]) & (other.limit == self.limit[b]))
+            for o in same:
+                if (other.weight[o] == self.weight[b]).all():
+                    carried[b] = prices[o]
+        return carried
+
     def __len__(self) -> int:
-        return len(self.block)
+        return len(self.node)
 
     def extra(self, part: Part, prices: Floats) -> Floats:
-        """Return what the decisions' prices (B,) add to every node, (K, M, J)."""
+        """Return what the counts' prices (B,) add to every node, (K, M, J)."""
         if not len(self):
             return NO_EXTRA
-        tasks, stages, nodes = part.weight.shape[:3]
-        extra = np.zeros((tasks, stages, nodes))
-        for among, m, j, price in zip(self.among, self.block, self.node, self.sign * prices, strict=True):
-            extra[among, m, j] += price
+        extra = np.zeros(part.weight.shape[:3])
+        for b in np.flatnonzero(prices):
+            extra[:, :, self.node[b]] += prices[b] * self.weight[b]
         return extra
 
     def entries(self, task: Ints, path: Ints) -> Floats:
-        """Return what paths (P, M) of tasks (P,) add to every decision's row, (P, B)."""
-        entries: Floats = self.sign * (self.among[:, task] & (path[:, self.block] == self.node).T).T
+        """Return what paths (P, M) of tasks (P,) add to every count, (P, B)."""
+        entries = np.zeros((len(task), len(self)))
+        for b in range(len(self)):
+            entries[:, b] = (self.weight[b, task] * (path == self.node[b])).sum(axis=1)
         return entries
 
 
@@ -79,6 +80,7 @@ class Priced:
     use: Floats  # (K, R)
     load: Floats  # (rows + 1,) use of every row by all tasks
     bound: float  # valid whatever the prices are, as long as none is negative
+    runs: Floats = field(default_factory=lambda: NO_RUNS)  # (K, M, M, J) what runs are charged, or empty
 
 
 def price_paths(
@@ -98,8 +100,8 @@ def price_paths(
     fixed, size = WITHIN * float(prices[:-1].sum()), 0.0
     if counts is not None and count_prices is not None and len(counts):
         extra = counts.extra(part, count_prices)
-        fixed += float(counts.sign * counts.limit @ count_prices)
-        size = float((counts.among.sum(axis=1) + np.abs(counts.limit)) @ count_prices)
+        fixed += float(counts.limit @ count_prices)
+        size = float((np.abs(counts.weight).sum(axis=(1, 2)) + np.abs(counts.limit)) @ count_prices)
     kernels.price(
         part.weight, part.work, part.energy, extra, part.row, part.blocks, prices, path, value, cost, use
     )

@@ -85,13 +85,19 @@ def exhaust(part: Part, pool: Pool, incumbent: Incumbent, target: float, most: i
     counts = np.diff(pool.first)
     if (counts == 0).any():
         return True
-    chosen, load = np.full(len(counts), -1), np.zeros(part.rows + 1)
-    gain, nodes = search_kernels.reroute(
-        pool.first, columns.cost, pool.reduced, columns.use, part.row, limit, chosen, load,
-        np.argsort(counts, kind="stable"), target, target - pool.priced.bound, most,
-    )  # fmt: skip
-    if gain > 0.0:
-        incumbent.offer(float(columns.cost[chosen].sum()), columns.path[chosen])
+    order = np.argsort(counts, kind="stable")
+    while True:
+        chosen, load = np.full(len(counts), -1), np.zeros(part.rows + 1)
+        gain, nodes = search_kernels.reroute(
+            pool.first, columns.cost, pool.reduced, columns.use, part.row, limit, chosen, load,
+            order, target, target - pool.priced.bound, most,
+        )  # fmt: skip
+        if gain > 0.0:
+            incumbent.offer(float(columns.cost[chosen].sum()), columns.path[chosen])
+        # The search compares to within a part of the target: too coarse where that was many times the value.
+        if nodes > most or gain <= 0.5 * abs(target):
+            break
+        target = incumbent.value
     return bool(nodes <= most)
 
 

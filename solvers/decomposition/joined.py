@@ -1,33 +1,39 @@
 """Many slots joined by energy budgets: budgets at their prices make every slot a problem of its own again.
 
-Two levels of the same idea. Below, a slot under energy prices is a part without budgets, searched by its own
-tree: its bound knows that tasks are whole. Above, the placements found for a slot are its columns, a master
-over all slots finds better energy prices, and the search that re-routes tasks chooses among whole slots.
+Three levels. The linear program of all slots together gives the prices and a first bound. Under prices a
+slot is searched by itself, many times and quickly; what was found for a slot are its columns, of which the
+level above chooses one a slot within the budgets. What gap is left is mostly that tasks are whole, so every
+slot gets a tree at fixed prices of the budgets, and the sum of their bounds takes the place of the first one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mecopt.parts import Floats, Ints
-from solvers.decomposition.branch import Tree
-from solvers.decomposition.dual import NO_EXTRA, Ascent, Counts, Priced
-from solvers.decomposition.incumbent import Incumbent, round_and_improve
-from solvers.decomposition.master import Columns, Generation, solve_master
-from solvers.decomposition.pool import Pool, sort_pool
-from solvers.decomposition.problem import WITHIN, Part
+from mecopt.parts import Ints
+from solvers.decomposition.branch import ceiling
+from solvers.decomposition.dual import Ascent, Counts, Priced, price_paths
+from solvers.decomposition.joined_budgets import Placements, largest_shares
+from solvers.decomposition.joined_slots import Sweep, by_slot, near_paths, slot_bounds
+from solvers.decomposition.joined_trees import SlotTrees
+from solvers.decomposition.master import Columns, Generation
+from solvers.decomposition.problem import Part
 
-ASCENT_STEPS = 300
+ASCENT_STEPS, ASCENT_TURN = 300, 50
 KEPT_ITERATES = 60
-FIRST_PRICES = (1.0, 1.3, 3.0)  # times the master's energy prices: columns that spend less and less
-SLOT_GAP = 5e-4
-SLOT_NODES = 6
-IMPROVE_ROUNDS = 12
-PROGRESS = 0.01  # share of the gap that a sweep has to close
-PATIENCE = 4
+FRUGAL = (0.03, 0.3, 3.0)  # of the bound, what budgets cost more: columns that the ascent does not come to
+FIRST_CAP = 10.0  # of the bound: what exceeding a row by all of it costs in the linear program at first
+CAP_STEPS = 8  # times ten
+LP_ROUNDS, LP_TOLERANCE = 60, 1e-7
+PRICE_FACTORS = (1.0, 1.0, 1.3, 3.0, 10.0)  # sweep after sweep: placements that spend less and less
+SWEEPS = 2  # at least; more until a placement is found
+TURNS, WORK = 4, 50_000  # of a slot in a sweep, and nodes of each
+SLOTS_A_STEP = 60
+POOR = 5.0  # times the median gap of all slots
 
 
 @dataclass(eq=False)
@@ -41,149 +47,136 @@ class JoinedSearch:
     bound: float = -np.inf
     finished: bool = False
     infeasible: bool = False
+    steps: int = 0
     sweeps: int = 0
-    idle: int = 0  # sweeps that gained nothing
-    prices: Floats = field(init=False)  # (devices with a budget,)
-    # slot, cost, use of every budget, path
-    found: list[tuple[int, float, Floats, Ints]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.members = [np.flatnonzero(self.part.slot == s) for s in range(self.part.slots)]
-        self.capacity_rows = self.part.slots * (self.part.nodes - 1)
-        self.budgets = self.part.rows - self.capacity_rows
-        self.prices = np.zeros(self.budgets)
+        self.order = np.argsort(self.part.slot, kind="stable")
+        self.sorted = by_slot(self.part, self.order)
+        self.budgets = slice(self.part.slots * (self.part.nodes - 1), self.part.rows)
+        self.placements = Placements(self.sorted)
 
     def advance(self, gap: float, should_stop: Callable[[], bool], nodes: int) -> None:
-        """Sweep over the slots until the gap is reached or `should_stop` says so; `nodes` sweeps at most."""
+        """Search on, until the gap is reached, so many steps are done, or `should_stop` says so."""
         for _ in range(nodes):
-            if self.sweeps == 0:
-                self._root()
             if self.finished or self.value - self.bound <= gap or should_stop():
                 return
-            before = self.value - self.bound
-            self._sweep(should_stop)
-            self.sweeps += 1
-            stuck = self.value < np.inf and self.value - self.bound > (1.0 - PROGRESS) * before
-            self.idle = self.idle + 1 if stuck else 0
-            self.finished |= self.idle >= PATIENCE  # what is left is the gap of the relaxation itself
+            if self.steps == 0:
+                generation = self._root(should_stop)
+                if generation is None:
+                    return
+                self._prepare(generation)
+            self._step(should_stop)
+            self.steps += 1
 
-    def _root(self) -> None:
-        """Find energy prices with the linear program of all slots together."""
-        ascent = Ascent.start(self.part)
-        ascent.run(ASCENT_STEPS)
-        paths = [ascent.best.path, *ascent.seen[-KEPT_ITERATES:]]
-        tasks = np.arange(len(self.part.tasks))
-        columns = Columns.of(self.part, np.tile(tasks, len(paths)), np.concatenate(paths))
-        generation = Generation(self.part, columns, Counts.none(len(tasks)), ascent.best)
-        cap = max(10.0 * float(ascent.best.prices.max()), float(np.abs(ascent.best.value).mean()))
-        generation.run(cap, tolerance=1e-6)
-        best = generation.best or ascent.best
-        self.bound = max(self.bound, best.bound)
-        self.prices = best.prices[self.capacity_rows : -1].copy()
+    def _step(self, should_stop: Callable[[], bool]) -> None:
+        """Sweep while that can give what is missing, then give the trees of the slots their turns."""
+        poor = int(self._poor().sum()) if self.sweeps > 0 else 0
+        if poor > 0:
+            self._search_trees(min(poor, SLOTS_A_STEP), should_stop)
+        elif self.sweeps < SWEEPS or self.value == np.inf:
+            self._sweep(should_stop)
+        else:
+            self._search_trees(SLOTS_A_STEP, should_stop)
+
+    def _poor(self) -> NDArray[np.bool_]:
+        """Say where sweeps found nothing, or far less than elsewhere, and no tree has tried."""
+        gap = self.trees.values - self.trees.bounds
+        untried = (gap > POOR * np.median(gap)) & (self.trees.turns == 0)
+        poor: NDArray[np.bool_] = (untried | np.isinf(gap)) & ~self.trees.done
+        return poor
+
+    def _root(self, should_stop: Callable[[], bool]) -> Generation | None:
+        """Solve the linear program of all slots together; None where it was stopped or has no solution."""
+        ascent = Ascent.start(self.sorted)
+        highest = ceiling(self.sorted)
+        if ascent.best.bound == np.inf:  # a task has no path that its limits allow by themselves
+            self.finished = self.infeasible = True
+            return None
+        for _ in range(0, ASCENT_STEPS, ASCENT_TURN):
+            ascent.run(ASCENT_TURN)
+            self.bound = max(self.bound, min(ascent.best.bound, highest))
+            if should_stop():
+                return None
+        frugal = [self._frugal(ascent.best, share) for share in FRUGAL]
+        paths = [ascent.best.path, *ascent.seen[-KEPT_ITERATES:], *frugal]
+        tasks = np.arange(len(self.sorted.tasks))
+        columns = Columns.of(self.sorted, np.tile(tasks, len(paths)), np.concatenate(paths))
+        generation = Generation(self.sorted, columns, Counts.none(len(tasks)), ascent.best)
+        self.cap = max(FIRST_CAP * abs(ascent.best.bound), 10.0 * float(ascent.best.prices.max()), 1e-300)
+        for _ in range(CAP_STEPS):  # overflow that pays means that the cap is too low, or nothing feasible
+            for _ in range(LP_ROUNDS):
+                many = len(generation.columns.task)
+                generation.run(self.cap, highest, LP_TOLERANCE, rounds=1)
+                best = generation.best or ascent.best
+                self.bound = max(self.bound, min(best.bound, highest))
+                if best.bound >= highest:
+                    self.finished = self.infeasible = True
+                if self.finished or should_stop():
+                    return None
+                if len(generation.columns.task) == many:
+                    break
+            if generation.solution is None or generation.solution.overflow < 1e-9:
+                break
+            self.cap *= 10.0
+        return generation
+
+    def _frugal(self, priced: Priced, share: float) -> Ints:
+        """Return the shortest paths when a whole budget costs this much more, as a share of the bound."""
+        prices = priced.prices.copy()
+        prices[self.budgets] += share * abs(priced.bound)
+        return price_paths(self.sorted, prices).path
+
+    def _prepare(self, generation: Generation) -> None:
+        """Take over the prices, and list the paths that can matter near them."""
+        priced = generation.best
+        assert priced is not None  # generation starts with one
+        self.prices = priced.prices
+        self.pool = near_paths(self.sorted, priced, generation.columns)
+        self.trees = SlotTrees(self.sorted, self.prices, slot_bounds(self.sorted, priced), self.seed)
+        self.start = priced.path
+        if generation.solution is not None:
+            self.start = generation.columns.path[largest_shares(generation.columns, generation.solution)]
 
     def _sweep(self, should_stop: Callable[[], bool]) -> None:
-        """Search every slot under the energy prices; their bounds add up to one for all."""
-        factor = FIRST_PRICES[self.sweeps] if self.sweeps < len(FIRST_PRICES) else 1.0
-        prices = factor * self.prices
-        bound = -WITHIN * float(prices.sum())
-        for s in range(self.part.slots):
-            tree = Tree(self._slot(s, prices), self.seed + s)
-            tree.advance(0.0, should_stop, 0)
-            tree.advance(SLOT_GAP * abs(tree.bound), should_stop, SLOT_NODES)
-            bound += tree.bound
-            if tree.infeasible:
-                self.finished = self.infeasible = True
-                return
-            if tree.path is not None:
-                self._add(s, tree.path)
-            if should_stop():
-                return
-        self.bound = max(self.bound, bound)
-        self._combine()
-
-    def _slot(self, s: int, prices: Floats) -> Part:
-        """Return a slot as a part of its own, energy charged at its price."""
-        part, tasks = self.part, self.members[s]
-        servers = part.nodes - 1
-        charge = np.append(prices, 0.0)[part.row[tasks, servers] - self.capacity_rows]
-        weight = part.weight[tasks] + charge[:, None, None, None] * part.energy[tasks]
-        row = np.tile(np.arange(servers + 1), (len(tasks), 1))
-        return replace(
-            part,
-            tasks=part.tasks[tasks],
-            slot=np.zeros(len(tasks), dtype=np.int64),
-            kind=part.kind[tasks],
-            blocks=part.blocks[tasks],
-            weight=np.ascontiguousarray(weight),
-            work=np.ascontiguousarray(part.work[tasks]),
-            energy=np.zeros((0, 0, 0, 0)),
-            row=row,
-            rows=servers,
-            slots=1,
-        )
-
-    def _add(self, s: int, path: Ints) -> None:
-        """Keep a slot's placement as a column: its cost without prices, and what it takes of every budget."""
-        tasks = self.members[s]
-        measured = Columns.of(self.part, tasks, path)
-        device = self.part.row[tasks, -1] - self.capacity_rows
-        use = np.bincount(device, measured.use[:, -1], self.budgets + 1)[:-1].astype(np.float64)
-        self.found.append((s, float(measured.cost.sum()), use, measured.path))
-
-    def _combine(self) -> None:
-        """Choose one placement a slot within the budgets, and take over the energy prices it asks for."""
-        slots = self.part.slots
-        slot = np.array([s for s, *_ in self.found])
-        cost = np.array([c for _, c, *_ in self.found])
-        use = np.array([u for *_, u, _ in self.found])
-        above = _slots_as_tasks(slots, self.budgets)
-        order = np.argsort(slot, kind="stable")
-        index = np.arange(len(slot))[:, None]
-        columns = Columns(slot, index, cost, use).at(order)
-        figures = np.column_stack([columns.task, columns.cost, columns.use])
-        _, first = np.unique(figures, axis=0, return_index=True)
-        columns = columns.at(np.sort(first))
-        if len(np.unique(columns.task)) < slots:
+        """Search every slot quickly under the prices of the budgets, or higher ones."""
+        prices = self.prices.copy()
+        prices[self.budgets] *= PRICE_FACTORS[self.sweeps % len(PRICE_FACTORS)]
+        sweep = Sweep.of(self.sorted, self.pool, prices)
+        turns = 1 if self.sweeps == 0 else TURNS
+        known = np.isfinite(self.trees.values)[self.sorted.slot]
+        start = np.where(known[:, None], self.trees.path, self.start)
+        found = sweep.run(start, turns, WORK, self.seed + self.sweeps, should_stop)
+        if found is None:
             return
-        cap = 10.0 * float(self.prices.max()) + float(np.abs(cost).mean())
-        solution = solve_master(above, columns, Counts.none(slots), cap)
-        prices = self.prices if solution is None else solution.prices[:-1]
-        pool = _pool(above, columns, np.append(prices, 0.0))
-        incumbent = Incumbent(above, self.value)
-        start = pool.first[:-1]
-        round_and_improve(above, pool, start, incumbent, IMPROVE_ROUNDS, self.seed + self.sweeps)
-        if incumbent.path is not None:
-            self.value = incumbent.value
-            self.path = np.full(self.part.weight.shape[:2], -1)
-            for s, chosen in enumerate(incumbent.path[:, 0].tolist()):
-                self.path[self.members[s]] = self.found[chosen][3]
-        if solution is not None and solution.overflow < 1e-9 and self.sweeps + 1 >= len(FIRST_PRICES):
-            self.prices = 0.5 * self.prices + 0.5 * prices
+        for placed, value in zip(*found, strict=True):
+            self._keep(sweep.pool.columns.path[placed], np.flatnonzero(np.isfinite(value)))
+        self.sweeps += 1
+        self._choose()
 
+    def _search_trees(self, many: int, should_stop: Callable[[], bool]) -> None:
+        """Give the trees of the worst slots a turn."""
+        found = self.trees.advance(many, should_stop)
+        self.infeasible |= self.trees.infeasible
+        self.bound = max(self.bound, self.trees.bound)
+        if len(found):
+            self._keep(self.trees.path, found)
+            self._choose()
+        self.finished |= self.infeasible or self.trees.finished
 
-def _slots_as_tasks(slots: int, budgets: int) -> Part:
-    """Return the upper level as a part: slots for tasks, budgets for rows."""
-    return Part(
-        tasks=np.arange(slots),
-        slot=np.arange(slots),
-        kind=np.zeros(slots, dtype=np.int64),
-        blocks=np.ones(slots, dtype=np.int64),
-        weight=np.zeros((slots, 1, 1, 1)),
-        work=np.zeros((slots, 1, 1)),
-        energy=np.zeros((0, 0, 0, 0)),
-        row=np.tile(np.arange(budgets), (slots, 1)),
-        rows=budgets,
-        memory=None,
-        slots=slots,
-    )
+    def _keep(self, path: Ints, slots: Ints) -> None:
+        """Keep a placement of these slots, which meets all capacities there."""
+        cost, use = self.placements.add(path, slots)
+        values = np.full(self.part.slots, np.inf)
+        values[slots] = cost + use @ self.prices[self.budgets]
+        self.trees.offer(values, path)
 
-
-def _pool(above: Part, columns: Columns, prices: Floats) -> Pool:
-    """Sort the slots' placements by reduced cost under the energy prices."""
-    charged = columns.cost + columns.use @ prices[:-1]
-    value = np.full(len(above.tasks), np.inf)
-    np.minimum.at(value, columns.task, charged)
-    nothing = np.zeros(0)
-    bound = float(value.sum()) - WITHIN * float(prices.sum())
-    priced = Priced(prices, NO_EXTRA, columns.path, value, nothing, nothing, nothing, bound)
-    return sort_pool(len(above.tasks), columns, charged - value[columns.task], np.inf, priced)
+    def _choose(self) -> None:
+        """Choose one placement a slot within the budgets."""
+        if len(self.placements.missing()):
+            return
+        value, path = self.placements.choose(self.prices[self.budgets], self.cap, self.seed + self.steps)
+        if value < self.value:
+            self.path = np.empty_like(path)
+            self.path[self.order] = path
+            self.value = value

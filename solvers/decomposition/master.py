@@ -8,7 +8,7 @@ import highspy
 import numpy as np
 
 from mecopt.parts import Floats, Ints
-from solvers.decomposition import kernels, lp
+from solvers.decomposition import kernels, lp, run_kernels
 from solvers.decomposition.dual import Counts, Priced, price_paths
 from solvers.decomposition.problem import Part
 
@@ -53,6 +53,8 @@ class Columns:
         if len(priced.extra):
             for m in range(self.path.shape[1]):
                 charged += np.where(self.path[:, m] >= 0, priced.extra[self.task, m, self.path[:, m]], 0.0)
+        if len(priced.runs):
+            run_kernels.charge(priced.runs, self.task, self.path, part.blocks, charged)
         reduced: Floats = charged - priced.value[self.task]
         return reduced
 
@@ -107,7 +109,7 @@ def solve_master(part: Part, columns: Columns, counts: Counts, price_cap: float)
         cost / scale,
         np.full(len(cost), highspy.kHighsInf),
         np.concatenate([np.full(shared, -highspy.kHighsInf), np.ones(len(active))]),
-        np.concatenate([np.append(np.ones(rows), counts.sign * counts.limit) - taken, np.ones(len(active))]),
+        np.concatenate([np.append(np.ones(rows), counts.limit) - taken, np.ones(len(active))]),
         matrix,
     )
     highs.setOptionValue("presolve", "off")

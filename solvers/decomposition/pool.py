@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mecopt.parts import Floats, Ints
-from solvers.decomposition import kernels, search_kernels
+from solvers.decomposition import kernels, run_kernels, search_kernels
 from solvers.decomposition.dual import Priced, price_paths
 from solvers.decomposition.master import Columns
 from solvers.decomposition.problem import Part
@@ -51,11 +51,17 @@ def fill_pool(part: Part, priced: Priced, within: Floats, most: int = MOST_PATHS
 def _list_paths(part: Part, priced: Priced, within: Floats, most: int) -> tuple[Columns, Floats] | None:
     tasks, stages = part.weight.shape[:2]
     first = np.empty(tasks + 1, dtype=np.int64)
-    common = (part.weight, part.work, part.energy, priced.extra, part.row, part.blocks, priced.prices, within)
-    if not kernels.enumerate_paths(*common, first, np.empty((0, stages), dtype=np.int64), np.empty(most)):
+    common = (part.weight, part.work, part.energy, priced.extra, part.row, part.blocks, priced.prices)
+
+    def enumerate_paths(path: Ints, reduced: Floats) -> bool:
+        if len(priced.runs):
+            return bool(run_kernels.enumerate_paths(*common, priced.runs, within, first, path, reduced))
+        return bool(kernels.enumerate_paths(*common, within, first, path, reduced))
+
+    if not enumerate_paths(np.empty((0, stages), dtype=np.int64), np.empty(most)):
         return None
     path, reduced = np.empty((first[-1], stages), dtype=np.int64), np.empty(first[-1])
-    kernels.enumerate_paths(*common, first, path, reduced)
+    enumerate_paths(path, reduced)
     task = np.repeat(np.arange(tasks), np.diff(first))
     cost, use = np.empty(len(task)), np.empty((len(task), part.row.shape[1]))
     kernels.measure_columns(part.weight, part.work, part.energy, part.blocks, task, path, cost, use)

@@ -193,3 +193,60 @@ def improve(  # type: ignore[no-untyped-def]
         gain += won
         spent += nodes + 10 * size
     return gain
+
+
+@njit(cache=True, nogil=True)
+def match(key, order, use, cost, reduced, task, room, worth, rows, low, size, dims, most):  # type: ignore[no-untyped-def]
+    """Find the two pairs of moves that gain the most together and fit into `room` (rows,).
+
+    `order` sorts the pairs by their cells, `key` are the cells so sorted: of `size` along each of a few
+    `rows`, from `low` on. A pair looks at the cells that fill what it leaves, at `most` pairs in each. No
+    room is worth more than `worth`, what all of it costs at its prices. Returns the gain and both pairs.
+    """
+    count, depth = cost.shape[0], rows.shape[0]
+    best, one, other = 0.0, -1, -1
+    cell = np.empty(depth, dtype=np.int64)
+    for i in range(count):  # by reduced cost, the first has the least
+        if reduced[i] + reduced[0] - worth >= -best:
+            break
+        inside = True
+        for q in range(depth):
+            left = (room[rows[q]] - use[i, rows[q]] - low[q]) / size[q]
+            if left < 0.0:
+                inside = False
+                break
+            cell[q] = min(int(left), dims[q])
+        if not inside:
+            continue
+        for corner in range(1 << depth):
+            at = 0
+            for q in range(depth):
+                c = cell[q] - ((corner >> q) & 1)
+                if c < 0 or c >= dims[q]:
+                    at = -1
+                    break
+                at = at * dims[q] + c
+            if at < 0:
+                continue
+            first = np.searchsorted(key, at)
+            for t in range(first, min(first + most, count)):
+                j = order[t]
+                if key[t] != at or reduced[i] + reduced[j] - worth >= -best:
+                    break
+                gain = -(cost[i] + cost[j])
+                if gain <= best:
+                    continue
+                same = False
+                for a in range(2):
+                    for b in range(2):
+                        same |= task[i, a] >= 0 and task[i, a] == task[j, b]
+                if same:
+                    continue
+                fits = True
+                for r in range(room.shape[0]):
+                    if use[i, r] + use[j, r] > room[r]:
+                        fits = False
+                        break
+                if fits:
+                    best, one, other = gain, i, j
+    return best, one, other

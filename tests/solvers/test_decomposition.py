@@ -1,6 +1,7 @@
 """The decomposition against brute force under every set of couplings, and what it promises on the way."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from mecopt.costs import chain_costs
 from mecopt.io import from_dict
 from mecopt.trellis import shortest_paths
 from solvers.crosscheck import brute_force, instances
+from solvers.decomposition import branch
 from solvers.decomposition.branch import Tree
 from solvers.decomposition.dual import price_paths
 from solvers.decomposition.master import Columns
@@ -137,13 +139,14 @@ def test_pins_and_bans_hold():
 @pytest.mark.slow
 def test_slots_joined_by_budgets_agree_with_one_tree(monkeypatch):
     instance = crowd(slots=6, batch=4, ratio=0.9, couplings=("capacity", "energy"), energy_budget_share=1.01)
-    whole = mecopt.solve(instance, "decomposition", gap=1e-3, time_limit_s=60)
+    whole = mecopt.solve(instance, "decomposition", gap=2e-2, time_limit_s=60)
     monkeypatch.setattr("solvers.decomposition.parts.JOINED_TASKS", 4)
-    joined = mecopt.solve(instance, "decomposition", gap=1e-3, time_limit_s=20)
+    joined = mecopt.solve(instance, "decomposition", gap=5e-3, time_limit_s=60)
     assert joined.status in ("optimal", "feasible")
     assert joined.lower_bound <= whole.objective * (1 + 1e-9)
     assert joined.objective >= whole.lower_bound * (1 - 1e-9)
-    assert joined.gap <= 0.05
+    assert whole.gap <= 2e-2
+    assert joined.gap <= 5e-3
 
 
 def test_impossible_capacity_is_proved():
@@ -154,6 +157,45 @@ def test_impossible_capacity_is_proved():
     assert "slot 0" in result.reasons[0]["message"]
 
 
+def test_the_stronger_bound_is_one(monkeypatch):
+    """Prices of runs from the first node on, and no exhaustion that would settle small instances before."""
+    monkeypatch.setattr(branch, "PLAIN_NODES", 0)
+    monkeypatch.setattr(branch, "EXHAUSTIVE_PATHS", 0)
+    drawn = [i for i in instances(120, seed=5) if i.rules.couplings == {"capacity"}]
+    assert len(drawn) == 15
+    for instance in drawn:
+        best = brute_force(instance)
+        result = mecopt.solve(instance, "decomposition", time_limit_s=5)
+        if best is None:
+            assert result.objective is None
+        else:
+            assert result.lower_bound <= best.objective * (1 + 1e-9), instance.name
+            assert result.objective is None or result.objective >= best.objective * (1 - 1e-9)
+
+
+def test_few_tasks_are_proved_by_patterns():
+    part = part_of(crowd(batch=6, servers=3))
+    plain, strong = Tree(part), Tree(part)
+    plain.advance(0.0, lambda: False, 0)
+    strong.advance(0.0, lambda: False, 0)
+    strong._strengthen()
+    strong.advance(0.0, lambda: False, 0)
+    assert strong.sizes is not None
+    assert strong.bound > plain.bound * 1.001
+    strong.advance(0.0, lambda: False, 2000)
+    assert strong.bound == pytest.approx(strong.value, rel=1e-9)
+
+
+def test_filling_closes_the_gap_of_many_tasks():
+    result = mecopt.solve(crowd(batch=400), "decomposition", gap=3e-4, time_limit_s=30)
+    assert result.gap <= 3e-4
+
+
+def test_infeasible_below_a_leaf_is_infeasible_above():
+    result = mecopt.solve(list(instances(464, seed=0))[-1], "decomposition", time_limit_s=30)
+    assert (result.status, result.stopped_by) == ("infeasible", None)
+
+
 @pytest.mark.parametrize("number", [77, 148, 383])
 def test_instances_that_once_went_wrong(number):
     """A bound lost to rounding, a load too small to count, and turns that led nowhere."""
@@ -161,3 +203,11 @@ def test_instances_that_once_went_wrong(number):
     result = mecopt.solve(instance, "decomposition", time_limit_s=30)
     assert result.objective == pytest.approx(brute_force(instance).objective, rel=1e-9)
     assert (result.status, result.stopped_by) == ("optimal", None)
+
+
+def test_a_path_of_immense_cost_does_not_blur_the_search():
+    """A link of 10^8 s raises what the search starts from; differences of 10^-5 must count all the same."""
+    instance = mecopt.load(Path(__file__).parent.parent / "data" / "long_ceiling.json")
+    result = mecopt.solve(instance, "decomposition")
+    assert result.status == "optimal"
+    assert result.objective == pytest.approx(1.245332486767798, rel=1e-9)  # by brute force
