@@ -3,8 +3,8 @@
     python benchmarks/regimes.py [--episodes 30] [--out reports/regimes]
 
 An episode is an instance of 600 slots, its seed the number of the episode. Percentages of baselines are the
-excess over the optimum, ratio of sums over the episodes. The baselines are written here in the plainest way,
-all tasks at once, and judged by `mecopt.evaluate`.
+excess over the optimum, ratio of sums over the episodes. The baselines are the registered methods, seeded
+with the number of the episode.
 
 z = (measured - expected) / sqrt(s^2 + e^2 + r^2): s is the standard error of the measured value, by jackknife
 over the episodes; e that of the expected value, the printed one or s scaled to 30 episodes; r the rounding of
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Callable
 from decimal import Decimal
 from math import sqrt
 from pathlib import Path
@@ -26,90 +25,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mecopt
-from mecopt.costs import ChainCosts, chain_costs
 from mecopt.generation import census, generate
-from mecopt.generators.energy import StepTables, step_tables
 from mecopt.generators.specs import regimes
-from mecopt.judge import evaluate
 
 Array = NDArray[np.float64]
-Placement = NDArray[np.int64]
 Row = dict[str, Any]
 
 SHARES = ("local", "one_server", "mixed", "blocks_on_device", "local_delay_share", "late_blocks")
-BASELINES = ("greedy", "apdi", "rpdi", "greedy_arc", "best_node", "best_constant", "all_local")
+BASELINES = {
+    "greedy": "greedy",
+    "apdi": "apdi",
+    "rpdi": "rpdi",
+    "greedy_arc": "greedy-arc",
+    "best_node": "best-node",
+    "best_constant": "best-constant",
+    "all_local": "local",
+}
 EXPECTED_EPISODES = 30
-
-
-def weights(costs: ChainCosts, tables: StepTables) -> Array:
-    """Return the objective of every step, (tasks, blocks, nodes, nodes) [task, block, from, to]."""
-    return tables.delay_s + costs.penalty * tables.excess_s
-
-
-def greedy(costs: ChainCosts) -> Placement:
-    """Each block to the server with the least seconds of work queued in the slot; one task a slot."""
-    tasks, blocks = costs.device_s.shape
-    load = np.zeros((tasks, costs.send_s.shape[1]))
-    placement = np.zeros((tasks, blocks), dtype=np.int64)
-    for m in range(blocks):
-        server = load.argmin(axis=1)
-        load[np.arange(tasks), server] += costs.batch * costs.server_s[costs.group, m, server]
-        placement[:, m] = server + 1
-    return placement
-
-
-def apdi(costs: ChainCosts) -> Placement:
-    """Block m on server 1 + floor(m N / M)."""
-    tasks, blocks = costs.device_s.shape
-    return np.tile(1 + np.arange(blocks) * costs.send_s.shape[1] // blocks, (tasks, 1))
-
-
-def rpdi(costs: ChainCosts, seed: int) -> Placement:
-    """Each block uniform over the device and all servers."""
-    return np.random.default_rng(seed).integers(0, costs.send_s.shape[1] + 1, costs.device_s.shape)
-
-
-def greedy_arc(step: Array) -> Placement:
-    """Each block to the node that its step costs least, whatever follows."""
-    tasks, blocks = step.shape[:2]
-    rows, node = np.arange(tasks), np.zeros(tasks, dtype=np.int64)
-    placement = np.zeros((tasks, blocks), dtype=np.int64)
-    for m in range(blocks):
-        node = step[rows, m, node].argmin(axis=1)
-        placement[:, m] = node
-    return placement
-
-
-def best_node(step: Array, result: Array) -> Placement:
-    """All blocks of a task on the one node that is best for it."""
-    blocks, nodes = step.shape[1:3]
-    value = step[:, 0, 0] + result
-    for j in range(nodes):
-        value[:, j] += step[:, 1:, j, j].sum(axis=1)
-    return np.repeat(value.argmin(axis=1)[:, None], blocks, axis=1)
-
-
-def best_constant(step: Array, result: Array) -> Placement:
-    """The one placement that is best in sum when every task uses it: a shortest path of the summed costs."""
-    total, end = step.sum(axis=0), result.sum(axis=0)
-    tasks, blocks = step.shape[:2]
-    value, before = total[0, 0], []
-    for m in range(1, blocks):
-        ahead = value[:, None] + total[m]
-        before.append(ahead.argmin(axis=0))
-        value = ahead.min(axis=0)
-    nodes = [int((value + end).argmin())]
-    for choice in reversed(before):
-        nodes.append(int(choice[nodes[-1]]))
-    return np.tile(np.array(nodes[::-1], dtype=np.int64), (tasks, 1))
 
 
 def episode(name: str, seed: int) -> dict[str, float]:
     """Return the sums and shares of one episode; NaN where there is nothing to count."""
     instance = generate(name, seed=seed)
-    costs = chain_costs(instance)
-    tables = step_tables(costs)
-    step, result = weights(costs, tables), tables.result_s
     counted = census(instance)
     shares = {
         "local": counted.local / counted.tasks,
@@ -120,19 +57,11 @@ def episode(name: str, seed: int) -> dict[str, float]:
         "local_delay_share": (counted.local_delay_share or 0.0) * counted.total_delay_s / counted.objective,
         "late_blocks": counted.late_blocks,
     }
-    makers: dict[str, Callable[[], Placement]] = {
-        "greedy": lambda: greedy(costs),
-        "apdi": lambda: apdi(costs),
-        "rpdi": lambda: rpdi(costs, seed),
-        "greedy_arc": lambda: greedy_arc(step),
-        "best_node": lambda: best_node(step, result),
-        "best_constant": lambda: best_constant(step, result),
-        "all_local": lambda: np.zeros(costs.device_s.shape, dtype=np.int64),
-    }
     figures = {"optimum": counted.objective}
     figures |= {key: float("nan") if value is None else 100 * value for key, value in shares.items()}
-    for key, make in makers.items():
-        figures[key] = float(evaluate(instance, make(), costs=costs).task_objective_s.sum())
+    for key, name in BASELINES.items():
+        judged = mecopt.solve(instance, name, seed=seed).evaluation
+        figures[key] = np.nan if judged is None else float(judged.task_objective_s.sum())
     return figures
 
 
@@ -213,8 +142,9 @@ def write_report(rows: list[Row], episodes: int, out: Path) -> None:
         "",
         f"{versions}, {episodes} episodes of 600 slots a regime, seeds 0 to {episodes - 1}.",
         "Each cell: measured, (expected), z; `regimes.csv` has the standard errors too. The script says how",
-        "z is formed, and what each baseline does. The optimum is in seconds per episode; everything else in",
-        "%: shares of tasks, of blocks and of delay, and the excess of baselines over the optimum.",
+        "z is formed; docs/methods has a page for each baseline. The optimum is in seconds per episode;",
+        "everything else in %: shares of tasks, of blocks and of delay, and the excess of baselines over the",
+        "optimum.",
         "`local_delay_share` is local delay over objective here, as the expected values have it: of the",
         "delay alone it is larger where penalties are paid.",
         "",

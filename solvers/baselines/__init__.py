@@ -1,0 +1,1 @@
+"""Simple methods that others are compared with: the paper's three, and what a user would try first."""
