@@ -40,6 +40,7 @@ _HOME = {
     "UnknownMethodError": "errors",
     "Violation": "judge",
     "census": "generation",
+    "compare": "comparing",
     "evaluate": "judge",
     "expand": "generation",
     "from_dict": "io",
@@ -81,6 +82,7 @@ __all__ = [
     "Violation",
     "__version__",
     "census",
+    "compare",
     "evaluate",
     "expand",
     "from_dict",
@@ -93,6 +95,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from mecopt.comparing import compare
     from mecopt.errors import (
         CouplingError,
         DisagreementError,

@@ -37,6 +37,7 @@ PUBLIC = [
     "Violation",
     "__version__",
     "census",
+    "compare",
     "evaluate",
     "expand",
     "from_dict",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +11,9 @@ from mecopt.cli import INTERRUPTED, common, help_without_command
 from mecopt.errors import CouplingError, InputError
 
 if TYPE_CHECKING:
-    from mecopt.best_known import Entry
+    from collections.abc import Iterator
+
+    from mecopt.best_known import Entry, Store
     from mecopt.instance import Instance
 
 STORE = "instances/best_known.json"  # mecopt.best_known.DEFAULT_STORE, not imported to keep --help fast
@@ -51,7 +54,7 @@ def show(store: str, as_json: bool) -> None:
 
 
 @best_known.command()
-@click.argument("instances", metavar="INSTANCE...", nargs=-1, required=True)
+@click.argument("instances", metavar="INSTANCE|DIR...", nargs=-1, required=True)
 @click.option("--method", metavar="M", default="auto", show_default=True, help="See `mecopt methods`.")
 @click.option("--solution", metavar="FILE", help="Judge the placement of this file instead of solving.")
 @click.option(
@@ -75,21 +78,26 @@ def update(
     store: str,
     as_json: bool,
 ) -> None:
-    """Solve instances, and keep what is better than what the store holds.
+    """Solve instances, or take what a comparison found, and keep what is better than what the store holds.
 
+    DIR is the folder of a `mecopt compare`: the best placement of each of its instances, and its best bound.
     Every placement is judged again. With --solution the placement of a file is judged instead; a bound
     that stands in the file cannot be checked and is not taken. The store may stand among the instances
     and is passed over, so that `update instances/*.json*` takes them all.
     """
-    instances = tuple(path for path in instances if not common.same_file(path, store))
-    if solution is not None and len(instances) != 1:
+    folders = [path for path in instances if Path(path).is_dir()]
+    instances = tuple(p for p in instances if not common.same_file(p, store) and p not in folders)
+    if solution is not None and (len(instances) != 1 or folders):
         raise click.UsageError("--solution goes with exactly one INSTANCE")
     common.check_out("--store", store, *instances, solution)
-    from mecopt.best_known import Store, entry_dict
+    from mecopt.best_known import Store
 
     known = Store.load(store, missing_ok=True)
     loaded = [common.load_instance(path) for path in instances]  # all are read before any is solved
-    rows, interrupted = [], False
+    rows: list[dict[str, Any]] = []
+    interrupted = False
+    for folder in folders:
+        rows += _merged(folder, known, store, as_json)
     for path, instance in zip(instances, loaded, strict=True):
         before = known.get(instance)
         with common.naming(path), common.naming(path, CouplingError):
@@ -100,22 +108,43 @@ def update(
         changed = known.improve(instance.sha256, new)
         if changed:
             known.save(store)  # at once, so that an interrupt loses nothing
-        entry = known.get(instance)
-        rows.append(
-            {
-                "file": path,
-                "sha256": instance.sha256,
-                "improved": changed,
-                "entry": entry_dict(entry) if entry else None,
-            }
-        )
+        rows.append(_row(path, known, instance, changed))
         if not as_json:
-            click.echo(f"{path}: {_change(before, entry, changed)}")
+            click.echo(f"{path}: {_change(before, known.get(instance), changed)}")
         if interrupted:
             break
     if as_json:
         common.emit_json(rows)
     ctx.exit(INTERRUPTED if interrupted else 0)
+
+
+def _merged(folder: str, known: Store, store: str, as_json: bool) -> Iterator[dict[str, Any]]:
+    """Take over what a comparison found."""
+    from mecopt.best_known import found_by
+    from mecopt.comparing import Comparison
+
+    with Comparison.open(folder) as comparison:
+        for instance, entries in found_by(comparison):
+            before = known.get(instance)
+            improved = [known.improve(instance.sha256, entry) for entry in entries]
+            if not as_json:
+                click.echo(
+                    f"{common.plain(instance.name)}: {_change(before, known.get(instance), any(improved))}"
+                )
+            yield _row(folder, known, instance, any(improved))
+    known.save(store)
+
+
+def _row(path: str, known: Store, instance: Instance, changed: bool) -> dict[str, Any]:
+    from mecopt.best_known import entry_dict
+
+    entry = known.get(instance)
+    return {
+        "file": path,
+        "sha256": instance.sha256,
+        "improved": changed,
+        "entry": entry_dict(entry) if entry else None,
+    }
 
 
 def _solved(

@@ -1,0 +1,277 @@
+"""The store of a comparison: one SQLite file, to which one transaction is made for every finished run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mecopt.comparing import machine
+from mecopt.comparing.database import (
+    APPLICATION,
+    BUSY_S,
+    FILE,
+    SCHEMA,
+    VERSION,
+    check_folder,
+    check_format,
+    check_whole,
+    explained,
+    get,
+    put,
+)
+from mecopt.comparing.work import Order, Outcome
+from mecopt.errors import InputError, MecoptError
+
+if TYPE_CHECKING:
+    from mecopt.comparing.plan import Plan
+
+
+class RunStore:
+    """The store as the process that makes the runs sees it.
+
+    Runs are claimed before they are made, so that two processes can share the work of one folder; claims of
+    processes that are no more are freed.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it does not exist.
+    plan : Plan
+        What is compared.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be used, holds something else, or holds another comparison.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], plan: Plan) -> None:
+        self.path = Path(folder) / FILE
+        self.plan = plan
+        self.owner: int | None = None
+        self._machines: set[str] = set()  # those that are kept already
+        check_folder(folder)
+        if self.path.exists():
+            check_whole(self.path)
+        with self._clear():
+            self._connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
+            try:
+                self._begin()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def claim(self) -> Order | None:
+        """Take the next run of the plan that nobody makes; None where there is none."""
+        with self._transaction() as db:
+            found = db.execute(
+                "SELECT run, instance_sha256, method, options, seed FROM runs JOIN planned USING (run) "
+                "WHERE status IS NULL AND owner IS NULL ORDER BY run LIMIT 1"
+            ).fetchone()
+            if found is None:
+                return None
+            run, sha256, method, options, seed = found
+            db.execute("UPDATE runs SET owner = ? WHERE run = ?", (self.owner, run))
+        plan = self.plan
+        return Order(
+            run, sha256, method, json.loads(options), seed, plan.time_limit_s, plan.gap, plan.threads
+        )
+
+    def finish(self, outcome: Outcome) -> None:
+        """Keep what a run came to; a run that is finished already stays as it is."""
+        columns, details = outcome.columns, outcome.details
+        with self._transaction() as db:
+            done = db.execute(
+                f"UPDATE runs SET owner = NULL, {', '.join(f'{name} = ?' for name in columns)} "
+                "WHERE run = ? AND status IS NULL",
+                (*columns.values(), outcome.run),
+            )
+            if details and done.rowcount:
+                marks = ", ".join("?" * len(details))
+                db.execute(
+                    f"INSERT INTO details (run, {', '.join(details)}) VALUES (?, {marks})",
+                    (outcome.run, *details.values()),
+                )
+
+    def add_machine(self, host: str, description: dict[str, Any]) -> None:
+        """Keep what machine the runs of that `host` are made on."""
+        if host in self._machines:
+            return
+        self._machines.add(host)
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO machines VALUES (?, ?)",
+                (host, json.dumps(description, sort_keys=True)),
+            )
+
+    def free_dead(self) -> None:
+        """Free the claims of processes that are no more."""
+        with self._transaction() as db:
+            for owner, host, pid, since in db.execute("SELECT * FROM owners").fetchall():
+                if owner != self.owner and not machine.alive(host, pid, since):
+                    db.execute("UPDATE runs SET owner = NULL WHERE owner = ? AND status IS NULL", (owner,))
+                    db.execute("DELETE FROM owners WHERE owner = ?", (owner,))
+
+    def total(self) -> int:
+        """Return how many runs the plan has."""
+        return self._count("")
+
+    def unfinished(self) -> int:
+        """Return how many of them are not finished."""
+        return self._count("WHERE status IS NULL")
+
+    def waiting(self) -> int:
+        """Return how many of them are neither finished nor claimed."""
+        return self._count("WHERE status IS NULL AND owner IS NULL")
+
+    def put_conduct(self, conduct: dict[str, Any]) -> None:
+        """Keep how the runs are made now: workers and engine."""
+        with self._transaction() as db:
+            put(db, "conduct", conduct)
+
+    def close(self) -> None:
+        """Give back what is claimed but not finished, and close the file.
+
+        The last process to leave turns write-ahead logging off, so that the store is one file that can be
+        read anywhere, also where nothing may be written.
+        """
+        try:
+            with contextlib.suppress(sqlite3.Error, MecoptError), self._transaction() as db:
+                db.execute("UPDATE runs SET owner = NULL WHERE owner = ? AND status IS NULL", (self.owner,))
+                db.execute("DELETE FROM owners WHERE owner = ?", (self.owner,))
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA busy_timeout = 0")
+                self._connection.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            self._connection.close()
+
+    def __enter__(self) -> RunStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _begin(self) -> None:
+        db = self._connection
+        known: set[str] = set()
+        if db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+            check_format(db, self.path)  # before anything is changed in what may be somebody else's file
+            self._check_same()
+            known = {sha256 for (sha256,) in db.execute("SELECT instance_sha256 FROM instances")}
+        # Before the transaction, because it takes a while, and others must be able to write meanwhile.
+        rows = [entry.row() for entry in self.plan.entries if entry.sha256 not in known]
+        db.execute("PRAGMA journal_mode = WAL")
+        # Safe against the death of a process; the end of the machine itself may cost the last runs.
+        db.execute("PRAGMA synchronous = NORMAL")
+        with self._transaction():
+            if db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+                for statement in SCHEMA.split(";")[:-1]:
+                    db.execute(statement)
+                db.execute(f"PRAGMA application_id = {APPLICATION}")
+                db.execute(f"PRAGMA user_version = {VERSION}")
+                put(db, "settings", self.plan.settings)
+                put(db, "created", self.plan.created)
+                put(db, "commands", [])
+                put(db, "conduct", {})
+            else:
+                check_format(db, self.path)
+                self._check_same()
+            self._add_plan(rows)
+            own = (machine.machine_id(), os.getpid(), machine.started(os.getpid()))
+            self.owner = db.execute("INSERT INTO owners (host, pid, since) VALUES (?, ?, ?)", own).lastrowid
+        self.free_dead()
+
+    def _check_same(self) -> None:
+        """Refuse a folder in which something else was compared."""
+        db, plan = self._connection, self.plan
+        there = get(db, "settings")
+        problems = [
+            f"{name} {_word(there.get(name))} there, {_word(value)} here"
+            for name, value in plan.settings.items()
+            if there.get(name) != value
+        ]
+        known = dict(db.execute("SELECT instance, instance_sha256 FROM instances").fetchall())
+        problems += [
+            f"instance {entry.name!r} has changed (sha256 {known[entry.name][:12]}… there, "
+            f"{entry.sha256[:12]}… here)"
+            for entry in plan.entries
+            if known.get(entry.name, entry.sha256) != entry.sha256
+        ]
+        methods = {(m, o): json.loads(f) for m, o, f in db.execute("SELECT * FROM methods").fetchall()}
+        problems += [
+            f"{path} of {chosen.name} has changed"
+            for chosen in plan.methods
+            for path, digest in chosen.files.items()
+            if methods.get((chosen.name, chosen.options_text), {}).get(path, digest) != digest
+        ]
+        if not problems:
+            shared = {entry.sha256 for entry in plan.entries} & set(known.values()) or (
+                {(m.name, m.options_text) for m in plan.methods} & set(methods)
+            )
+            if known and not shared:
+                problems = ["none of its instances and methods are among yours"]
+        if problems:
+            advice = "choose another --out, or give the same options to go on"
+            raise InputError(
+                f"holds another comparison: {'; '.join(problems)}; {advice}", str(self.path.parent)
+            )
+
+    def _add_plan(self, rows: list[dict[str, Any]]) -> None:
+        """Add what the folder does not have yet: instances, methods, seeds."""
+        db, plan = self._connection, self.plan
+        for row in rows:
+            marks = ", ".join("?" * len(row))
+            # Another process may have added it since.
+            names = ", ".join(row)
+            db.execute(f"INSERT OR IGNORE INTO instances ({names}) VALUES ({marks})", tuple(row.values()))
+        db.executemany(
+            "INSERT OR IGNORE INTO methods VALUES (?, ?, ?)",
+            [(m.name, m.options_text, json.dumps(m.files, sort_keys=True)) for m in plan.methods],
+        )
+        db.executemany(
+            "INSERT OR IGNORE INTO runs (instance_sha256, method, options, seed) VALUES (?, ?, ?, ?)",
+            plan.runs(),
+        )
+        # The folder may hold runs of other commands, which are not this one's to make.
+        db.execute("CREATE TEMP TABLE planned (run INTEGER PRIMARY KEY)")
+        db.executemany(
+            "INSERT INTO planned SELECT run FROM runs "
+            "WHERE instance_sha256 = ? AND method = ? AND options = ? AND seed = ?",
+            plan.runs(),
+        )
+        commands = get(db, "commands")
+        if plan.command not in commands:
+            put(db, "commands", [*commands, plan.command])
+
+    def _count(self, where: str) -> int:
+        with self._clear():
+            (count,) = self._connection.execute(
+                f"SELECT count(*) FROM runs JOIN planned USING (run) {where}"
+            ).fetchone()
+        return int(count)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._clear():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _clear(self) -> Iterator[None]:
+        with explained(self.path):
+            yield
+
+
+def _word(value: Any) -> str:
+    return "none" if value is None else str(value)

@@ -1,0 +1,333 @@
+"""A comparison as its readers see it: the table of runs, and the details behind each."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import zlib
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecopt.comparing import database
+from mecopt.comparing.work import unpack_placement
+from mecopt.errors import InputError
+from mecopt.result import LARGEST_NEGATIVE_GAP, OPTIMALITY_TOLERANCE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mecopt.instance import Instance
+
+Trace = list[tuple[float, float | None, float | None]]
+
+COLUMNS = [
+    *("run", "instance", "instance_sha256", "method", "options", "seed", "status", "stopped_by", "error"),
+    *("objective", "lower_bound", "gap", "best_bound", "best_known", "gap_to_best_bound"),
+    *("excess_over_best_known", "total_delay_s", "edge_delay_s", "local_delay_s", "deadline_excess_s"),
+    *("energy_j", "violations", "violation_kinds", "repairs", "cpu_s", "wall_s", "peak_memory_bytes"),
+    *("time_limit_s", "threads", "mecopt_version", "started", "host"),
+]
+INSTANCE_COLUMNS = [
+    *(
+        "instance",
+        "instance_sha256",
+        "tasks",
+        "slots",
+        "devices",
+        "servers",
+        "blocks",
+        "couplings",
+        "deadline",
+    ),
+    *("local_share", "one_server_share", "mixed_share", "trellis_bound"),
+]
+TEXTS = ("stopped_by", "error", "violation_kinds", "mecopt_version", "started", "host")
+WITH_A_RESULT = ("optimal", "feasible", "violating", "infeasible", "unknown")
+
+
+class Comparison:
+    """What is in the folder of a comparison, read only; `Comparison.open` makes one.
+
+    Runs that are not finished yet are left out; `pending` counts them.
+    """
+
+    def __init__(self, path: Path, db: sqlite3.Connection, known: dict[str, Any]) -> None:
+        self.path = path
+        self._db = db
+        self._known = known
+        self._instances: dict[str, Instance] = {}
+
+    @classmethod
+    def open(
+        cls, folder: str | os.PathLike[str], *, best_known: str | os.PathLike[str] | None = None
+    ) -> Comparison:
+        """Open the folder of a comparison; runs may be added to it meanwhile.
+
+        Parameters
+        ----------
+        folder : path
+        best_known : path, optional
+            The store of best-known values to join in; instances/best_known.json by default, if it is there.
+
+        Raises
+        ------
+        InputError
+            If there is no comparison, or its store is cut short, no database or of another format.
+        """
+        from mecopt.best_known import DEFAULT_STORE, Store
+
+        path = Path(folder) / database.FILE
+        if not Path(folder).is_dir():
+            raise InputError("no such folder, expected the output of `mecopt compare`", str(folder))
+        if not path.is_file():
+            raise InputError(
+                f"no {database.FILE} in it, expected the output of `mecopt compare`", str(folder)
+            )
+        known = Store.load(best_known or DEFAULT_STORE, missing_ok=best_known is None)
+        with database.explained(path):
+            return cls(path, database.connect_reader(path), dict(known.entries))
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row a finished run; best bound and best known value over all methods are joined in."""
+        import pandas as pd
+
+        own = [name for name in COLUMNS if name not in _JOINED]
+        query = (
+            f"SELECT {', '.join('runs.' + name for name in own)}, instances.instance FROM runs "
+            "JOIN instances USING (instance_sha256) WHERE status IS NOT NULL ORDER BY run"
+        )
+        frame = self._read(query)
+        for name in _NUMBERS:
+            frame[name] = frame[name].astype("float64")
+        for name in _COUNTS:
+            frame[name] = frame[name].astype("Int64")
+        for name in TEXTS:
+            frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
+        settings = self._get("settings")
+        frame["time_limit_s"] = np.nan if settings["time limit"] is None else settings["time limit"]
+        frame["threads"] = settings["threads"]
+        best = self._best(frame)
+        for name in ("best_bound", "best_known"):
+            frame[name] = frame["instance_sha256"].map(best[name]).astype("float64")
+        frame["gap_to_best_bound"] = _excess(frame["objective"], frame["best_bound"])
+        frame["excess_over_best_known"] = _excess(frame["objective"], frame["best_known"])
+        return pd.DataFrame(frame[COLUMNS])
+
+    @cached_property
+    def instances(self) -> pd.DataFrame:
+        """One row an instance: its size, couplings, what its free optimum looks like, and what is known."""
+        frame = self._read(f"SELECT {', '.join(INSTANCE_COLUMNS)} FROM instances ORDER BY rowid")
+        frame["trellis_bound"] = frame["trellis_bound"].astype("float64")
+        best = self._best(self.runs)
+        for name in ("best_bound", "best_known"):
+            frame[name] = frame["instance_sha256"].map(best[name]).astype("float64")
+        return frame
+
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        """How it was made.
+
+        Keys: `command` (several if it was extended, one a line), `created`, `mecopt_version`, `python`,
+        `platform`, `cpu_model`, `cores`, `memory_bytes`, `versions` (of the packages that are installed),
+        `methods`, `seeds`, `time_limit_s`, `gap`, `threads`, `workers`, `engine`, `isolate`, and `machines`,
+        which has the same of every machine under the `host` of its runs.
+        """
+        settings = self._get("settings")
+        with database.explained(self.path):
+            machines = {
+                host: json.loads(text)
+                for host, text in self._db.execute("SELECT host, description FROM machines ORDER BY rowid")
+            }
+            methods = self._db.execute("SELECT DISTINCT method FROM methods ORDER BY rowid").fetchall()
+            (last,) = self._db.execute("SELECT max(seed) FROM runs").fetchone()
+        return {
+            "command": "\n".join(self._get("commands")),
+            "created": self._get("created"),
+            "mecopt_version": settings["mecopt version"],
+            **next(iter(machines.values()), {}),
+            "methods": [name for (name,) in methods],
+            "seeds": last + 1,
+            "time_limit_s": settings["time limit"],
+            "gap": settings["gap"],
+            "threads": settings["threads"],
+            **self._get("conduct"),
+            "machines": machines,
+        }
+
+    @property
+    def pending(self) -> int:
+        """Number of runs that are not finished."""
+        with database.explained(self.path):
+            (count,) = self._db.execute("SELECT count(*) FROM runs WHERE status IS NULL").fetchone()
+        return int(count)
+
+    def disagreements(self) -> list[str]:
+        """Return what cannot be: a bound of one method above a placement of another."""
+        wrong = self.runs[self.runs["gap_to_best_bound"] < -LARGEST_NEGATIVE_GAP]
+        return [
+            f"{row.instance}: {row.method} found {row.objective!r}, "
+            f"below the bound {row.best_bound!r} of another method: one of them is wrong"
+            for row in wrong.itertuples()
+        ]
+
+    def node_share(self, run: int) -> NDArray[np.float64] | None:
+        """Return the share of the tasks that run each block on each node, (blocks, nodes)."""
+        text = self._detail(run, "node_share")
+        return None if text is None else np.array(json.loads(text))
+
+    def node_shares(self) -> dict[int, NDArray[np.float64]]:
+        """Return `node_share` of every run that has a placement."""
+        return {run: np.array(json.loads(text)) for run, text in self._details("node_share")}
+
+    def trace(self, run: int) -> Trace:
+        """Return (seconds, objective or None, bound or None) of every improvement."""
+        text = self._detail(run, "trace")
+        return [] if text is None else [tuple(point) for point in json.loads(text)]
+
+    def traces(self) -> dict[int, Trace]:
+        """Return `trace` of every run that has one."""
+        return {run: [tuple(p) for p in json.loads(text)] for run, text in self._details("trace")}
+
+    def solution(self, run: int) -> dict[str, Any] | None:
+        """Return what the run found as a document of format ``mecopt-solution/1``; None without a result."""
+        with database.explained(self.path):
+            cursor = self._db.execute(
+                "SELECT * FROM runs JOIN instances USING (instance_sha256) JOIN details USING (run) "
+                "WHERE run = ?",
+                (run,),
+            )
+            names = [column[0] for column in cursor.description]
+            found = cursor.fetchone()
+        row = {} if found is None else dict(zip(names, found, strict=True))
+        if row.get("status") not in WITH_A_RESULT:
+            return None
+        facts = json.loads(zlib.decompress(row["facts"]))
+        size = (row["tasks"], row["blocks"], row["servers"])
+        return {
+            "format": "mecopt-solution/1",
+            **{
+                name: row[name]
+                for name in ("instance", "instance_sha256", "method", "mecopt_version", "seed")
+            },
+            "options": facts["options"],
+            **{name: row[name] for name in ("status", "stopped_by", "objective", "lower_bound", "gap")},
+            "optimality_tolerance": OPTIMALITY_TOLERANCE,
+            **{name: row[name] for name in _SUMS},
+            "device_energy_j": facts["device_energy_j"],
+            "violations": facts["violations"],
+            "reasons": facts["reasons"],
+            "repairs": row["repairs"],
+            "runtime_s": row["runtime_s"],
+            "trace": json.loads(row["trace"]),
+            "placement": None if row["placement"] is None else unpack_placement(row["placement"], *size),
+        }
+
+    def instance(self, sha256: str) -> Instance:
+        """Return an instance of the comparison.
+
+        Raises
+        ------
+        InputError
+            If there is none of that SHA-256.
+        """
+        from mecopt import io
+
+        if sha256 not in self._instances:
+            with database.explained(self.path):
+                query = "SELECT document FROM instances WHERE instance_sha256 = ?"
+                found = self._db.execute(query, (sha256,)).fetchone()
+            if found is None:
+                raise InputError(f"no instance with sha256 {sha256[:12]}…", str(self.path))
+            self._instances[sha256] = io.from_json(zlib.decompress(found[0]))
+        return self._instances[sha256]
+
+    def close(self) -> None:
+        """Close the store."""
+        self._db.close()
+
+    def __enter__(self) -> Comparison:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _best(self, frame: pd.DataFrame) -> dict[str, dict[str, float]]:
+        """Return the best bound and value of every instance: over all runs, the trellis, and the store."""
+        bounds: dict[str, float] = {}
+        values: dict[str, float] = {}
+        with database.explained(self.path):
+            trellis = self._db.execute("SELECT instance_sha256, trellis_bound FROM instances").fetchall()
+        groups = frame.groupby("instance_sha256")
+        found: list[tuple[Any, float | None]] = [
+            *trellis,
+            *groups["lower_bound"].max().items(),
+            *((sha256, entry.lower_bound) for sha256, entry in self._known.items()),
+        ]
+        for sha256, bound in found:
+            if bound is not None and bound == bound:
+                bounds[sha256] = max(bound, bounds.get(sha256, -np.inf))
+        found = [
+            *groups["objective"].min().items(),
+            *((sha256, entry.objective) for sha256, entry in self._known.items()),
+        ]
+        for sha256, value in found:
+            if value is not None and value == value:
+                values[sha256] = min(value, values.get(sha256, np.inf))
+        return {"best_bound": bounds, "best_known": values}
+
+    def _read(self, query: str) -> pd.DataFrame:
+        import pandas as pd
+
+        with database.explained(self.path):
+            cursor = self._db.execute(query)
+            names = [column[0] for column in cursor.description]
+            return pd.DataFrame(cursor.fetchall(), columns=names)
+
+    def _get(self, key: str) -> Any:
+        with database.explained(self.path):
+            return database.get(self._db, key)
+
+    def _detail(self, run: int, name: str) -> str | None:
+        with database.explained(self.path):
+            found = self._db.execute(f"SELECT {name} FROM details WHERE run = ?", (run,)).fetchone()
+        return None if found is None else found[0]
+
+    def _details(self, name: str) -> list[tuple[int, str]]:
+        with database.explained(self.path):
+            query = f"SELECT run, {name} FROM details WHERE {name} IS NOT NULL ORDER BY run"
+            return self._db.execute(query).fetchall()
+
+
+_JOINED = {
+    "instance",
+    "best_bound",
+    "best_known",
+    "gap_to_best_bound",
+    "excess_over_best_known",
+    "time_limit_s",
+    "threads",
+}
+_SUMS = ("total_delay_s", "edge_delay_s", "local_delay_s", "deadline_excess_s", "energy_j")
+_NUMBERS = ("objective", "lower_bound", "gap", *_SUMS, "cpu_s", "wall_s")
+_COUNTS = ("violations", "repairs", "peak_memory_bytes")
+
+
+def has_begun(folder: str | os.PathLike[str]) -> bool:
+    """Say whether there is a comparison in a folder, finished or not."""
+    try:
+        Comparison.open(folder).close()
+    except InputError:
+        return False
+    return True
+
+
+def _excess(value: pd.Series[float], reference: pd.Series[float]) -> pd.Series[float]:
+    """Return (value - reference) / |reference|, rounding below 0 set to 0."""
+    share = (value - reference) / reference.abs().clip(lower=1e-12)
+    return share.mask((share < 0) & (share >= -LARGEST_NEGATIVE_GAP), 0.0)

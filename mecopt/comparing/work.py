@@ -1,0 +1,210 @@
+"""One run: what is asked for, what is done in a worker, and what comes back to the store."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import time
+import warnings
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecopt._version import __version__
+from mecopt.comparing.machine import machine_id, peak_memory_bytes
+from mecopt.errors import CouplingError
+from mecopt.generation import generate
+from mecopt.solving import solve
+
+if TYPE_CHECKING:
+    from mecopt.instance import Instance
+    from mecopt.parts import Coupling
+    from mecopt.result import Result
+
+WARM_UP = "camera-alexnet:slots=2,servers=2"
+WARM_UP_LIMIT_S = 1.0
+GRACE = 0.10  # a run may be late by this share of its limit
+GRACE_S = 2.0  # and by so many seconds more, before it is ended from outside
+LONGEST_ERROR = 2000  # characters of an error that are kept
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one run is asked to do; `run` is its row in the store."""
+
+    run: int
+    instance_sha256: str
+    method: str
+    options: dict[str, Any]
+    seed: int
+    time_limit_s: float | None
+    gap: float | None
+    threads: int
+
+    @property
+    def patience_s(self) -> float | None:
+        """Seconds after which the run is ended from outside; None without a time limit."""
+        return None if self.time_limit_s is None else self.time_limit_s * (1 + GRACE) + GRACE_S
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to: values of the table's columns, and the details, packed."""
+
+    run: int
+    columns: dict[str, Any]
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def warm_up(order: Order, couplings: frozenset[Coupling]) -> None:
+    """Let the method import and compile what it needs, so that its first run is measured like the others.
+
+    It is called once in every process, on a tiny instance. What comes out is of no interest: a method that
+    fails does so again in the run.
+    """
+    instance = generate(WARM_UP)
+    rules = dataclasses.replace(instance.rules, couplings=couplings)
+    with contextlib.suppress(BaseException), warnings.catch_warnings(action="ignore"):
+        solve(
+            instance.replace(rules=rules),
+            order.method,
+            time_limit_s=WARM_UP_LIMIT_S,
+            seed=order.seed,
+            threads=order.threads,
+            **order.options,
+        )
+
+
+def perform(instance: Instance, order: Order, *, isolated: bool = False) -> Outcome:
+    """Do one run; whatever the method does, an outcome comes back.
+
+    Parameters
+    ----------
+    instance : Instance
+    order : Order
+    isolated : bool
+        Whether this process does nothing else, so that its peak memory is the run's.
+    """
+    columns: dict[str, Any] = {
+        "started": _now(),
+        "host": machine_id(),
+        "mecopt_version": __version__,
+    }
+    details: dict[str, Any] = {}
+    cpu, wall = time.process_time(), time.perf_counter()
+    try:
+        try:
+            result = solve(
+                instance,
+                order.method,
+                time_limit_s=order.time_limit_s,
+                gap=order.gap,
+                seed=order.seed,
+                threads=order.threads,
+                **order.options,
+            )
+        finally:
+            columns |= {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
+        found, details = _figures(result), _details(result)
+        columns |= found
+    except CouplingError as error:
+        columns |= failure("refused", str(error))
+    except BaseException as error:  # a method may be anybody's code, and may raise SystemExit too
+        columns |= failure("failed", f"{type(error).__name__}: {error}")
+    if isolated:
+        columns["peak_memory_bytes"] = peak_memory_bytes()
+    return Outcome(order.run, columns, details)
+
+
+def failure(status: str, text: str) -> dict[str, Any]:
+    """Return the columns of a run that has no result."""
+    return {"status": status, "error": " ".join(text.split())[:LONGEST_ERROR]}
+
+
+def ended(order: Order, status: str, text: str, wall_s: float) -> Outcome:
+    """Return the outcome of a run whose process did not live to tell."""
+    columns = {
+        "started": _now(-wall_s),
+        "host": machine_id(),
+        "mecopt_version": __version__,
+        "wall_s": wall_s,
+        **failure(status, text),
+    }
+    return Outcome(order.run, columns)
+
+
+def _now(offset_s: float = 0.0) -> str:
+    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=offset_s)
+    return moment.isoformat(timespec="microseconds")
+
+
+def _figures(result: Result) -> dict[str, Any]:
+    judged = result.evaluation
+    sums = ("total_delay_s", "edge_delay_s", "local_delay_s", "deadline_excess_s", "energy_j")
+    violations = () if judged is None else judged.violations
+    return {
+        "status": result.status.value,
+        "stopped_by": None if result.stopped_by is None else result.stopped_by.value,
+        "objective": result.objective,
+        "lower_bound": result.lower_bound,
+        "gap": result.gap,
+        **{name: None if judged is None else getattr(judged, name) for name in sums},
+        "violations": len(violations),
+        "violation_kinds": ",".join(sorted({violation.kind for violation in violations})),
+        "repairs": result.repairs,
+        "runtime_s": result.runtime_s,
+    }
+
+
+def _details(result: Result) -> dict[str, Any]:
+    """Pack what only some readers want."""
+    judged = result.evaluation
+    facts = {
+        "options": dict(result.options),
+        "device_energy_j": None if judged is None else judged.device_energy_j,
+        "violations": [] if judged is None else [vars(violation) for violation in judged.violations],
+        "reasons": list(result.reasons),
+    }
+    details: dict[str, Any] = {
+        "trace": json.dumps(result.trace, allow_nan=False),
+        "facts": zlib.compress(json.dumps(facts, ensure_ascii=False, allow_nan=False).encode(), 1),
+    }
+    if judged is not None:
+        details["placement"] = pack_placement(judged.placement, result.instance.server_count)
+        share = node_share(judged.placement, result.instance.server_count)
+        details["node_share"] = json.dumps(share.round(6).tolist())
+    return details
+
+
+def node_share(placement: NDArray[np.int64], servers: int) -> NDArray[np.float64]:
+    """Return the share of the tasks that run each block on each node, (blocks, nodes).
+
+    Of a block that only longer models have, the share is of the tasks that have it.
+    """
+    nodes = servers + 1
+    blocks = placement.shape[1]
+    spot = (placement + np.arange(blocks) * nodes)[placement >= 0]
+    counts = np.bincount(spot, minlength=blocks * nodes).reshape(blocks, nodes)
+    shares: NDArray[np.float64] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return shares
+
+
+def pack_placement(placement: NDArray[np.int64], servers: int) -> bytes:
+    """Return a placement as packed bytes: JSON of 36,000 tasks would cost more than the run."""
+    packer = zlib.compressobj(1, strategy=zlib.Z_RLE)  # smaller and quicker here than matching strings
+    return packer.compress(placement.astype(_node_type(servers)).tobytes()) + packer.flush()
+
+
+def unpack_placement(data: bytes, tasks: int, blocks: int, servers: int) -> list[list[int]]:
+    """Return the placement as the lists of a solution file."""
+    nodes = np.frombuffer(zlib.decompress(data), dtype=_node_type(servers)).reshape(tasks, blocks)
+    return [[node for node in row if node >= 0] for row in nodes.tolist()]
+
+
+def _node_type(servers: int) -> str:
+    return "<i1" if servers < 128 else "<i4"
