@@ -1,0 +1,159 @@
+"""A report made: read the comparison, work out the numbers, draw, and write all files."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mecopt.errors import InputError, MissingExtraError
+from mecopt.files import write_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mecopt.reporting.figures import Charts, Figure
+    from mecopt.reporting.numbers import Numbers
+
+NEEDED = ("altair", "vl_convert", "itables", "jinja2", "pyarrow")
+FIGURE_WIDTH = 640
+FOLDER = "report"  # in the folder of the comparison, unless another one is named
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made: the folder, its files, and the numbers for programs."""
+
+    folder: Path
+    files: list[str]
+    document: dict[str, Any]
+
+
+def make_report(folder: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> Made:
+    """Make the report of a comparison from its store alone.
+
+    Parameters
+    ----------
+    folder : path
+        Folder of the comparison.
+    out : path, optional
+        Folder for the report, made if it does not exist; `report` in the folder of the comparison by default.
+
+    Raises
+    ------
+    InputError
+        If there is no comparison, none of its runs is finished, or nothing can be written to `out`.
+    MissingExtraError
+        If the extra `report` is not installed.
+    """
+    if any(find_spec(name) is None for name in NEEDED):
+        raise MissingExtraError("a report", "report")
+    from mecopt.comparing import Comparison
+
+    with Comparison.open(folder) as comparison:
+        if comparison.runs.empty:
+            raise InputError("no run of the comparison is finished, expected at least one", str(folder))
+        target = Path(folder) / FOLDER if out is None else Path(out)
+        check_folder(target)
+        files, document = contents(comparison, str(folder))
+    write_all(target, files)
+    return Made(target, list(files), {"folder": str(target), "files": list(files), **document})
+
+
+def check_folder(target: Path) -> None:
+    """Make the folder of the report, or refuse what cannot be one before any work is done for it."""
+    try:
+        if target.exists() and not target.is_dir():
+            raise InputError("is a file, expected a folder for the report", str(target))
+        target.mkdir(parents=True, exist_ok=True)
+        if not os.access(target, os.W_OK | os.X_OK):
+            raise InputError("no permission to write in it", str(target))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot be made ({reason})", str(target)) from None
+
+
+def write_all(target: Path, files: dict[str, bytes]) -> None:
+    """Write the files, each whole or not at all."""
+    for name, data in files.items():
+        check_folder((target / name).parent)
+        write_bytes(target / name, data)
+
+
+def contents(comparison: Any, folder: str) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Return the files of a report by their names, and the numbers for programs.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Or anything with its tables and details.
+    folder : str
+        What the command named, for the line that makes the report again.
+    """
+    from mecopt.reporting import page, tables
+    from mecopt.reporting.figures import Charts
+    from mecopt.reporting.numbers import Numbers
+
+    numbers = Numbers(comparison)
+    runs = numbers.runs
+    charts = Charts(numbers.labels, numbers.instances, numbers.kinds)
+    shown = numbers.tables()
+    figures = draw(numbers, charts, legend=False)
+    html = page.page(comparison, numbers, charts, figures, shown, folder)
+    files: dict[str, bytes] = {}
+    own = runs.drop(columns=["placed", "gap_used", "label"])
+    files["runs.csv"] = own.to_csv(index=False, lineterminator="\n").encode()
+    files["runs.parquet"] = _parquet(own)
+    files["instances.csv"] = numbers.instances.to_csv(index=False, lineterminator="\n").encode()
+    for table in shown:
+        files[f"tables/{table.name}.tex"] = tables.latex(table).encode()
+    for figure in draw(numbers, charts, legend=True):
+        files |= _pictures(figure)
+    files["index.html"] = html.encode()  # last: a page is there only when all it names is
+    return files, numbers.document()
+
+
+def draw(numbers: Numbers, charts: Charts, *, legend: bool) -> list[Figure]:
+    """Return all figures; the page has a key of its own in the place of legends."""
+    from mecopt.reporting import curves, maps
+
+    runs, cells = numbers.runs, numbers.cells
+    return [
+        maps.gap_map(charts, cells),
+        curves.profile(charts, runs, legend=legend),
+        *curves.solved(charts, runs, numbers.within_s, legend=legend),
+        *(
+            curves.anytime(charts, group, found, numbers.times, legend=legend)
+            for group, found in numbers.curves
+        ),
+        curves.size(charts, cells, legend=legend),
+        maps.delays(charts, cells),
+        maps.energy(charts, cells),
+        maps.collapse(charts, cells, numbers.top_share),
+        maps.triviality(charts),
+    ]
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    data = io.BytesIO()
+    frame.to_parquet(data, index=False, engine="pyarrow")
+    return data.getvalue()
+
+
+def _pictures(figure: Figure) -> dict[str, bytes]:
+    """Return a figure as PNG and SVG."""
+    import vl_convert
+
+    spec = figure.chart.properties(width=max(FIGURE_WIDTH, figure.min_width), title=figure.title).to_dict()
+    options: dict[str, Any] = {"config": {"background": "white"}}
+    # Vega numbers gradients through the whole process; a chart has one at most, and the same data is to
+    # give the same bytes.
+    svg = re.sub(r"gradient_\d+", "gradient_0", vl_convert.vegalite_to_svg(spec, **options))
+    return {
+        f"figures/{figure.name}.svg": svg.encode(),
+        f"figures/{figure.name}.png": vl_convert.svg_to_png(svg, scale=2.0),
+    }

@@ -1,0 +1,349 @@
+"""The page: one HTML file with its styles, libraries, data and charts inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mecopt.reporting import placements
+from mecopt.reporting import statistics as st
+from mecopt.reporting.style import figure, percent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mecopt.reporting.figures import Charts, Figure
+    from mecopt.reporting.numbers import Numbers
+    from mecopt.reporting.tables import Table
+
+MOST_ROWS = 6000  # of the table of runs on the page; beyond, it has one for each method and instance
+TRIVIAL = 0.95  # an instance is trivial when so many tasks have a free optimum on one node
+
+
+def page(
+    comparison: Any, numbers: Numbers, charts: Charts, figures: list[Figure], tables: list[Table], folder: str
+) -> str:
+    """Return the page."""
+    import jinja2
+
+    assets = files("mecopt.reporting") / "assets"
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string((assets / "page.html.jinja").read_text("utf-8"))
+    details = list(_details(comparison, numbers))
+    rows = _rows(numbers)
+    specs = {
+        found.name: found.chart.to_dict()
+        for found in [*figures, *(f for entry in details for f in entry["figures"])]
+    }
+    return template.render(
+        css=_raw((assets / "page.css").read_text("utf-8")),
+        script=_raw((assets / "page.js").read_text("utf-8")),
+        **_libraries(),
+        summary=summary(numbers),
+        warnings=_warnings(comparison, numbers),
+        looks=charts.looks,
+        marks=MARKS,
+        figures={found.name: found for found in figures},
+        anytime=[found for found in figures if found.name.startswith("anytime_")],
+        tables={table.name: table for table in tables},
+        common=[table for table in tables if table.name.startswith("common_")],
+        no_common=[group for group in numbers.groups if not group.common],
+        details=details,
+        left_out=len(numbers.instances) - len(details),
+        rows=rows,
+        specs=_script_json(specs),
+        table_json=_script_json(rows),
+        counts={
+            "runs": len(numbers.runs),
+            "instances": len(numbers.instances),
+            "methods": len(numbers.labels),
+        },
+        info=[("Methods", ", ".join(numbers.labels)), *_info(comparison.info)],
+        command=_commands(comparison.info, folder),
+        resamples=st.RESAMPLES,
+        horizon=figure(numbers.horizon_s, 3),
+    )
+
+
+# Outlines of the shapes that Vega draws, in a box from -5 to 5, for the key of the page.
+MARKS = {
+    "circle": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",
+    "square": "M-3.5,-3.5h7v7h-7z",
+    "triangle-up": "M0,-4.5L4.5,3.5H-4.5z",
+    "diamond": "M0,-5L4,0L0,5L-4,0z",
+    "cross": "M-1.5,-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z",
+    "triangle-down": "M0,4.5L4.5,-3.5H-4.5z",
+}
+
+
+def summary(numbers: Numbers) -> list[str]:
+    """Return the two sentences that say what came out, and what to beware of."""
+    ranking = numbers.ranking()
+    total, methods, runs = len(numbers.instances), len(numbers.labels), len(numbers.runs)
+    subject = f"{_count(methods, 'method')} on {_count(total, 'instance')}"
+    if not ranking:
+        first = (
+            f"Of {subject}, no run ended with a feasible placement and a bound: there is no gap to report."
+        )
+    else:
+        best = ranking[0]
+        first = f"Of {subject}, {best['method']} came closest to the best bounds known ({_worth(best)})"
+        if len(ranking) > 1:
+            first += f"; next is {ranking[1]['method']} ({_worth(ranking[1])})"
+            last = max(ranking, key=lambda row: row["gaps"]["mean"]["value"])
+            if len(ranking) > 2 and last is not ranking[1]:
+                first += f", and furthest {last['method']} ({_worth(last)})"
+        first += "."
+    bad = numbers.runs[~numbers.runs["placed"]]["status"].value_counts()
+    trivial = int((numbers.instances["mixed_share"].astype(float) < 1 - TRIVIAL).sum())
+    parts = []
+    if len(bad):
+        kinds = ", ".join(f"{n:,} {status}" for status, n in bad.items())
+        parts.append(
+            f"{bad.sum():,} of {runs:,} runs have no feasible placement ({kinds}) and are counted apart"
+        )
+    else:
+        parts.append(f"all {runs:,} runs ended with a feasible placement")
+    if trivial:
+        parts.append(
+            f"on {trivial} of {total} instances less than 5 % of the tasks would split their blocks, so "
+            "that a small gap there says little"
+        )
+    second = ", and ".join(parts)
+    return [first, f"{second[0].upper()}{second[1:]}."]
+
+
+def _worth(row: dict[str, Any]) -> str:
+    mean, worst = row["gaps"]["mean"]["value"], row["gaps"]["worst"]["value"]
+    where = f"on the {row['instances']} of {row['of_instances']} that it placed"
+    return f"mean gap {percent(mean)} %, worst {percent(worst)} %, {where}"
+
+
+def _warnings(comparison: Any, numbers: Numbers) -> list[str]:
+    """Return what a reader must know before believing the numbers."""
+    found = []
+    wrong = numbers.runs[numbers.runs["gap_used"] < 0]
+    if len(wrong):
+        worst = next(st.records(wrong.nsmallest(1, "gap_used")))
+        found.append(
+            f"{_count(len(wrong), 'run')} lie below a bound that another method proved, for instance "
+            f"{worst.label} on {worst.instance}: a bound or a value is wrong, and these gaps cannot be "
+            "trusted."
+        )
+    pending = getattr(comparison, "pending", 0)
+    if pending:
+        found.append(f"The comparison is not finished: {_count(pending, 'run')} of it is missing here.")
+    unbounded = int((numbers.runs["placed"] & numbers.runs["gap_used"].isna()).sum())
+    if unbounded:
+        found.append(f"{_count(unbounded, 'placement')} without a bound to compare with have no gap.")
+    if numbers.runs["mecopt_version"].nunique() > 1:
+        found.append("The runs were made with several versions of mecopt.")
+    if numbers.runs["host"].nunique() > 1:
+        found.append("The runs were made on several machines; their times are not comparable.")
+    return found
+
+
+def _details(comparison: Any, numbers: Numbers) -> Iterator[dict[str, Any]]:
+    """Yield what stands behind each instance: facts, its methods, and pictures of their placements."""
+    spread = numbers.cells.groupby("instance_sha256")["gap"].mean().fillna(-1.0)
+    chosen = set(spread.sort_values(ascending=False).index[: placements.MOST_INSTANCES])
+    grouped: dict[Any, pd.DataFrame] = dict(list(numbers.runs.groupby("instance_sha256", sort=False)))
+    for i, row in enumerate(st.records(numbers.instances)):
+        if row.instance_sha256 not in chosen:
+            continue
+        runs = grouped[row.instance_sha256]
+        shown = placements.best_runs(runs)
+        pictures: list[Figure] = []
+        if len(shown):
+            instance = comparison.instance(row.instance_sha256)
+            made = (
+                placements.share_figure(str(i), instance, runs, shown, numbers.shares),
+                placements.timeline_figure(str(i), instance, shown, comparison),
+            )
+            pictures = [found for found in made if found is not None]
+        yield {
+            "name": row.instance,
+            "sha256": row.instance_sha256,
+            "facts": _facts(row),
+            "rows": _instance_rows(numbers, row.instance_sha256),
+            "figures": pictures,
+        }
+
+
+def _facts(row: Any) -> str:
+    kind = str(row.couplings or "").replace(",", ", ") or "no couplings"
+    facts = [
+        _count(int(row.tasks), "task"),
+        _count(int(row.slots), "slot"),
+        _count(int(row.devices), "device"),
+        _count(int(row.servers), "server"),
+        f"up to {_count(int(row.blocks), 'block')}",
+        f"{row.deadline} deadlines" if row.deadline != "none" else "no deadlines",
+        kind,
+    ]
+    if row.best_bound == row.best_bound:
+        facts.append(f"best bound {figure(row.best_bound, 6)} s")
+    if row.best_known == row.best_known:
+        facts.append(f"best known {figure(row.best_known, 6)} s")
+    return "; ".join(facts)
+
+
+def _instance_rows(numbers: Numbers, sha256: str) -> list[tuple[str, ...]]:
+    own = numbers.cells[numbers.cells["instance_sha256"] == sha256]
+    own = own.sort_values("gap", kind="stable")
+    return [
+        (
+            row.label,
+            f"{row.placed} of {row.runs}" + (f", {row.failure}" if isinstance(row.failure, str) else ""),
+            percent(row.gap),
+            *(figure(v, 5) for v in (row.objective, row.edge_delay_s, row.local_delay_s, row.energy_j)),
+            figure(row.cpu_s, 3),
+        )
+        for row in st.records(own)
+    ]
+
+
+def _rows(numbers: Numbers) -> dict[str, Any]:
+    """Return the rows of the table that sorts and filters: the runs, or means of them where they are many."""
+    runs = numbers.runs
+    if len(runs) <= MOST_ROWS:
+        columns: tuple[tuple[str, pd.Series[Any], int | None], ...] = (
+            ("Instance", runs["instance"], None),
+            ("Method", runs["label"], None),
+            ("Seed", runs["seed"], 0),
+            ("Status", runs["status"], None),
+            ("Gap [%]", 100 * runs["gap_used"], 4),
+            ("Own gap [%]", 100 * runs["gap"], 4),
+            ("Objective [s]", runs["objective"], 6),
+            ("Edge [s]", runs["edge_delay_s"].where(runs["placed"]), 4),
+            ("Local [s]", runs["local_delay_s"].where(runs["placed"]), 4),
+            ("Energy [J]", runs["energy_j"].where(runs["placed"]), 4),
+            ("Violations", runs["violations"], 0),
+            ("Repairs", runs["repairs"], 0),
+            ("CPU [s]", runs["cpu_s"], 3),
+            ("Wall [s]", runs["wall_s"], 3),
+        )
+        note = ""
+    else:
+        table = numbers.cells
+        kept = table.head(MOST_ROWS)
+        columns = (
+            ("Instance", kept["instance"], None),
+            ("Method", kept["label"], None),
+            ("Runs", kept["runs"], 0),
+            ("Status", kept["failure"].fillna("placed"), None),
+            ("Placed", kept["placed"], 0),
+            ("Mean gap [%]", 100 * kept["gap"], 4),
+            ("Best objective [s]", kept["objective"], 6),
+            ("Edge [s]", kept["edge_delay_s"], 4),
+            ("Local [s]", kept["local_delay_s"], 4),
+            ("Energy [J]", kept["energy_j"], 4),
+            ("CPU [s]", kept["cpu_s"], 3),
+        )
+        first = "" if len(table) <= MOST_ROWS else f", the first {MOST_ROWS:,} of {len(table):,}"
+        note = (
+            f"{len(runs):,} runs are too many for a page: here is one row for each method and instance"
+            f"{first}. All runs are in runs.csv and runs.parquet beside this page."
+        )
+    filled = [_column(values, digits) for _, values, digits in columns]
+    words = [sorted(set(filled[i])) if digits is None else None for i, (_, _, digits) in enumerate(columns)]
+    for column, known in zip(filled, words, strict=True):
+        if known is not None:  # each word once, and its place in every row
+            places = {word: i for i, word in enumerate(known)}
+            column[:] = [places[word] for word in column]
+    return {
+        "heads": [head for head, _, _ in columns],
+        "words": words,
+        "rows": list(zip(*filled, strict=True)),
+        "note": note,
+    }
+
+
+def _column(values: pd.Series[Any], digits: int | None) -> list[Any]:
+    """Return a column for the page: text, or numbers with so many digits (0 for whole ones)."""
+    if digits is None:
+        return [str(value) for value in values]
+    numbers = values.astype("Float64").astype(float).to_numpy()
+    if digits == 0:
+        return [None if value != value else int(value) for value in numbers]
+    return [None if not np.isfinite(value) else float(f"{value:.{digits}g}") for value in numbers]
+
+
+def _commands(info: dict[str, Any], folder: str) -> str:
+    """Return the commands that make comparison and report again."""
+    import shlex
+
+    made = [f"{line} --out {shlex.quote(folder)}" for line in str(info.get("command") or "").splitlines()]
+    return "\n".join([*made, f"mecopt report {shlex.quote(folder)}"])
+
+
+def _info(info: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return hardware, versions, seeds and options as lines."""
+    limit = info.get("time_limit_s")
+    lines = [
+        ("Made", info.get("created")),
+        ("mecopt", info.get("mecopt_version")),
+        (
+            "Seeds",
+            f"0 to {info['seeds'] - 1}; methods without randomness run once" if info.get("seeds") else None,
+        ),
+        ("Time limit", f"{limit:g} s a run" if limit else "none"),
+        ("Stops at a gap of", f"{percent(info['gap'])} %" if info.get("gap") is not None else None),
+        ("Threads", f"{info.get('threads')} a run"),
+        ("Runs at the same time", info.get("workers")),
+        ("Engine", info.get("engine")),
+        ("A process for each run", "yes" if info.get("isolate") else None),
+    ]
+    for host, machine in (info.get("machines") or {"": info}).items():
+        memory = machine.get("memory_bytes")
+        words = [
+            machine.get("cpu_model"),
+            f"{machine.get('cores')} cores" if machine.get("cores") else None,
+            f"{memory / 2**30:.0f} GiB" if memory else None,
+            machine.get("platform"),
+            f"Python {machine['python']}" if machine.get("python") else None,
+            *(f"{name} {version}" for name, version in (machine.get("versions") or {}).items()),
+        ]
+        lines.append((f"Machine {host}".strip(), ", ".join(str(word) for word in words if word)))
+    return [(head, str(text)) for head, text in lines if text is not None]
+
+
+def _libraries() -> dict[str, str]:
+    """Return the libraries that draw the charts and sort the tables."""
+    import itables
+    import vl_convert
+
+    bundle = files(itables) / "html" / "dt_bundle.js"
+    styles = files(itables) / "html" / "dt_bundle.css"
+    return {
+        "vega": _raw(vl_convert.javascript_bundle()),  # type: ignore[call-arg]
+        "datatables": _raw(bundle.read_text("utf-8")),
+        "datatables_css": _raw(styles.read_text("utf-8")),
+    }
+
+
+def _raw(text: str) -> Any:
+    """Mark a text of the libraries as safe to stand inside a script or style element."""
+    import markupsafe
+
+    return markupsafe.Markup(text.replace("</script", "<\\/script").replace("</style", "<\\/style"))
+
+
+def _script_json(value: Any) -> Any:
+    """Return JSON that cannot end the script element in which it stands."""
+    import markupsafe
+
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return markupsafe.Markup(
+        text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
