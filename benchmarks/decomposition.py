@@ -73,9 +73,8 @@ def two_models(seed: int) -> mecopt.Instance:
 def budgets(seed: int) -> mecopt.Instance:
     """Return 600 slots of 10 tasks with capacity, budgets what the free optimum spends (share 1.0).
 
-    A share of 0.8 is impossible: the free optimum is within 3 % of the least
-    energy. Between that least (0.975, 0.986 for seeds 1, 0) and 1.0 no placement was found in 120 s, and
-    none was ruled out.
+    A share of 0.8 is impossible: on some device the free optimum is within 3 % of the least energy that its
+    tasks can spend. `joined.py` measures at shares near the least, and says why none below it can be met.
     """
     return mecopt.generate(
         "crowd",
