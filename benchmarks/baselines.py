@@ -1,4 +1,4 @@
-"""All exact methods and baselines on the whole benchmark set, as `mecopt compare` and `mecopt report` make it.
+"""All exact methods and baselines on the whole benchmark set: `mecopt compare`, then `mecopt report`.
 
 Run: ``python benchmarks/baselines.py`` (60 s for a run, ten seeds for the baselines that are random; about an
 hour on two cores) or ``python benchmarks/baselines.py --quick`` (5 s, under ten minutes); writes

@@ -3,14 +3,17 @@
 import io
 import json
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from reporting_data import EVIL, MadeUp
 
 from mecopt.errors import InputError, MissingExtraError
-from mecopt.reporting import build, make_report, page, tables
+from mecopt.reporting import build, make_report, page, sentences, tables
 from mecopt.reporting.numbers import Numbers
 
 
@@ -74,7 +77,7 @@ def test_page_is_self_contained(made):
 def test_summary_is_two_sentences(made_up):
     numbers = Numbers(made_up)
     numbers.tables()
-    first, second = page.summary(numbers)
+    first, second = sentences.summary(numbers)
     assert first.startswith("Of 4 methods on 3 instances, exact came closest")
     assert "6 of 18 runs have no feasible placement" in second
 
@@ -96,13 +99,28 @@ def test_latex_escapes(made):
     assert re.search(r"(?<!\\)%", text) is None
 
 
+@pytest.mark.slow
+def test_hundred_thousand_rows():
+    """In CPU time, since the machine may be busy with something else."""
+    code = "import json, report; print(json.dumps(report.measured(100, 250)))"
+    folder = Path(__file__).parent.parent / "benchmarks"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    assert found["rows"] == 100_000
+    assert found["cpu_s"] < 60
+    assert found["memory_mb"] < 2000
+    assert found["page_bytes"] < 3e6
+
+
 def test_impossible_bound_is_told(made_up):
     other = MadeUp(names=("one",), seeds=1)
     other.runs["gap_to_best_bound"] = other.runs["gap_to_best_bound"].mask(
         other.runs["method"] == "exact", -0.1
     )
     numbers = Numbers(other)
-    assert "a bound or a value is wrong" in page._warnings(other, numbers)[0]
+    assert "a bound or a value is wrong" in sentences.warnings(other, numbers)[0]
 
 
 def test_primal_integral_is_over_the_common_instances(made, made_up):

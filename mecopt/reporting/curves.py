@@ -188,9 +188,7 @@ def size(charts: fg.Charts, cells: pd.DataFrame, *, legend: bool) -> fg.Figure:
     )
 
 
-def _lines(
-    charts: fg.Charts, rows: Iterable[tuple[Any, ...]], x: alt.X, y: alt.Y, legend: bool
-) -> Any:
+def _lines(charts: fg.Charts, rows: Iterable[tuple[Any, ...]], x: alt.X, y: alt.Y, legend: bool) -> Any:
     import altair as alt
 
     frame = _thinned(fg.frame(rows, "method x y"))

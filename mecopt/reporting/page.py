@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mecopt.reporting import placements
+from mecopt.reporting import placements, sentences
 from mecopt.reporting import statistics as st
 from mecopt.reporting.style import figure, percent
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mecopt.reporting.tables import Table
 
 MOST_ROWS = 6000  # of the table of runs on the page; beyond, it has one for each method and instance
-TRIVIAL = 0.95  # an instance is trivial when so many tasks have a free optimum on one node
 
 
 def page(
@@ -45,8 +44,8 @@ def page(
         css=_raw((assets / "page.css").read_text("utf-8")),
         script=_raw((assets / "page.js").read_text("utf-8")),
         **_libraries(),
-        summary=summary(numbers),
-        warnings=_warnings(comparison, numbers),
+        summary=sentences.summary(numbers),
+        warnings=sentences.warnings(comparison, numbers),
         looks=charts.looks,
         marks=MARKS,
         figures={found.name: found for found in figures},
@@ -82,73 +81,6 @@ MARKS = {
 }
 
 
-def summary(numbers: Numbers) -> list[str]:
-    """Return the two sentences that say what came out, and what to beware of."""
-    ranking = numbers.ranking()
-    total, methods, runs = len(numbers.instances), len(numbers.labels), len(numbers.runs)
-    subject = f"{_count(methods, 'method')} on {_count(total, 'instance')}"
-    if not ranking:
-        first = (
-            f"Of {subject}, no run ended with a feasible placement and a bound: there is no gap to report."
-        )
-    else:
-        best = ranking[0]
-        first = f"Of {subject}, {best['method']} came closest to the best bounds known ({_worth(best)})"
-        if len(ranking) > 1:
-            first += f"; next is {ranking[1]['method']} ({_worth(ranking[1])})"
-            last = max(ranking, key=lambda row: row["gaps"]["mean"]["value"])
-            if len(ranking) > 2 and last is not ranking[1]:
-                first += f", and furthest {last['method']} ({_worth(last)})"
-        first += "."
-    bad = numbers.runs[~numbers.runs["placed"]]["status"].value_counts()
-    trivial = int((numbers.instances["mixed_share"].astype(float) < 1 - TRIVIAL).sum())
-    parts = []
-    if len(bad):
-        kinds = ", ".join(f"{n:,} {status}" for status, n in bad.items())
-        parts.append(
-            f"{bad.sum():,} of {runs:,} runs have no feasible placement ({kinds}) and are counted apart"
-        )
-    else:
-        parts.append(f"all {runs:,} runs ended with a feasible placement")
-    if trivial:
-        parts.append(
-            f"on {trivial} of {total} instances less than 5 % of the tasks would split their blocks, so "
-            "that a small gap there says little"
-        )
-    second = ", and ".join(parts)
-    return [first, f"{second[0].upper()}{second[1:]}."]
-
-
-def _worth(row: dict[str, Any]) -> str:
-    mean, worst = row["gaps"]["mean"]["value"], row["gaps"]["worst"]["value"]
-    where = f"on the {row['instances']} of {row['of_instances']} that it placed"
-    return f"mean gap {percent(mean)} %, worst {percent(worst)} %, {where}"
-
-
-def _warnings(comparison: Any, numbers: Numbers) -> list[str]:
-    """Return what a reader must know before believing the numbers."""
-    found = []
-    wrong = numbers.runs[numbers.runs["gap_used"] < 0]
-    if len(wrong):
-        worst = next(st.records(wrong.nsmallest(1, "gap_used")))
-        found.append(
-            f"{_count(len(wrong), 'run')} lie below a bound that another method proved, for instance "
-            f"{worst.label} on {worst.instance}: a bound or a value is wrong, and these gaps cannot be "
-            "trusted."
-        )
-    pending = getattr(comparison, "pending", 0)
-    if pending:
-        found.append(f"The comparison is not finished: {_count(pending, 'run')} of it is missing here.")
-    unbounded = int((numbers.runs["placed"] & numbers.runs["gap_used"].isna()).sum())
-    if unbounded:
-        found.append(f"{_count(unbounded, 'placement')} without a bound to compare with have no gap.")
-    if numbers.runs["mecopt_version"].nunique() > 1:
-        found.append("The runs were made with several versions of mecopt.")
-    if numbers.runs["host"].nunique() > 1:
-        found.append("The runs were made on several machines; their times are not comparable.")
-    return found
-
-
 def _details(comparison: Any, numbers: Numbers) -> Iterator[dict[str, Any]]:
     """Yield what stands behind each instance: facts, its methods, and pictures of their placements."""
     spread = numbers.cells.groupby("instance_sha256")["gap"].mean().fillna(-1.0)
@@ -179,11 +111,11 @@ def _details(comparison: Any, numbers: Numbers) -> Iterator[dict[str, Any]]:
 def _facts(row: Any) -> str:
     kind = str(row.couplings or "").replace(",", ", ") or "no couplings"
     facts = [
-        _count(int(row.tasks), "task"),
-        _count(int(row.slots), "slot"),
-        _count(int(row.devices), "device"),
-        _count(int(row.servers), "server"),
-        f"up to {_count(int(row.blocks), 'block')}",
+        sentences.counted(int(row.tasks), "task"),
+        sentences.counted(int(row.slots), "slot"),
+        sentences.counted(int(row.devices), "device"),
+        sentences.counted(int(row.servers), "server"),
+        f"up to {sentences.counted(int(row.blocks), 'block')}",
         f"{row.deadline} deadlines" if row.deadline != "none" else "no deadlines",
         kind,
     ]
@@ -343,7 +275,3 @@ def _script_json(value: Any) -> Any:
     return markupsafe.Markup(
         text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
