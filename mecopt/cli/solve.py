@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,6 +40,10 @@ EXIT = {"optimal": 0, "feasible": 0, "violating": 5, "infeasible": 3, "unknown":
 @click.option(
     "--option", "options", metavar="NAME=VALUE", multiple=True, help="An option of the method; see its page."
 )
+@click.option("--policy", metavar="FILE", help="The trained policy of a learner. [default: the shipped one]")
+@click.option(
+    "--samples", metavar="N", type=click.IntRange(0), help="Of a learner: best of N samples. [default: 0]"
+)
 @click.option("--relax", is_flag=True, help="Ignore couplings that the method cannot honour: a bound only.")
 @common.out_option("Write the solution to this file.")
 @common.json_option
@@ -56,6 +61,8 @@ def solve(
     pins: tuple[str, ...],
     bans: tuple[str, ...],
     options: tuple[str, ...],
+    policy: str | None,
+    samples: int | None,
     relax: bool,
     out: str | None,
     as_json: bool,
@@ -75,7 +82,11 @@ def solve(
 
     instance = common.load_instance(instance_file)
     common.check_tasks(tasks, instance)
-    with common.naming(instance_file), common.working(f"solving {common.plain(instance.name)}", time_limit):
+    with (
+        common.naming(instance_file),
+        common.working(f"solving {common.plain(instance.name)}", time_limit),
+        warnings.catch_warnings(record=True) as doubts,
+    ):
         result = run(
             instance,
             method,
@@ -87,8 +98,10 @@ def solve(
             pins=pins,
             bans=bans,
             relax=relax,
-            **_options(options),
+            **_options(options, policy=policy, samples=samples),
         )
+    for doubt in doubts:
+        common.note(f"warning: {doubt.message}")
     if out is not None:
         result.save(out)
     if as_json:
@@ -107,9 +120,9 @@ def solve(
     ctx.exit(INTERRUPTED if interrupted else EXIT[result.status.value])
 
 
-def _options(texts: tuple[str, ...]) -> dict[str, Any]:
-    """Read ``name=value``; a value that is JSON (a number, true, null) is read as such."""
-    options: dict[str, Any] = {}
+def _options(texts: tuple[str, ...], **named: Any) -> dict[str, Any]:
+    """Read ``name=value``, a value that is JSON (a number, true, null) as such; add those with a name."""
+    options: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier() or name in options:

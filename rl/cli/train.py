@@ -1,0 +1,122 @@
+"""`mecopt train`: train a policy on the episodes of a generator, and keep the best one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mecopt.cli import common
+from mecopt.errors import InputError
+
+if TYPE_CHECKING:
+    from rl.training import Training
+
+
+@click.command(short_help="Train a policy by reinforcement learning.")
+@click.argument("spec")
+@click.option("--learner", metavar="L", required=True, help="mtl-a3c, markov-a3c, ...")
+@click.option("--out", metavar="DIR", required=True, help="Folder for checkpoints, the policy and the logs.")
+@click.option("--recipe", metavar="R", help="best or paper. [default: best]")
+@click.option(
+    "--episodes", metavar="N", type=click.IntRange(1), default=400, show_default=True, help="Episodes in all."
+)
+@click.option(
+    "--workers", metavar="W", type=click.IntRange(1), default=1, show_default=True, help="Worker processes."
+)
+@click.option(
+    "--seed", metavar="S", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
+)
+@click.option(
+    "--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Change a setting of the recipe."
+)
+@click.option("--resume", is_flag=True, help="Go on with the training that the folder holds.")
+@common.json_option
+def train(
+    spec: str,
+    learner: str,
+    out: str,
+    recipe: str | None,
+    episodes: int,
+    workers: int,
+    seed: int,
+    assignments: tuple[str, ...],
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Train a policy on episodes of SPEC: a named setting such as camera-vgg-load, or an instance's file.
+
+    Every 20 episodes the policy is judged on validation episodes and a checkpoint is written. The best policy
+    is kept in DIR/policy.safetensors; `mecopt solve INSTANCE --method L --policy FILE` uses it.
+
+    Exit status: 0 done, 130 interrupted (the last checkpoint is kept; --resume goes on from it).
+    """
+    from rl.learner import kind, need_torch
+
+    need_torch("mecopt train")
+    from rl.training import POLICY, Plan, Training
+
+    plan = Plan(spec, learner, recipe, _changes(assignments), episodes, workers, seed)
+    training = (kind(learner).training or Training)(plan, out, resume=resume)
+    with _shown(training):
+        training.run()
+    best = next((row for row in training.rows if row["gap"] == training.best), None)
+    if best is None:
+        common.note("warning: every policy had collapsed; none was kept")
+    if as_json:
+        common.emit_json(
+            {"policy": None if best is None else f"{out}/{POLICY}", "best": best, "rows": training.rows}
+        )
+    elif best is not None:
+        click.echo(
+            f"best policy: gap {best['gap']:.3%} on validation episodes, after {best['episodes']} episodes"
+        )
+        common.note(f"wrote {out}/{POLICY}")
+
+
+def _changes(assignments: tuple[str, ...]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        if not equals or name in changes:
+            raise InputError(f"--set {text}: expected NAME=VALUE, each name once")
+        changes[name] = value
+    return changes
+
+
+@contextmanager
+def _shown(training: Training) -> Iterator[None]:
+    """Show a progress bar with reward and gap; without a terminal, a line now and then."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.fields[figures]}", markup=False),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    total, seldom = training.plan.episodes, max(training.rounds // 10, 1)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        begun = training.rows[-1]["episodes"] if training.rows else 0
+        name = f"{training.plan.learner}: episodes"
+        bar = progress.add_task(name, total=total, completed=begun, figures="")
+
+        def report(row: Mapping[str, Any]) -> None:
+            best = "none" if training.best is None else f"{training.best:.3%}"
+            figures = f"reward {row['reward']:.5g}, gap {row['gap']:.3%}, best {best}"
+            progress.update(bar, completed=row["episodes"], figures=figures)
+            if row["collapsed"]:
+                share = f"{row['top_placement_share']:.0%} of the tasks get one placement"
+                text = f"collapsed after {row['episodes']} episodes: {share}, the gap is {row['gap']:.1%}"
+                progress.console.print(f"mecopt: warning: {text}; not kept as best", highlight=False)
+            elif not console.is_terminal and (row["round"] + 1) % seldom == 0:
+                common.note(f"{row['episodes']} of {total} episodes: {figures}")
+
+        training.report = report
+        yield

@@ -1,0 +1,48 @@
+"""Logs of a training: one CSV table, and TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mecopt.files import write_bytes
+
+CSV_NAME, TENSORBOARD = "log.csv", "tensorboard"
+
+
+class Logs:
+    """Both logs of one training; `done` are the rows of the rounds before it was interrupted.
+
+    Parameters
+    ----------
+    folder : Path
+    done : sequence of dict
+    """
+
+    def __init__(self, folder: Path, done: Sequence[dict[str, Any]] = ()) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.path, self.rows = folder / CSV_NAME, list(done)
+        following = self.rows[-1]["episodes"] + 1 if self.rows else 0
+        self.writer = SummaryWriter(str(folder / TENSORBOARD), purge_step=following)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add what a round gave."""
+        self.rows.append(row)
+        for name, value in row.items():
+            if isinstance(value, (int, float)) and name not in ("round", "episodes"):
+                self.writer.add_scalar(name, value, row["episodes"])
+        self.writer.flush()
+        names = list(dict.fromkeys(name for one in self.rows for name in one))
+        text = io.StringIO()
+        table = csv.DictWriter(text, names, lineterminator="\n")
+        table.writeheader()
+        table.writerows(self.rows)
+        write_bytes(self.path, text.getvalue().encode())
+
+    def close(self) -> None:
+        """Finish the TensorBoard file."""
+        self.writer.close()

@@ -1,0 +1,302 @@
+"""MTL-A3C (section 4 of the paper): one trunk, a branch for each block, one critic; Eq. 15-24, Algorithm 1.
+
+Recipe `paper` follows the paper to the letter, recipe `best` is mecopt's own; every difference is a setting.
+docs/methods/mtl-a3c.md lists what the paper leaves open and what was chosen.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mecopt.errors import InputError
+from rl.learner import (
+    Flags,
+    LearnerKind,
+    Masks,
+    Nodes,
+    Reals,
+    Rollout,
+    Settings,
+    Shape,
+    at_least,
+    one_of,
+)
+from rl.memory import SegmentMemory
+from rl.networks import Branches
+from rl.returns import block_returns, k_step_returns
+from rl.rmsprop import Adam, RMSProp, set_rate, statistics
+
+SCALE_DECISIONS = 2000  # first decisions whose mean cost becomes the unit of rewards
+
+
+@dataclass(frozen=True)
+class A3CSettings(Settings):
+    """Settings of recipe `best`; those of recipe `paper` are in `PAPER`."""
+
+    width: int = 64  # of the trunk's layers
+    layers: int = 2
+    branch_width: int = 64
+    sharing: str = "trunk"  # or "soft": a trunk each, held together by a penalty
+    soft_weight: float = 0.0  # of that penalty
+    shared_noise: bool = True  # blocks are sampled with common random numbers
+    credit: str = "slot"  # or "block": a block answers for itself and those after it
+    standardise: bool = True  # observations to mean 0 and variance 1 over a sample
+    gamma: float = 0.0  # nothing joins two slots unless something couples them
+    cost_unit: str = "mean"  # of rewards: the mean cost of the first decisions, or "second"
+    temperature_start: float = 0.3  # weight of the entropy, beta_H of Eq. 18; in units of the cost
+    temperature_end: float = 0.002
+    value_weight: float = 0.5  # of the critic's loss beside the actor's
+    optimiser: str = "adam"  # or "rmsprop", Eq. 23-24
+    learning_rate: float = 0.01
+    learning_rate_end: float = 0.03  # the last rate, as a share of the first
+    rms_alpha: float = 0.99
+    rms_epsilon: float = 1e-5
+    gradient_norm: float = 1.0  # longer gradients are cut to this; 0: none is
+    explore_start: float = 0.0  # probability of a random action
+    explore_end: float = 0.0
+    explore_share: float = 1.0  # of the training, after which it has reached its end
+    memory: int = 0  # segments kept for replay; 0: each is used once, as it comes
+    batch: int = 32  # decisions of a minibatch, whole segments
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        words = ("adam", "rmsprop"), ("mean", "second"), ("slot", "block"), ("trunk", "soft")
+        one_of(self, **dict(zip(("optimiser", "cost_unit", "credit", "sharing"), words, strict=True)))
+        at_least(self, 1, "width", "layers", "branch_width", "batch")
+        at_least(self, 0, "memory", "temperature_start", "temperature_end", "learning_rate", "gamma")
+        at_least(self, 0, "gradient_norm", "value_weight", "soft_weight", "explore_start", "explore_end")
+        at_least(self, 1e-12, "rms_epsilon", "explore_share")
+        for name in ("gamma", "rms_alpha", "explore_start", "explore_end"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise InputError(f"{name}: {getattr(self, name)}, expected 0 to 1")
+
+
+PAPER = A3CSettings(
+    environments=1,
+    steps=8,
+    shared_noise=False,
+    standardise=False,
+    gamma=0.95,
+    cost_unit="second",
+    temperature_start=0.01,
+    temperature_end=0.01,
+    value_weight=1.0,
+    optimiser="rmsprop",
+    learning_rate=0.01,
+    learning_rate_end=1.0,
+    gradient_norm=0.0,
+    explore_start=1.0,
+    explore_end=0.01,
+    explore_share=0.5,
+    memory=1000,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What all workers work on: the global parameters, the optimiser's statistics, the unit of rewards."""
+
+    network: Any
+    optimiser: torch.optim.Optimizer
+    cost: Tensor  # (2,) sum of the first costs in seconds, and how many
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor by name."""
+        found = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        found |= {f"optimiser.{name}": tensor for name, tensor in statistics(self.optimiser).items()}
+        return found | {"cost": self.cost}
+
+
+class A3C:
+    """One worker: a copy of the global parameters acts and gives gradients; the global ones are stepped.
+
+    Parameters
+    ----------
+    network : callable
+        ``network(shape, settings)``, the untrained network.
+    shape : Shape
+    settings : A3CSettings
+    seed : int
+        Of the first weights.
+    shared : Shared, optional
+        What another process made; by default this one makes its own.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[Shape, Any], Any],
+        shape: Shape,
+        settings: A3CSettings,
+        seed: int,
+        shared: Shared | None = None,
+    ) -> None:
+        self.settings = settings
+        if shared is None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                made = network(shape, settings)
+            shared = Shared(made, _optimiser(made, settings), torch.zeros(2, dtype=torch.float64))
+        self.all = shared
+        self.network = shared.network  # the global parameters
+        self.own = copy.deepcopy(shared.network)
+        self._theirs, self._mine = (list(n.parameters()) for n in (self.network, self.own))
+        self.noise = torch.Generator()
+        self.memory = SegmentMemory(settings.memory)
+
+    def prepare(self, observations: Reals) -> None:
+        """Take the scale of observations from a sample (B, D), before the first decision."""
+        if self.settings.standardise:
+            for network in (self.network, self.own):
+                network.standard.fit(torch.from_numpy(observations))
+
+    def begin_round(self, seed: int) -> None:
+        """Take all random numbers from this seed from now on."""
+        self.noise.manual_seed(seed)
+        self._synchronise()
+
+    def act(self, observations: Reals, masks: Masks | None, progress: float) -> tuple[Nodes, Flags | None]:
+        """Sample from the worker's policy; some actions are replaced by random ones (Algorithm 1)."""
+        actions, allowed = self.own.decide(torch.from_numpy(observations), masks, self.noise)
+        done = min(progress / self.settings.explore_share, 1.0)
+        explore = self.settings.explore_start + done * (
+            self.settings.explore_end - self.settings.explore_start
+        )
+        if explore > 0.0:
+            replaced = torch.rand(len(actions), generator=self.noise).numpy() < explore
+            nodes = self.network.shape.nodes
+            drawn = torch.rand((*actions.shape, nodes), generator=self.noise).numpy()
+            random = (drawn if allowed is None else np.where(allowed, drawn, -1.0)).argmax(-1)
+            actions = np.where(replaced[:, None], random, actions)
+        return actions, allowed
+
+    def update(self, rollout: Rollout, progress: float) -> dict[str, float]:
+        """Make one step of the global parameters with this worker's gradients."""
+        settings = self.settings
+        self._count_costs(rollout.rewards)
+        if settings.memory:
+            self.memory.add(rollout)
+            rollout = self.memory.sample(settings.batch, self.noise)
+        ratio = settings.temperature_end / settings.temperature_start if settings.temperature_start else 0.0
+        temperature = settings.temperature_start * ratio**progress
+        rate = settings.learning_rate * (1.0 - progress * (1.0 - settings.learning_rate_end))
+        for mine in self._mine:
+            mine.grad = None
+        loss, figures = self._loss(rollout, temperature)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self._mine, settings.gradient_norm or float("inf"))
+        self._step(rate)
+        return {**figures, "gradient_norm": float(norm), "temperature": temperature, "learning_rate": rate}
+
+    def _loss(self, rollout: Rollout, temperature: float) -> tuple[Tensor, dict[str, float]]:
+        """Eq. 20 with the actor's sign turned, over the T E decisions of a rollout."""
+        observations = torch.from_numpy(rollout.observations).flatten(0, 1)
+        actions = torch.from_numpy(rollout.actions).flatten(0, 1)
+        masks = None if rollout.masks is None else torch.from_numpy(rollout.masks).flatten(0, 1)
+        log_all, values = self.own.evaluate(observations, actions, masks)
+        targets = torch.from_numpy(self._targets(rollout)).flatten(0, 1)
+        advantage = (targets - values).detach()  # Eq. 17
+        log_chosen = log_all.gather(-1, actions[..., None])[..., 0]
+        entropy = -(log_all.exp() * log_all).sum(-1).mean()
+        actor = -(log_chosen * advantage).mean() - temperature * entropy  # Eq. 18, mean over the branches
+        critic = (targets - values).square().mean()  # Eq. 19
+        loss = actor + self.settings.value_weight * critic
+        if self.settings.soft_weight:
+            loss = loss + self.settings.soft_weight * self.own.distance()
+        return loss, {
+            "actor": float(actor.detach()),
+            "critic": float(critic.detach()),
+            "entropy": float(entropy.detach()),
+        }
+
+    def _targets(self, rollout: Rollout) -> Reals:
+        """Return the returns that each block is credited with, (T, E, 1 or M)."""
+        unit = np.float32(self._unit())
+        rewards, gamma = rollout.rewards / unit, self.settings.gamma
+        following = np.zeros_like(rewards)
+        if gamma > 0.0:
+            with torch.no_grad():
+                ahead = torch.from_numpy(rollout.next_observations).flatten(0, 1)
+                following = self.own.values(ahead).view(rewards.shape).numpy()
+        returns = k_step_returns(rewards, following, rollout.terminated, rollout.truncated, gamma)
+        return block_returns(rollout.block_costs / unit, returns, rewards, self.settings.credit)
+
+    def _step(self, rate: float) -> None:
+        """Give the worker's gradients to the global parameters, step them, and copy them back."""
+        for theirs, mine in zip(self._theirs, self._mine, strict=True):
+            theirs.grad = mine.grad
+        set_rate(self.all.optimiser, rate)
+        self.all.optimiser.step()
+        for theirs in self._theirs:  # the gradients are the worker's; nothing may stay behind
+            theirs.grad = None
+        self._synchronise()
+
+    @torch.no_grad()
+    def _synchronise(self) -> None:
+        torch._foreach_copy_(self._mine, self._theirs)
+
+    def _count_costs(self, rewards: Reals) -> None:
+        if self.all.cost[1] < SCALE_DECISIONS:
+            self.all.cost.add_(torch.tensor([-float(rewards.sum()), rewards.size], dtype=torch.float64))
+
+    def _unit(self) -> float:
+        """Return the unit of rewards in seconds."""
+        mean = float(self.all.cost[0] / self.all.cost[1])
+        return mean if self.settings.cost_unit == "mean" and mean > 0.0 else 1.0
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that going on later needs."""
+        return {**self.all.tensors(), **self.memory.state()}
+
+    @torch.no_grad()
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take what `state` gave."""
+        for name, tensor in self.all.tensors().items():
+            tensor.copy_(state[name])
+        self.memory.load_state(state)
+        self.own.load_state_dict(self.network.state_dict())
+
+    def shared(self) -> Shared:
+        """Move parameters and statistics to shared memory."""
+        self.network.share_memory()
+        for tensor in self.all.tensors().values():
+            tensor.share_memory_()  # type: ignore[no-untyped-call]
+        return self.all
+
+
+def _optimiser(network: nn.Module, settings: A3CSettings) -> torch.optim.Optimizer:
+    if settings.optimiser == "adam":
+        return Adam(network.parameters(), settings.learning_rate)
+    return RMSProp(network.parameters(), settings.learning_rate, settings.rms_alpha, settings.rms_epsilon)
+
+
+def network(shape: Shape, settings: A3CSettings) -> Branches:
+    """Return the untrained network."""
+    return Branches(
+        shape,
+        settings.width,
+        settings.layers,
+        settings.branch_width,
+        sharing=settings.sharing,
+        shared_noise=settings.shared_noise,
+    )
+
+
+def make(shape: Shape, settings: A3CSettings, seed: int, shared: Shared | None = None) -> A3C:
+    """Return the learner."""
+    return A3C(network, shape, settings, seed, shared)
+
+
+KIND = LearnerKind(
+    name="mtl-a3c",
+    summary="the paper's multi-task A3C: one trunk, an independent branch for each block",
+    recipes={"best": A3CSettings(), "paper": PAPER},
+    make=make,
+    network=network,
+)

@@ -1,0 +1,96 @@
+"""Files of policies: what goes in comes out, and what is wrong with a file is said in one line."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mecopt.errors import InputError
+from rl.checkpoint import POLICY_FORMAT, load_policy, read, save_policy, write
+from rl.learner import Shape
+from rl.markov_a3c import KIND
+
+SETTINGS = {"width": 8, "layers": 1, "branch_width": 8}
+
+
+def card(**changes):
+    return {
+        "learner": "markov-a3c",
+        "recipe": "best",
+        "settings": SETTINGS,
+        "shape": {"observation": 5, "blocks": 3, "nodes": 4},
+        "encoder": {},
+        "fingerprint": {},
+        "training": {},
+        **changes,
+    }
+
+
+def network():
+    torch.manual_seed(0)
+    return KIND.network(Shape(5, 3, 4), KIND.settings(None, SETTINGS))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 0.0), ("float16", 1e-3)])
+def test_a_policy_comes_back(tmp_path, dtype, tolerance):
+    made, path = network(), tmp_path / "p.safetensors"
+    save_policy(path, made, card(), dtype=dtype)
+    found = load_policy(path)
+    assert found.learner == "markov-a3c"
+    for name, tensor in made.state_dict().items():
+        assert torch.allclose(found.network.state_dict()[name], tensor, rtol=tolerance, atol=tolerance)
+    assert json.loads((tmp_path / "p.json").read_text()) == found.card == {"format": POLICY_FORMAT, **card()}
+
+
+def broken(tmp_path, name, change):
+    path = tmp_path / f"{name}.safetensors"
+    save_policy(path, network(), card())
+    change(path)
+    with pytest.raises(InputError) as caught:
+        load_policy(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    assert "\n" not in text
+    return text
+
+
+def test_damaged_files(tmp_path):
+    assert "not a whole safetensors file" in broken(
+        tmp_path, "short", lambda path: path.write_bytes(path.read_bytes()[:-7])
+    )
+    assert "not a whole safetensors file" in broken(tmp_path, "empty", lambda path: path.write_bytes(b""))
+    assert "not a whole safetensors file" in broken(tmp_path, "text", lambda path: path.write_text("{}" * 99))
+    assert "no such file" in broken(tmp_path, "gone", lambda path: path.unlink())
+    assert "no file of mecopt's" in broken(
+        tmp_path, "others", lambda path: save_file({"a": torch.zeros(1)}, path)
+    )
+
+
+def rewritten(**changes):
+    def change(path):
+        tensors, header = read(path, POLICY_FORMAT)
+        write(path, tensors, {**header, **changes})
+
+    return change
+
+
+def test_other_versions_and_shapes(tmp_path):
+    newer = broken(tmp_path, "newer", rewritten(format="mecopt-policy/9"))
+    assert newer.endswith("format 'mecopt-policy/9', expected 'mecopt-policy/1'")
+    other = {"observation": 5, "blocks": 4, "nodes": 4}
+    assert "its weights do not fit its card" in broken(tmp_path, "shape", rewritten(shape=other))
+    assert "no learner 'nobody'" in broken(tmp_path, "learner", rewritten(learner="nobody"))
+    assert "no such setting" in broken(tmp_path, "settings", rewritten(settings={"wdith": 3}))
+    assert "card: KeyError: 'nodes'" in broken(
+        tmp_path, "half", rewritten(shape={"observation": 5, "blocks": 4})
+    )
+
+
+def test_weights_that_are_no_numbers(tmp_path):
+    def change(path):
+        tensors, header = read(path, POLICY_FORMAT)
+        tensors["score"][0, 0, 0] = float("nan")
+        write(path, tensors, header)
+
+    assert broken(tmp_path, "nan", change).endswith("a weight is not a finite number")
