@@ -1,0 +1,248 @@
+"""Learners: gaps on test episodes, peers, decision times, one factor at a time.
+
+    python benchmarks/learners.py PART... [--settings A,B] [--learners A,B] [--seeds N] [--episodes N]
+
+PART is ``main``, ``peers``, ``time`` or ``ablation``; ``page`` only writes the page anew. Every training is
+added to reports/learners/runs.jsonl as it ends; what is there is not run again. The page says what was run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from common import machine, timed
+from learners_page import (
+    FACTORS,
+    FIRST_SEED,
+    OURS,
+    OUT,
+    PEER_ENVIRONMENTS,
+    PEERS,
+    RUNS,
+    TEST_EPISODES,
+    page,
+    runs,
+)
+
+import mecopt
+from mecopt.costs import chain_costs
+from mecopt.trellis import shortest_paths
+from rl.checkpoint import load_policy
+from rl.env import Partition
+from rl.episodes import Episodes
+from rl.fleet import Fleet
+from rl.learner import Shape, kind
+from rl.rounds import TEST, Round, Validation, Worker, needed_masks
+from rl.training import POLICY, Plan, Training
+
+SETTINGS = (
+    *("paper", "paper-load", "paper-deadline", "paper-near"),
+    *("camera-alexnet", "camera-vgg", "camera-vgg-load", "camera-alexnet-deadline"),
+)
+MTL_ONLY = ("sharing soft",)
+
+Job = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="+", choices=("main", "peers", "time", "ablation", "page"))
+    parser.add_argument("--settings", default="", help="instead of all of the part")
+    parser.add_argument("--learners", default="", help="instead of all of the part")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--episodes", type=int, default=400)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore", UserWarning)
+    torch.set_num_threads(1)
+    OUT.mkdir(parents=True, exist_ok=True)
+    if RUNS.exists() and not RUNS.read_bytes().endswith(b"\n"):
+        with RUNS.open("a", encoding="utf-8") as file:
+            file.write("\n")  # behind a line that was cut short
+    done = {json.dumps(run["job"], sort_keys=True) for run in runs()}
+    for part in options.parts:
+        for job in jobs(part, options):
+            if json.dumps(job, sort_keys=True) in done:
+                continue
+            result = WORK[part](job)
+            line = json.dumps({"job": job, **result, "commit": machine()[0].split("commit ")[1]})
+            with RUNS.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            print(job, {k: v for k, v in result.items() if k != "curve"}, flush=True)
+            page()
+    page()
+
+
+def jobs(part: str, options: argparse.Namespace) -> Iterator[Job]:
+    """Yield what a part consists of."""
+    chosen = {"main": SETTINGS, "peers": ("camera-vgg", "camera-alexnet"), "time": ("camera-vgg",)}
+    settings = chosen.get(part, ("camera-vgg-load", "camera-alexnet"))
+    learners = {"peers": OURS + PEERS, "ablation": OURS[:2]}.get(part, OURS)
+    settings = tuple(options.settings.split(",")) if options.settings else settings
+    learners = tuple(options.learners.split(",")) if options.learners else learners
+    seeds = 1 if part == "time" else min(options.seeds, 3) if part == "ablation" else options.seeds
+    for seed in range(FIRST_SEED, FIRST_SEED + seeds) if part != "page" else ():
+        for setting in settings:
+            for learner in learners:
+                job = {"part": part, "setting": setting, "learner": learner, "seed": seed}
+                if part == "time":
+                    yield job
+                elif part != "ablation":
+                    yield {**job, "episodes": options.episodes}
+                else:
+                    factors = (name for name in FACTORS if changes_something(learner, name))
+                    yield from ({**job, "episodes": options.episodes, "factor": f} for f in factors)
+
+
+def changes_something(learner: str, factor: str) -> bool:
+    """Return whether a factor is not what the learner's recipe has anyway."""
+    changes = {name: value for name, value in FACTORS[factor].items() if name != "workers"}
+    same = kind(learner).settings(None, changes) == kind(learner).settings()
+    return (learner == "mtl-a3c" or factor not in MTL_ONLY) and not (changes and same)
+
+
+def train(job: Job) -> dict[str, Any]:
+    """Train one policy and test the one that validation kept."""
+    if job["learner"] in PEERS:
+        return train_peer(job)
+    changes = dict(FACTORS[job.get("factor", "recipe best")])
+    workers = changes.pop("workers", 1)
+    plan = Plan(
+        job["setting"], job["learner"], changes=changes, episodes=job["episodes"], seed=job["seed"],
+        workers=workers,
+    )  # fmt: skip
+    start, curve = time.process_time(), []
+
+    def report(row: Any) -> None:
+        curve.append([row["decisions"], time.process_time() - start, row["gap"], row["seconds"]])
+
+    with tempfile.TemporaryDirectory() as folder:
+        training = Training(plan, folder, report=report)
+        training.run()
+        last = test(job["setting"], training.encoder, training.learner.network)
+        kept = Path(folder) / POLICY
+        best = test(job["setting"], training.encoder, load_policy(kept).network) if kept.exists() else None
+    return {"curve": curve, "workers": workers, "kept": best, "last": last, "per_cpu_s": speed(training)}
+
+
+def speed(training: Training) -> float:
+    """Return decisions per CPU second of one more round in this process: no start, no validation."""
+    worker, start = Worker(training.episodes, training.encoder, training.learner), time.process_time()
+    done = worker.run(Round((training.plan.seed,), training.plan.round_episodes, 1.0, 1.0))
+    return done.decisions / (time.process_time() - start)
+
+
+class Joint(gymnasium.ActionWrapper):  # type: ignore[type-arg]
+    """Every placement one action, for learners that know no others."""
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        self.sizes = env.action_space.nvec
+        self.action_space = gymnasium.spaces.Discrete(int(np.prod(self.sizes)))
+
+    def action(self, action: Any) -> Any:
+        """Return the nodes of a placement's number."""
+        return np.array(np.unravel_index(int(action), self.sizes))
+
+
+class Peer:
+    """A model of Stable-Baselines3 as a policy."""
+
+    def __init__(self, model: Any, sizes: Any, joint: bool) -> None:
+        self.model, self.sizes, self.joint = model, sizes, joint
+
+    def decide(self, observations: Any, masks: Any, noise: Any) -> Any:
+        """Choose nodes, see `rl.learner.Policy`."""
+        chosen = self.model.predict(observations.numpy(), deterministic=True)[0]
+        return (np.stack(np.unravel_index(chosen, self.sizes), axis=-1) if self.joint else chosen), None
+
+
+def train_peer(job: Job) -> dict[str, Any]:
+    """Train with Stable-Baselines3: its defaults, but no discount over slots, as nothing joins them."""
+    import stable_baselines3
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    joint, episodes = job["learner"] == "SB3 DQN", Episodes(job["setting"])
+    encoder = episodes.encoder()
+
+    def one() -> Any:
+        env = Partition(spec=job["setting"], encoder=encoder)
+        return Joint(env) if joint else env
+
+    env = DummyVecEnv([one] * PEER_ENVIRONMENTS)
+    model = getattr(stable_baselines3, job["learner"].split()[1])(
+        "MlpPolicy", env, gamma=0.0, seed=job["seed"], device="cpu"
+    )
+    peer = Peer(model, [encoder.servers + 1] * encoder.blocks, joint)
+    validation, curve = Validation(episodes, encoder, 20), []
+    spent, total, each = 0.0, job["episodes"] * episodes.horizon, 20 * episodes.horizon
+    while model.num_timesteps < total:
+        start = time.process_time()
+        model.learn(each, reset_num_timesteps=False)
+        spent += time.process_time() - start
+        curve.append([model.num_timesteps, spent, validation.judge(peer).gap, None])
+    last, rate = test(job["setting"], encoder, peer), model.num_timesteps / spent
+    return {"curve": curve, "workers": 1, "kept": None, "last": last, "per_cpu_s": rate}
+
+
+def test(setting: str, encoder: Any, policy: Any) -> dict[str, float]:
+    """Run a policy on the test episodes: ratio of sums, and the distribution over tasks, as fractions."""
+    batch = Episodes(setting).draw(TEST_EPISODES, np.random.default_rng((TEST, TEST_EPISODES)), encoder)
+    fleet = Fleet(batch.pool, batch.rows, encoder)
+    masks, cost, optimum = needed_masks(fleet), [], []
+    while not fleet.ended.all():
+        live, now = ~fleet.ended, fleet.now.copy()
+        actions = policy.decide(torch.from_numpy(fleet.observe()), masks, None)[0]
+        cost.append(-fleet.decide(actions).reward[live])
+        optimum.append(batch.pool.optimum[now[live]])
+    paid, least = np.concatenate(cost), np.concatenate(optimum)
+    excess = paid / least - 1.0
+    median, p95 = np.quantile(excess, (0.5, 0.95))
+    gap = paid.sum() / least.sum() - 1.0
+    named = {"gap": gap, "median": median, "p95": p95, "worst": excess.max()}
+    return {name: float(value) for name, value in named.items()}
+
+
+def decision_time(job: Job) -> dict[str, Any]:
+    """Time decisions of a network with its first weights, and the trellis on the same tasks."""
+    episodes = Episodes(job["setting"])
+    encoder = episodes.encoder()
+    instance = mecopt.generate(job["setting"], slots=10_000, seed=job["seed"])
+    costs = chain_costs(instance)
+    seen = torch.from_numpy(encoder.encode(instance, costs))
+    chosen = kind(job["learner"])
+    shape = Shape(encoder.size, episodes.blocks, episodes.servers + 1)
+    network = chosen.network(shape, chosen.settings())
+    small = mecopt.generate(job["setting"], slots=1, seed=job["seed"])
+    small_costs, one = chain_costs(small), seen[:1].clone()
+    work: dict[str, tuple[Callable[[], Any], int]] = {
+        "one_s": (lambda: network.decide(one, None, None), 200),
+        "batch_s": (lambda: network.decide(seen, None, None), 1),
+        "trellis_one_s": (lambda: shortest_paths(small_costs, kernel="numba"), 200),
+        "trellis_batch_s": (lambda: shortest_paths(costs, kernel="numba"), 1),
+    }
+
+    def often(call: Callable[[], Any], times: int) -> Callable[[], None]:
+        return lambda: [call() for _ in range(times)] and None
+
+    found = {name: timed(often(call, n), repeats=5)["cpu_s"] / n for name, (call, n) in work.items()}
+    return {**found, "tasks": len(seen)}
+
+
+WORK = {"main": train, "peers": train, "ablation": train, "time": decision_time}
+
+
+if __name__ == "__main__":
+    main()

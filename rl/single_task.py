@@ -1,0 +1,220 @@
+"""Networks with a single head: a score for every placement of a task, or its blocks one after the other.
+
+A task of M blocks on J = N + 1 nodes has J^M placements. While these are few, each is one action. Beyond,
+the same head decides one block after the other, told which block it is and where the one before runs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rl.learner import Flags, Masks, Nodes, Shape
+from rl.networks import FORBIDDEN, SPREAD, Standard, Trunk
+
+JOINT_ACTIONS = 20_000  # most placements that are one action each
+ROWS = 1000  # scored at once: a row of J^M scores can take 80 kB
+Q_TEMPERATURE = 0.02  # of samples from values, in units of the mean cost
+
+
+class Head(nn.Module):
+    """Scores of actions, from layers of its own.
+
+    Parameters
+    ----------
+    shape : Shape
+    width, layers : int
+        Of the hidden layers.
+    joint_actions : int
+        Up to so many placements of a task are one action each (K = 1 choice among C = J^M); of more, it is
+        chosen block by block (K = M choices among C = J).
+    """
+
+    place: Tensor
+
+    def __init__(self, shape: Shape, width: int, layers: int, joint_actions: int) -> None:
+        super().__init__()
+        self.shape = shape
+        count = shape.nodes**shape.blocks
+        self.joint = count <= joint_actions
+        inputs = shape.observation + (0 if self.joint else shape.blocks + shape.nodes)
+        self.body = Trunk(inputs, width, layers)
+        self.score = nn.Linear(width, count if self.joint else shape.nodes)
+        with torch.no_grad():
+            self.score.weight.mul_(SPREAD)
+            self.score.bias.zero_()
+        places = [shape.nodes**m for m in reversed(range(shape.blocks))] if self.joint else []
+        self.register_buffer("place", torch.tensor(places, dtype=torch.int64), persistent=False)
+
+    def columns(self, actions: Tensor) -> Tensor:
+        """Return which of the C columns the actions (B, M) take, (B, K)."""
+        return (actions * self.place).sum(-1, keepdim=True) if self.joint else actions
+
+    def nodes(self, columns: Tensor) -> Tensor:
+        """Return the actions (B, M) of the columns (B, K)."""
+        return columns // self.place % self.shape.nodes if self.joint else columns
+
+    def scores(self, seen: Tensor, actions: Tensor, masks: Tensor | None = None) -> Tensor:
+        """Return the scores of all actions, (B, K, C).
+
+        Parameters
+        ----------
+        seen : tensor of shape (B, D)
+        actions : tensor of int, shape (B, M)
+            Where the blocks before run; not looked at where placements are single actions.
+        masks : tensor of bool, shape (B, M, J), optional
+            What each block may use.
+        """
+        scores = self.score(self._hidden(seen, actions))
+        return self._masked(scores, masks)
+
+    def chosen(self, seen: Tensor, actions: Tensor) -> Tensor:
+        """Return the scores of these actions alone, (B, K); far cheaper than all."""
+        hidden, columns = self._hidden(seen, actions), self.columns(actions)
+        found: Tensor = (hidden * self.score.weight[columns]).sum(-1) + self.score.bias[columns]
+        return found
+
+    def block(self, seen: Tensor, m: int, before: Tensor) -> Tensor:
+        """Return the scores of block m (B, J), when the block before it runs on the nodes `before` (B,)."""
+        which = functional.one_hot(torch.full_like(before, m), self.shape.blocks)
+        told = torch.cat([which, functional.one_hot(before, self.shape.nodes)], dim=-1)
+        scores: Tensor = self.score(self.body(torch.cat([seen, told.to(seen.dtype)], dim=-1)))
+        return scores
+
+    def decide(
+        self, seen: Tensor, masks: Masks | None, noise: torch.Generator | None, temperature: float = 1.0
+    ) -> tuple[Nodes, Flags | None]:
+        """Choose nodes, see `rl.learner.Policy`: the highest score, or with noise a softmax's sample."""
+        if self.joint:
+            allowed = None if masks is None else masks.branch_masks()
+            picked = []
+            for start in range(0, len(seen), ROWS):
+                rows = slice(start, start + ROWS)
+                free = None if allowed is None else torch.from_numpy(allowed[rows])
+                scores = self._masked(self.score(self.body(seen[rows]))[:, None], free)[:, 0]
+                picked.append(_pick(scores, noise, temperature))
+            return self.nodes(torch.cat(picked)[:, None]).numpy(), allowed
+        blocks, nodes = self.shape.blocks, self.shape.nodes
+        chosen = torch.zeros((len(seen), blocks), dtype=torch.int64)
+        allowed = None if masks is None else np.ones((len(seen), blocks, nodes), dtype=np.bool_)
+        before = torch.zeros(len(seen), dtype=torch.int64)
+        for m in range(blocks):
+            scores = self.block(seen, m, before)
+            if masks is not None and allowed is not None:
+                allowed[:, m] = masks.block_mask(m, chosen.numpy())
+                scores = scores.masked_fill(~torch.from_numpy(allowed[:, m]), FORBIDDEN)
+            before = chosen[:, m] = _pick(scores, noise, temperature)
+        return chosen.numpy(), allowed
+
+    def _hidden(self, seen: Tensor, actions: Tensor) -> Tensor:
+        """Return the last hidden layer, (B, K, width)."""
+        if self.joint:
+            hidden: Tensor = self.body(seen)[:, None]
+            return hidden
+        blocks = self.shape.blocks
+        which = torch.eye(blocks).expand(len(seen), -1, -1)
+        before = functional.one_hot(functional.pad(actions[:, :-1], (1, 0)), self.shape.nodes).to(seen.dtype)
+        repeated = seen[:, None].expand(-1, blocks, -1)
+        found: Tensor = self.body(torch.cat([repeated, which, before], dim=-1))
+        return found
+
+    def _masked(self, scores: Tensor, masks: Tensor | None) -> Tensor:
+        if masks is None:
+            return scores
+        if self.joint:
+            whole = masks[:, 0]
+            for m in range(1, self.shape.blocks):
+                whole = (whole[:, :, None] & masks[:, m, None]).flatten(1)
+            masks = whole[:, None]
+        return scores.masked_fill(~masks, FORBIDDEN)
+
+
+class ActorCritic(nn.Module):
+    """An actor and a critic that share nothing but the scale of the observations.
+
+    Parameters
+    ----------
+    shape : Shape
+    width, layers : int
+        Of each of the two.
+    joint_actions : int
+        See `Head`.
+    """
+
+    def __init__(self, shape: Shape, width: int, layers: int, joint_actions: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.standard = Standard(shape.observation)
+        self.actor = Head(shape, width, layers, joint_actions)
+        self.critic = nn.Sequential(Trunk(shape.observation, width, layers), nn.Linear(width, 1))
+
+    def values(self, observations: Tensor) -> Tensor:
+        """Return V(X), (B,)."""
+        values: Tensor = self.critic(self.standard(observations))
+        return values[:, 0]
+
+    def evaluate(self, observations: Tensor, actions: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return log-probabilities of all actions (B, K, C), and values (B, 1)."""
+        seen = self.standard(observations)
+        return torch.log_softmax(self.actor.scores(seen, actions, masks), dim=-1), self.critic(seen)
+
+    @torch.no_grad()
+    def decide(
+        self, observations: Tensor, masks: Masks | None, noise: torch.Generator | None
+    ) -> tuple[Nodes, Flags | None]:
+        """Choose nodes for observations (B, D); see `rl.learner.Policy`."""
+        return self.actor.decide(self.standard(observations), masks, noise)
+
+
+class ActionValues(nn.Module):
+    """Q: what every action is expected to return, in units of the cost.
+
+    Parameters
+    ----------
+    shape : Shape
+    width, layers, joint_actions : int
+        See `Head`.
+    first_value : float
+        What Q starts at.
+    """
+
+    def __init__(self, shape: Shape, width: int, layers: int, joint_actions: int, first_value: float) -> None:
+        super().__init__()
+        self.shape = shape
+        self.standard = Standard(shape.observation)
+        self.head = Head(shape, width, layers, joint_actions)
+        nn.init.constant_(self.head.score.bias, first_value)
+
+    def chosen(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Return Q of these actions (B, M), (B, K)."""
+        return self.head.chosen(self.standard(observations), actions)
+
+    def first(self, observations: Tensor) -> Tensor:
+        """Return Q of all actions of the first choice, (B, C)."""
+        seen = self.standard(observations)
+        if self.head.joint:
+            return self.head.scores(seen, torch.empty(0, dtype=torch.int64))[:, 0]
+        return self.head.block(seen, 0, torch.zeros(len(seen), dtype=torch.int64))
+
+    def all(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Return Q of all actions of every choice, given those before it, (B, K, C)."""
+        return self.head.scores(self.standard(observations), actions)
+
+    @torch.no_grad()
+    def decide(
+        self, observations: Tensor, masks: Masks | None, noise: torch.Generator | None
+    ) -> tuple[Nodes, Flags | None]:
+        """Choose nodes for observations (B, D); see `rl.learner.Policy`. Samples are the softmax of Q."""
+        return self.head.decide(self.standard(observations), masks, noise, Q_TEMPERATURE)
+
+
+def _pick(scores: Tensor, noise: torch.Generator | None, temperature: float) -> Tensor:
+    """Return the column of the highest score, or a sample of their softmax, (B,)."""
+    if noise is None:
+        return scores.argmax(-1)
+    # One random number a row: one for each of thousands of columns would cost more than the network.
+    reached = torch.softmax(scores / temperature, dim=-1).cumsum(-1)
+    drawn = torch.rand((len(scores), 1), generator=noise) * reached[:, -1:] * (1.0 - 1e-6)
+    return torch.searchsorted(reached, drawn, right=True)[:, 0]
