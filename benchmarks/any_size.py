@@ -1,0 +1,136 @@
+"""Train the policy for all sizes that ships with mecopt, and test it on sizes and seeds held out.
+
+    python benchmarks/any_size.py train FOLDER    the training behind rl/policies/any-size
+    python benchmarks/any_size.py test            reports/any_size/sizes.csv and regimes.csv
+
+Trained on N in 2, 3, 5, 6, 8, 9 and ten values of M up to 18; N = 4 and 7, and the other M, are held out,
+and so are all camera settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rl.any_size_policy import find
+from rl.any_size_training import Families, SizesTraining, cost_of
+from rl.checkpoint import load_policy, save_policy
+from rl.rounds import TEST
+from rl.training import POLICY, Plan
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORT, SHIPPED = ROOT / "reports" / "any_size", ROOT / "rl" / "policies" / "any-size.safetensors"
+SERVERS, BLOCKS = (2, 3, 5, 6, 8, 9), (3, 4, 6, 7, 9, 10, 12, 14, 16, 18)
+EPISODES, SEED = 32_000, 0
+
+# One inference a slot, an input as large as a 224 x 224 frame, a device within reach of the servers.
+FRAMES = (
+    "input=600000,release_rate=1,cycles_per_mac=1,preset=physical,device_cycles_per_s=0.5e9..2e9,"
+    "server_cycles_per_s=2e9..8e9,server_load_factor=0.4..1"
+)
+SETTINGS = (
+    "paper-load:{},server_cycles_per_s=4e9..7e9",
+    "paper-near:{},server_cycles_per_s=5e9..6.5e9,device_cycles_per_s=1e9..6e9",
+    "paper-load:{},model=vgg16-cifar10|resnet32-cifar10," + FRAMES + ",server_bps=1e8,deadline=none",
+    "paper-deadline:{}," + FRAMES + ",server_bps=1e8|1e9,max_delay_s=0.02..0.4",
+)
+REGIMES = (
+    *("camera-alexnet", "camera-vgg", "camera-vgg-load", "camera-alexnet-deadline", "camera-alexnet-uint8"),
+    *("paper", "paper-load", "paper-near", "paper-deadline"),
+)
+
+
+def specs(servers: Any, blocks: Any, slots: int) -> str:
+    """Return all settings at these sizes."""
+    sizes = f"servers={'|'.join(map(str, servers))},blocks={'|'.join(map(str, blocks))},slots={slots}"
+    return " ".join(setting.format(sizes) for setting in SETTINGS)
+
+
+def train(folder: str) -> None:
+    """Train, and store the policy."""
+    start = time.process_time()
+    training = SizesTraining(
+        Plan(specs(SERVERS, BLOCKS, 8), "any-size", episodes=EPISODES, seed=SEED),
+        folder,
+        report=lambda row: print(
+            row["episodes"],
+            f"{row['gap']:.4%}",
+            f"{row['entropy']:.3f}",
+            f"{row['seconds']:.0f} s",
+            flush=True,
+        ),
+    )
+    training.run()
+    kept = load_policy(Path(folder) / POLICY)
+    card = {name: value for name, value in kept.card.items() if name != "format"}
+    card["training"] |= {"cpu_seconds": round(time.process_time() - start, 1)}
+    save_policy(SHIPPED, kept.network, card)
+
+
+def gaps(families: Families, network: Any, episodes: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Return a row for every spec."""
+    rows = []
+    for spec in families.specs:
+        steps, batch = families.draw(spec, episodes, rng)
+        cost = cost_of(steps, network.decide(steps, None, None)[0])
+        best = torch.from_numpy(batch.pool.optimum)
+        p, own = spec.parameters(), cost / best - 1.0
+        rows.append(
+            {
+                "setting": spec.name,
+                "model": p.network.model,
+                "servers": p.servers.servers,
+                "blocks": p.network.blocks,
+                "server_bps": p.servers.server_bps,
+                "tasks": len(steps),
+                "gap_percent": round(100 * float(cost.sum() / best.sum() - 1.0), 5),
+                "p99_task_percent": round(100 * float(own.quantile(0.99)), 4),
+            }
+        )
+    return rows
+
+
+def test() -> None:
+    """Test the shipped policy."""
+    torch.set_num_threads(1)
+    network, rng = find().network, np.random.default_rng((TEST, 0))
+    rows = gaps(Families(specs(range(2, 10), range(3, 19), 10)), network, 10, rng)
+    for row in rows:
+        row["trained"] = row["servers"] in SERVERS and row["blocks"] in BLOCKS
+    write("sizes.csv", rows)
+    for name, part in (
+        ("trained", [r for r in rows if r["trained"]]),
+        ("held out", [r for r in rows if not r["trained"]]),
+    ):
+        values = [row["gap_percent"] for row in part]
+        print(f"{name}: {len(part)} specs, mean {np.mean(values):.4f} %, median {np.median(values):.4f} %, "
+              f"largest {max(values):.3f} %")  # fmt: skip
+    rows = gaps(Families(" ".join(REGIMES)), network, 60, rng)
+    write("regimes.csv", rows)
+    for row in rows:
+        print(row["setting"], f"{row['gap_percent']:.4f} %")
+
+
+def write(name: str, rows: list[dict[str, Any]]) -> None:
+    """Write a table."""
+    REPORT.mkdir(parents=True, exist_ok=True)
+    with open(REPORT / name, "w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("train", "test"))
+    parser.add_argument("folder", nargs="?", default="any_size")
+    options = parser.parse_args()
+    train(options.folder) if options.what == "train" else test()
