@@ -185,7 +185,10 @@ def test_step_costs_are_the_arcs(document):
 
 def test_gymnasium_makes_it():
     env = gymnasium.make_vec(
-        "mecopt/Partition-v0", num_envs=3, vectorization_mode="vector_entry_point", spec="paper:slots=2"
+        "rl.gym:mecopt/Partition-v0",
+        num_envs=3,
+        vectorization_mode="vector_entry_point",
+        spec="paper:slots=2",
     )
     assert isinstance(env.unwrapped, VectorPartition)
     wrapped = gymnasium.wrappers.vector.RecordEpisodeStatistics(env)
