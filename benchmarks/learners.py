@@ -2,8 +2,9 @@
 
     python benchmarks/learners.py PART... [--settings A,B] [--learners A,B] [--seeds N] [--episodes N]
 
-PART is ``main``, ``peers``, ``time`` or ``ablation``; ``page`` only writes the page anew. Every training is
-added to reports/learners/runs.jsonl as it ends; what is there is not run again. The page says what was run.
+PART is ``main`` (the trainings behind the shipped policies, and `a3c`, `dqn` and recipe `paper` beside them),
+``peers``, ``time`` or ``ablation``; ``page`` only writes the page anew. Every training is added to
+reports/learners/runs.jsonl as it ends; what is there is not run again. The page says what was run.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from learners_page import (
     page,
     runs,
 )
+from policies import WORK
 
 import mecopt
 from mecopt.costs import chain_costs
@@ -51,6 +53,7 @@ SETTINGS = (
     *("camera-alexnet", "camera-vgg", "camera-vgg-load", "camera-alexnet-deadline"),
 )
 MTL_ONLY = ("sharing soft",)
+PAPER_EPISODES = 400  # as many as the paper trains for
 
 Job = dict[str, Any]
 
@@ -61,7 +64,7 @@ def main() -> None:
     parser.add_argument("--settings", default="", help="instead of all of the part")
     parser.add_argument("--learners", default="", help="instead of all of the part")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--episodes", type=int, default=400)
+    parser.add_argument("--episodes", type=int, default=400, help="of the peers and the ablation")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
     torch.set_num_threads(1)
@@ -70,11 +73,11 @@ def main() -> None:
         with RUNS.open("a", encoding="utf-8") as file:
             file.write("\n")  # behind a line that was cut short
     done = {json.dumps(run["job"], sort_keys=True) for run in runs()}
-    for part in options.parts:
+    for part in (part for part in options.parts if part in KINDS):
         for job in jobs(part, options):
             if json.dumps(job, sort_keys=True) in done:
                 continue
-            result = WORK[part](job)
+            result = PARTS[part](job)
             line = json.dumps({"job": job, **result, "commit": machine()[0].split("commit ")[1]})
             with RUNS.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
@@ -87,23 +90,56 @@ def main() -> None:
 
 def jobs(part: str, options: argparse.Namespace) -> Iterator[Job]:
     """Yield what a part consists of."""
-    chosen = {"main": SETTINGS, "peers": ("camera-vgg", "camera-alexnet"), "time": ("camera-vgg",)}
-    settings = chosen.get(part, ("camera-vgg-load", "camera-alexnet"))
-    learners = {"peers": OURS + PEERS, "ablation": OURS[:2]}.get(part, OURS)
-    settings = tuple(options.settings.split(",")) if options.settings else settings
-    learners = tuple(options.learners.split(",")) if options.learners else learners
-    seeds = 1 if part == "time" else min(options.seeds, 3) if part == "ablation" else options.seeds
-    for seed in range(FIRST_SEED, FIRST_SEED + seeds) if part != "page" else ():
-        for setting in settings:
-            for learner in learners:
-                job = {"part": part, "setting": setting, "learner": learner, "seed": seed}
-                if part == "time":
-                    yield job
-                elif part != "ablation":
-                    yield {**job, "episodes": options.episodes}
-                else:
-                    factors = (name for name in FACTORS if changes_something(learner, name))
-                    yield from ({**job, "episodes": options.episodes, "factor": f} for f in factors)
+    settings = tuple(filter(None, options.settings.split(",")))
+    learners = tuple(filter(None, options.learners.split(",")))
+    seeds = {"time": 1, "ablation": min(options.seeds, 3)}.get(part, options.seeds)
+    for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+        for job in KINDS[part](options.episodes):
+            wanted = not settings or job["setting"] in settings
+            if wanted and (not learners or job["learner"] in learners):
+                yield {"part": part, "seed": seed, **job}
+
+
+def main_jobs(_: int) -> Iterator[Job]:
+    """Yield the trainings behind the shipped policies, and the paper's learners at the paper's own budget."""
+    for setting, learner, episodes, changes in WORK:
+        if setting in SETTINGS:
+            yield {"setting": setting, "learner": learner, "episodes": episodes, "changes": changes}
+    paper = {"episodes": PAPER_EPISODES, "changes": {}}
+    for learner in ("a3c", "dqn"):  # at the camera settings they are among the peers
+        yield {"setting": "paper", "learner": learner, **paper}
+    for setting in ("paper", "camera-vgg"):
+        yield {"setting": setting, "learner": "mtl-a3c", "recipe": "paper", **paper}
+
+
+def peer_jobs(episodes: int) -> Iterator[Job]:
+    """Yield our learners and those of Stable-Baselines3."""
+    for setting in ("camera-vgg", "camera-alexnet"):
+        for learner in OURS + PEERS:
+            yield {"setting": setting, "learner": learner, "episodes": episodes}
+
+
+def ablation_jobs(episodes: int) -> Iterator[Job]:
+    """Yield one factor at a time."""
+    for setting in ("camera-vgg-load", "camera-alexnet"):
+        for learner in OURS[:2]:
+            for factor in (name for name in FACTORS if changes_something(learner, name)):
+                yield {"setting": setting, "learner": learner, "episodes": episodes, "factor": factor}
+
+
+def time_jobs(_: int) -> Iterator[Job]:
+    """Yield the learners whose decisions are timed."""
+    for learner in OURS:
+        yield {"setting": "camera-vgg", "learner": learner}
+
+
+KINDS = {
+    "main": main_jobs,
+    "peers": peer_jobs,
+    "ablation": ablation_jobs,
+    "time": time_jobs,
+    "page": time_jobs,
+}
 
 
 def changes_something(learner: str, factor: str) -> bool:
@@ -117,12 +153,11 @@ def train(job: Job) -> dict[str, Any]:
     """Train one policy and test the one that validation kept."""
     if job["learner"] in PEERS:
         return train_peer(job)
-    changes = dict(FACTORS[job.get("factor", "recipe best")])
+    changes = {**job.get("changes", {}), **FACTORS[job.get("factor", "recipe best")]}
     workers = changes.pop("workers", 1)
     plan = Plan(
-        job["setting"], job["learner"], changes=changes, episodes=job["episodes"], seed=job["seed"],
-        workers=workers,
-    )  # fmt: skip
+        job["setting"], job["learner"], job.get("recipe"), changes, job["episodes"], workers, job["seed"]
+    )
     start, curve = time.process_time(), []
 
     def report(row: Any) -> None:
@@ -241,7 +276,7 @@ def decision_time(job: Job) -> dict[str, Any]:
     return {**found, "tasks": len(seen)}
 
 
-WORK = {"main": train, "peers": train, "ablation": train, "time": decision_time}
+PARTS = {"main": train, "peers": train, "ablation": train, "time": decision_time}
 
 
 if __name__ == "__main__":
