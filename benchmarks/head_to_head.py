@@ -172,6 +172,9 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=1, help="threads of every method")
     parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument(
+        "--methods", nargs="+", default=[*OURS, *PEERS], choices=[*OURS, *PEERS], help="methods to run now"
+    )
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the report")
     arguments = parser.parse_args()
     marks, threads = tuple(sorted(arguments.marks)), arguments.threads
@@ -184,7 +187,7 @@ def main() -> None:
     mecopt.solve(few, "decomposition", time_limit_s=10)  # compiles what few tasks need
     for seed in range(arguments.seeds):
         for case in (case for case in CASES if arguments.only in case.name):
-            for method in (*OURS, *PEERS):
+            for method in arguments.methods:
                 wanted = key(case, method, seed, marks, threads)
                 if any(wanted.items() <= row.items() for row in rows):
                     continue
