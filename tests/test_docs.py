@@ -112,7 +112,7 @@ def test_the_files_and_commands_of_the_start_are_there() -> None:
         for line in "\n".join(blocks(page, "sh")).splitlines():
             for part in line.split("#")[0].split(" && "):
                 words = part.split()
-                if words[0].endswith("/mecopt"):
+                if words and words[0].endswith("/mecopt"):
                     assert words[1] in commands, line
                     assert [w for w in words if w.startswith("instances/") and not (ROOT / w).exists()] == []
 
