@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -115,6 +116,21 @@ def test_the_files_and_commands_of_the_start_are_there() -> None:
                 if words and words[0].endswith("/mecopt"):
                     assert words[1] in commands, line
                     assert [w for w in words if w.startswith("instances/") and not (ROOT / w).exists()] == []
+
+
+def test_the_picture_shows_what_the_command_prints() -> None:
+    spec = importlib.util.spec_from_file_location("pictures", ROOT / "docs" / "pictures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    pictures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+
+    def texts(svg: str) -> list[str]:
+        found = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+        return [text for text in found if not re.match(r"(&#160;)*Time", text)]
+
+    kept = (ROOT / "docs" / "assets" / "solve.svg").read_text()
+    assert texts(kept) == texts(pictures.terminal(*pictures.COMMAND))
 
 
 def blocks(page: str, language: str) -> list[str]:
