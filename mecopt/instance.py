@@ -123,8 +123,9 @@ class Instance:
 
     def __repr__(self) -> str:
         size = f"{self.task_count} tasks, {self.server_count} servers, up to {self.max_blocks} blocks"
+        deadlines = "no" if self.rules.deadline == "none" else self.rules.deadline
         couplings = ", ".join(sorted(self.rules.couplings)) or "no couplings"
-        return f"<Instance {self.name!r}: {size}, {self.rules.deadline} deadlines, {couplings}>"
+        return f"<Instance {self.name!r}: {size}, {deadlines} deadlines, {couplings}>"
 
 
 def _head(instance: Instance) -> dict[str, Any]:

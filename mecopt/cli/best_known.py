@@ -53,7 +53,7 @@ def show(store: str, as_json: bool) -> None:
     common.table(heads, rows, numbers=3, wraps=(0,))
 
 
-@best_known.command()
+@best_known.command(short_help="Solve instances or read a comparison, and keep what is better.")
 @click.argument("instances", metavar="INSTANCE|DIR...", nargs=-1, required=True)
 @click.option("--method", metavar="M", default="auto", show_default=True, help="See `mecopt methods`.")
 @click.option("--solution", metavar="FILE", help="Judge the placement of this file instead of solving.")

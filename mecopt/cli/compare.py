@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -137,7 +138,7 @@ def _show(runs: pd.DataFrame) -> None:
     """Show one line a method; what has no feasible placement has no gap, and is counted apart."""
     rows, apart = [], []
     for (method, options), group in runs.groupby(["method", "options"], sort=False):
-        name = method if options == "{}" else f"{method} {options}"
+        name = _named(str(method), str(options))
         counts = group["status"].value_counts()
         gaps = group["gap_to_best_bound"].dropna()
         nothing = {status: int(counts[status]) for status in NOTHING if status in counts}
@@ -156,6 +157,14 @@ def _show(runs: pd.DataFrame) -> None:
         common.note(common.plain(f"{place}: {row.status}, {row.error}"))
     if len(failures) > MOST_TOLD:
         common.note(f"and {len(failures) - MOST_TOLD:,} more")
+
+
+def _named(method: str, options: str) -> str:
+    """Return a method with its options as they are typed: ``name=FILE`` for a policy."""
+    given = json.loads(options)
+    if isinstance(given.get("policy"), str):
+        method = f"{method}={given.pop('policy')}"
+    return " ".join((method, *(f"{name}={value}" for name, value in given.items())))
 
 
 def _percent(share: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 @click.command(short_help="List the methods that solve knows.")
 @common.json_option
 def methods(as_json: bool) -> None:
-    """List the methods that `solve` knows: kind, couplings honoured, summary."""
+    """List the methods that `solve` knows: kind, couplings honoured, summary.
+
+    An exact method proves the optimum when given the time; all others are shown with their gap too.
+    """
     from mecopt import registry
     from mecopt.errors import MecoptError
 
@@ -29,11 +32,18 @@ def methods(as_json: bool) -> None:
     if as_json:
         common.emit_json([_row(method) for method in found])
         return
-    rows = [
-        (m.name, m.kind, "yes" if m.exact else "no", ", ".join(sorted(m.honours)) or "none", m.summary)
-        for m in found
-    ]
-    common.table(("Method", "Kind", "Exact", "Couplings", "What it does"), rows, numbers=0, wraps=(3, 4))
+    kinds = list(get_args(registry.Kind))
+    found.sort(key=lambda m: (kinds.index(m.kind), m.name))
+    rows = [(m.name, m.kind, _couplings(m), m.summary) for m in found]
+    common.table(("Method", "Kind", "Couplings", "What it does"), rows, numbers=0, wraps=(2, 3))
+
+
+def _couplings(method: Method) -> str:
+    from mecopt.parts import Coupling
+
+    if method.honours == frozenset(Coupling):
+        return "all"
+    return ", ".join(sorted(method.honours)) or "none"
 
 
 def _row(method: Method) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Train a policy by reinforcement learning.")
 @click.argument("spec")
-@click.option("--learner", metavar="L", required=True, help="mtl-a3c, markov-a3c, ...")
+@click.option(
+    "--learner",
+    metavar="L",
+    required=True,
+    help="markov-a3c, mtl-a3c, any-size, a3c, dqn, or a package's own.",
+)
 @click.option("--out", metavar="DIR", required=True, help="Folder for checkpoints, the policy and the logs.")
 @click.option("--recipe", metavar="R", help="best or paper. [default: best]")
 @click.option(
@@ -92,7 +98,8 @@ def _shown(training: Training) -> Iterator[None]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    # A notebook sets FORCE_COLOR, which rich takes for a terminal; a bar there is hundreds of lines.
+    console = Console(stderr=True, force_terminal=sys.stderr.isatty())
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

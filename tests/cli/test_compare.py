@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from mecopt.best_known import Store
+from mecopt.cli.compare import _named
 
 
 @pytest.fixture
@@ -19,6 +20,12 @@ def compared(mecopt, toy_file, tmp_path):
         return mecopt("compare", toy_file, "--methods", methods, "--out", out, "--workers", 1, *args, **env)
 
     return run
+
+
+def test_a_method_is_shown_as_it_is_typed():
+    assert _named("trellis", "{}") == "trellis"
+    assert _named("a3c", '{"policy": "runs/a.safetensors"}') == "a3c=runs/a.safetensors"
+    assert _named("dqn", '{"policy": "b", "samples": 4}') == "dqn=b samples=4"
 
 
 def test_people_get_a_table(compared, plugin, tmp_path):

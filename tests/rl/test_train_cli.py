@@ -22,12 +22,14 @@ def run(*words):
     return CliRunner().invoke(cli, ["train", *words], catch_exceptions=True, standalone_mode=False)
 
 
-def test_a_training_from_the_command_line(tmp_path):
+def test_a_training_from_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as notebooks do, which are no terminal all the same
     out = str(tmp_path / "run")
     done = run(SPEC, "--learner", "mtl-a3c", "--episodes", "40", "--out", out, *SMALL)
     assert done.exception is None
     assert done.stdout.startswith("best policy: gap ")
     assert "40 of 40 episodes: reward -" in done.stderr
+    assert "\x1b" not in done.stderr
     assert f"wrote {out}/policy.safetensors" in done.stderr
     again = run(SPEC, "--learner", "mtl-a3c", "--episodes", "40", "--out", out, *SMALL)
     assert isinstance(again.exception, InputError)
