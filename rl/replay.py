@@ -3,14 +3,48 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from rl.learner import Rollout, Shape
+
+
+class FileLock:
+    """A lock between processes that is free again when the one that holds it dies, unlike a semaphore.
+
+    Parameters
+    ----------
+    file : file, optional
+        One that another process locks too; by default a new one without a name.
+    """
+
+    def __init__(self, file: IO[bytes] | None = None) -> None:
+        self.file = tempfile.TemporaryFile() if file is None else file  # noqa: SIM115
+
+    def __enter__(self) -> None:
+        import fcntl
+
+        fcntl.lockf(self.file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        import fcntl
+
+        fcntl.lockf(self.file, fcntl.LOCK_UN)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from multiprocessing.reduction import DupFd
+
+        return _opened, (DupFd(self.file.fileno()),)
+
+
+def _opened(handle: Any) -> FileLock:
+    return FileLock(os.fdopen(handle.detach(), "r+b"))
 
 
 class Decisions(NamedTuple):
