@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import weakref
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,31 +21,35 @@ class FileLock:
 
     Parameters
     ----------
-    file : file, optional
-        One that another process locks too; by default a new one without a name.
+    handle : int, optional
+        Descriptor of a file that another process locks too; by default of a new one without a name.
     """
 
-    def __init__(self, file: IO[bytes] | None = None) -> None:
-        self.file = tempfile.TemporaryFile() if file is None else file  # noqa: SIM115
+    def __init__(self, handle: int | None = None) -> None:
+        if handle is None:
+            with tempfile.TemporaryFile() as file:
+                handle = os.dup(file.fileno())
+        self.handle = handle
+        weakref.finalize(self, os.close, handle)
 
     def __enter__(self) -> None:
         import fcntl
 
-        fcntl.lockf(self.file, fcntl.LOCK_EX)
+        fcntl.lockf(self.handle, fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:
         import fcntl
 
-        fcntl.lockf(self.file, fcntl.LOCK_UN)
+        fcntl.lockf(self.handle, fcntl.LOCK_UN)
 
     def __reduce__(self) -> tuple[Any, ...]:
         from multiprocessing.reduction import DupFd
 
-        return _opened, (DupFd(self.file.fileno()),)
+        return _received, (DupFd(self.handle),)
 
 
-def _opened(handle: Any) -> FileLock:
-    return FileLock(os.fdopen(handle.detach(), "r+b"))
+def _received(handle: Any) -> FileLock:
+    return FileLock(handle.detach())
 
 
 class Decisions(NamedTuple):

@@ -20,6 +20,7 @@ from rl.observation import Encoder
 from rl.rounds import TRAINING, Round, Tally, Worker
 
 REPLACEMENTS = 3  # lost workers that are replaced in a round; what loses more is at fault itself
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 Note = Callable[[str], None]
 
@@ -178,15 +179,25 @@ def _signal_name(number: int) -> str:
 
 @contextmanager
 def _no_interrupts() -> Iterator[None]:
-    """Hold interrupts back: a process started meanwhile is known when they come, and begins without them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    """Hold interrupts back: a process started meanwhile is known when they come, and begins without them.
+
+    It inherits the mask of signals. The mask is no help to this process, where any thread may take one.
+    """
+    came: list[int] = []
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # others are not interrupted
+        handlers = {each: signal.signal(each, lambda number, _: came.append(number)) for each in INTERRUPTS}
+    masks = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS) if masks else set()
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for each, handler in handlers.items():
+            signal.signal(each, handler or signal.SIG_DFL)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _serve(pipe: Connection, job: Job, shared: Any) -> None:
@@ -196,7 +207,7 @@ def _serve(pipe: Connection, job: Job, shared: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
     threading.Thread(target=_end_with_the_first, daemon=True).start()
     torch.set_num_threads(1)
     try:

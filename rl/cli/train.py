@@ -70,6 +70,8 @@ def train(
     from rl.plan import Plan
     from rl.training import POLICY, Training
 
+    if not out:
+        raise InputError("--out: no name, expected that of a folder")
     plan = Plan(spec, learner, recipe, _changes(assignments), episodes, workers, seed, engine=engine)
     training = (kind(learner).training or Training)(plan, out, address=address)
     if training.complete:
@@ -130,6 +132,9 @@ def _shown(training: Training) -> Iterator[None]:
         name = f"{training.plan.learner}: episodes"
         bar = progress.add_task(name, total=total, completed=begun, figures="")
 
+        def note(text: str) -> None:
+            progress.console.print(f"mecopt: warning: {text}", highlight=False, markup=False, soft_wrap=True)
+
         def report(row: Mapping[str, Any]) -> None:
             best = "none" if training.best is None else f"{training.best:.3%}"
             figures = f"reward {row['reward']:.5g}, gap {row['gap']:.3%}, best {best}"
@@ -137,12 +142,9 @@ def _shown(training: Training) -> Iterator[None]:
             if row["collapsed"]:
                 share = f"{row['top_placement_share']:.0%} of the tasks get one placement"
                 text = f"collapsed after {row['episodes']} episodes: {share}, the gap is {row['gap']:.1%}"
-                progress.console.print(f"mecopt: warning: {text}; not kept as best", highlight=False)
+                note(f"{text}; not kept as best")
             elif not console.is_terminal and (row["round"] + 1) % seldom == 0:
                 common.note(f"{row['episodes']} of {total} episodes: {figures}")
-
-        def note(text: str) -> None:
-            progress.console.print(f"mecopt: warning: {text}", highlight=False, markup=False, soft_wrap=True)
 
         training.report, training.note = report, note
         yield

@@ -208,6 +208,21 @@ def test_checkpoints_that_are_damaged(used, change, text):
     assert "\n" not in str(caught.value)
 
 
+def test_logs_that_cannot_be_written_end_it_and_the_checkpoint_stays(tmp_path, monkeypatch):
+    from torch.utils.tensorboard import SummaryWriter
+
+    def full(self):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(SummaryWriter, "flush", full)
+    with pytest.raises(MecoptError, match="tensorboard: could not be written: No space left on device"):
+        Training(plan(), tmp_path).run()
+    monkeypatch.undo()
+    again = Training(plan(), tmp_path)
+    assert [row["episodes"] for row in again.rows] == [4]
+    assert again.run()["episodes"] == 12
+
+
 def test_places_that_are_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be a folder"):
