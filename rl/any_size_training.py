@@ -6,7 +6,6 @@ import dataclasses
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,11 @@ from rl.any_size import PARTS, SHAPE, AnySize, StepScorer
 from rl.episodes import Batch, Episodes
 from rl.fingerprint import _rules as rules_of
 from rl.fleet import Fleet, Pool
-from rl.learner import Nodes, kind
+from rl.learner import Nodes
 from rl.observation import Encoder
+from rl.plan import Plan
 from rl.rounds import TRAINING, VALIDATION, Judgement, Tally
-from rl.training import Plan, Report, Training
+from rl.training import Training
 
 FIRST = 0.1  # share of the specs, the smallest, that a training begins with
 MOST_ROUNDS = 20
@@ -169,33 +169,27 @@ class SizesTraining(Training):
     ----------
     plan : Plan
         Its `spec` are specs, separated by spaces.
-    folder, resume, report
+    folder, address, report, note
         As of `Training`.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        folder: str | os.PathLike[str],
-        *,
-        resume: bool = False,
-        report: Report | None = None,
-    ) -> None:
-        if plan.workers > 1:
-            raise InputError(f"--workers {plan.workers}: {plan.learner} trains in one process")
-        torch.set_num_threads(1)
+    def __init__(self, plan: Plan, folder: str | os.PathLike[str], **options: Any) -> None:
+        if plan.workers > 1 or plan.engine != "local":
+            asked = f"--workers {plan.workers}" if plan.workers > 1 else f"--engine {plan.engine}"
+            raise InputError(f"{asked}: {plan.learner} trains in one process, on this machine")
         length = max(plan.round_episodes, -(-plan.episodes // MOST_ROUNDS))  # its episodes are short
-        plan = dataclasses.replace(plan, round_episodes=length)
-        self.plan, self.folder, self.report = plan, Path(folder), report
-        self.kind = kind(plan.learner)
-        self.settings = self.kind.settings(plan.recipe, plan.changes)
-        self.families = Families(plan.spec)
+        super().__init__(dataclasses.replace(plan, round_episodes=length), folder, **options)
+
+    def _make(self) -> None:
+        """Make the specs and the learner."""
+        self.families = Families(self.plan.spec)
         self.shape = SHAPE
-        self.learner: Any = self.kind.make(SHAPE, self.settings, plan.seed, None)
-        self.rows: list[dict[str, Any]] = []
-        self.best: float | None = None
-        self.seconds = 0.0
-        self._open(resume)
+        self.learner: Any = self.kind.make(SHAPE, self.settings, self.plan.seed, None)
+
+    def _samples(self) -> list[str]:
+        """Return what tells whether the episodes are still the same: identities of instances."""
+        firsts = (self.families.of(spec)[0] for spec in self.families.first_of_each)
+        return [instance.sha256 for episodes in firsts for instance in episodes.samples]
 
     def _prepare(self) -> None:
         """Nothing is scaled by a sample of episodes."""

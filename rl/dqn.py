@@ -7,9 +7,10 @@ docs/methods/dqn.md lists what was chosen.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,9 +18,12 @@ from torch import Tensor, nn
 
 from mecopt.errors import InputError
 from rl.learner import Flags, LearnerKind, Masks, Nodes, Reals, Rollout, Settings, Shape, at_least, one_of
-from rl.replay import Decisions, Replay
+from rl.replay import Decisions, FileLock, Replay
 from rl.rmsprop import Adam, RMSProp, set_rate, statistics
 from rl.single_task import JOINT_ACTIONS, ActionValues
+
+if TYPE_CHECKING:
+    from rl.parameter_server import Server
 
 SCALE_DECISIONS = 2000  # first decisions whose mean cost becomes the unit of rewards
 
@@ -88,7 +92,7 @@ class Shared:
     network: Any
     target: Any
     optimiser: torch.optim.Optimizer
-    replay: Replay
+    replay: Any  # a Replay, or what stands for one that lies elsewhere
     cost: Tensor  # (2,) sum of the first costs in seconds, and how many
     updates: Tensor  # (1,)
 
@@ -99,6 +103,10 @@ class Shared:
         found |= {f"optimiser.{name}": tensor for name, tensor in statistics(self.optimiser).items()}
         found |= {f"replay.{name}": tensor for name, tensor in self.replay.tensors().items()}
         return found | {"cost": self.cost, "updates": self.updates}
+
+    def counters(self) -> list[Tensor]:
+        """Return what workers only add to."""
+        return [self.cost, self.updates]
 
 
 class DQN:
@@ -148,6 +156,7 @@ class DQN:
     def update(self, rollout: Rollout, progress: float) -> dict[str, float]:
         """Add a rollout to the replay, and make one step with the gradients of a minibatch."""
         settings, all_ = self.settings, self.all
+        copies = int(all_.updates) // settings.target_every
         if all_.cost[1] < SCALE_DECISIONS:
             all_.cost.add_(torch.tensor([-rollout.rewards.sum(), rollout.rewards.size], dtype=torch.float64))
         all_.replay.add(rollout)
@@ -161,8 +170,7 @@ class DQN:
         set_rate(all_.optimiser, rate)
         all_.optimiser.step()
         all_.updates.add_(1)
-        if int(all_.updates) % settings.target_every == 0:
-            all_.target.load_state_dict(self.network.state_dict())
+        self._follow(copies)
         return {
             "loss": float(loss.detach()),
             "value": float(values.detach().mean()),
@@ -170,6 +178,11 @@ class DQN:
             "explore": self._explore(progress),
             "learning_rate": rate,
         }
+
+    def _follow(self, copies: int) -> None:
+        """Copy to the target network, if the updates (also others' since) ask for more copies than these."""
+        if int(self.all.updates) // self.settings.target_every > copies:
+            self.all.target.load_state_dict(self.network.state_dict())
 
     @torch.no_grad()
     def targets(self, batch: Decisions) -> Tensor:
@@ -219,9 +232,24 @@ class DQN:
             tensor.share_memory_()  # type: ignore[no-untyped-call]
         self.network.share_memory()
         self.all.target.share_memory()
-        lock: Any = torch.multiprocessing.get_context("spawn").Lock()
+        context: Any = torch.multiprocessing.get_context("spawn")
+        lock = FileLock() if os.name == "posix" else context.Lock()
         self.all = replace(self.all, replay=replace(self.all.replay, lock=lock))
         return self.all
+
+    def remote(self, server: Server) -> Shared:
+        """Return what a worker of a parameter server works on: its own networks, stepped there."""
+        from rl.parameter_server import Pushing, RemoteReplay
+
+        optimiser = Pushing(self.network.parameters(), self.all.counters(), server)
+        return replace(self.all, optimiser=optimiser, replay=RemoteReplay(server))
+
+    def count(self, more: list[Tensor]) -> None:
+        """Add what a worker of this parameter server has counted."""
+        copies = int(self.all.updates) // self.settings.target_every
+        for counter, added in zip(self.all.counters(), more, strict=True):
+            counter.add_(added)
+        self._follow(copies)
 
 
 def _fresh(shape: Shape, settings: DQNSettings, seed: int) -> Shared:

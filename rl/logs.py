@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mecopt.errors import MecoptError
 from mecopt.files import write_bytes
 
 CSV_NAME, TENSORBOARD = "log.csv", "tensorboard"
@@ -30,12 +32,22 @@ class Logs:
         self.writer = SummaryWriter(str(folder / TENSORBOARD), purge_step=following)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Add what a round gave."""
+        """Add what a round gave.
+
+        Raises
+        ------
+        MecoptError
+            If the disk is full.
+        """
         self.rows.append(row)
-        for name, value in row.items():
-            if isinstance(value, (int, float)) and name not in ("round", "episodes"):
-                self.writer.add_scalar(name, value, row["episodes"])
-        self.writer.flush()
+        try:
+            for name, value in row.items():
+                if isinstance(value, (int, float)) and name not in ("round", "episodes"):
+                    self.writer.add_scalar(name, value, row["episodes"])
+            self.writer.flush()
+        except OSError as error:
+            place = self.path.with_name(TENSORBOARD)
+            raise MecoptError(f"{place}: could not be written: {error.strerror}") from None
         names = list(dict.fromkeys(name for one in self.rows for name in one))
         text = io.StringIO()
         table = csv.DictWriter(text, names, lineterminator="\n")
@@ -44,5 +56,6 @@ class Logs:
         write_bytes(self.path, text.getvalue().encode())
 
     def close(self) -> None:
-        """Finish the TensorBoard file."""
-        self.writer.close()
+        """Finish the TensorBoard file; what cannot be written was said when it was added."""
+        with suppress(OSError):
+            self.writer.close()

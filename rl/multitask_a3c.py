@@ -7,9 +7,10 @@ docs/methods/mtl-a3c.md lists what the paper leaves open and what was chosen.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,6 +33,9 @@ from rl.memory import SegmentMemory
 from rl.networks import Branches
 from rl.returns import block_returns, k_step_returns
 from rl.rmsprop import Adam, RMSProp, set_rate, statistics
+
+if TYPE_CHECKING:
+    from rl.parameter_server import Server
 
 SCALE_DECISIONS = 2000  # first decisions whose mean cost becomes the unit of rewards
 
@@ -112,6 +116,10 @@ class Shared:
         found = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         found |= {f"optimiser.{name}": tensor for name, tensor in statistics(self.optimiser).items()}
         return found | {"cost": self.cost}
+
+    def counters(self) -> list[Tensor]:
+        """Return what workers only add to."""
+        return [self.cost]
 
 
 class A3C:
@@ -268,6 +276,18 @@ class A3C:
         for tensor in self.all.tensors().values():
             tensor.share_memory_()  # type: ignore[no-untyped-call]
         return self.all
+
+    def remote(self, server: Server) -> Shared:
+        """Return what a worker of a parameter server works on: its own parameters, stepped there."""
+        from rl.parameter_server import Pushing
+
+        optimiser = Pushing(self.network.parameters(), self.all.counters(), server)
+        return dataclasses.replace(self.all, optimiser=optimiser)
+
+    def count(self, more: list[Tensor]) -> None:
+        """Add what a worker of this parameter server has counted."""
+        for counter, added in zip(self.all.counters(), more, strict=True):
+            counter.add_(added)
 
 
 def _optimiser(network: nn.Module, settings: A3CSettings) -> torch.optim.Optimizer:

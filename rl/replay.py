@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
+import weakref
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -11,6 +14,42 @@ import torch
 from torch import Tensor
 
 from rl.learner import Rollout, Shape
+
+
+class FileLock:
+    """A lock between processes that is free again when the one that holds it dies, unlike a semaphore.
+
+    Parameters
+    ----------
+    handle : int, optional
+        Descriptor of a file that another process locks too; by default of a new one without a name.
+    """
+
+    def __init__(self, handle: int | None = None) -> None:
+        if handle is None:
+            with tempfile.TemporaryFile() as file:
+                handle = os.dup(file.fileno())
+        self.handle = handle
+        weakref.finalize(self, os.close, handle)
+
+    def __enter__(self) -> None:
+        import fcntl
+
+        fcntl.lockf(self.handle, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        import fcntl
+
+        fcntl.lockf(self.handle, fcntl.LOCK_UN)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from multiprocessing.reduction import DupFd
+
+        return _received, (DupFd(self.handle),)
+
+
+def _received(handle: Any) -> FileLock:
+    return FileLock(handle.detach())
 
 
 class Decisions(NamedTuple):

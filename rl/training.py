@@ -2,92 +2,69 @@
 
 A training is a folder: ``last.safetensors`` (everything that going on needs), ``policy.safetensors`` with its
 card ``policy.json`` (the best so far, by its gap on validation episodes), ``log.csv`` and ``tensorboard``.
+The first is written first and holds the second too, so a kill between the two loses nothing.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import os
-import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mecopt._version import __version__
+from mecopt.cluster import check_engine
 from mecopt.errors import InputError, MecoptError
-from rl.checkpoint import TRAINING_FORMAT, read, save_policy, write
+from rl.checkpoint import POLICY_FORMAT, TRAINING_FORMAT, read, save_policy, write
 from rl.episodes import Episodes
 from rl.fingerprint import fingerprint
 from rl.learner import Shape, kind
+from rl.lock import locked
 from rl.logs import Logs
+from rl.plan import Plan
 from rl.rounds import TRAINING, Judgement, Tally, Validation
-from rl.workers import Job, engine
+from rl.workers import Engine, InProcess, Job, Note, Processes
 
-LAST, POLICY, LOCK = "last.safetensors", "policy.safetensors", ".lock"
+LAST, POLICY = "last.safetensors", "policy.safetensors"
+BEST = "best."  # what the names of the best policy's weights begin with, in the former
 
 # A policy has collapsed when it is far off, but no longer explores, or gives nearly all tasks one placement.
 COLLAPSED_SHARE, COLLAPSED_ENTROPY, COLLAPSED_GAP = 0.99, 0.05, 0.01
 
+ELSEWHERE = "expected the same, or another folder"
+
 Report = Callable[[Mapping[str, Any]], None]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is trained: together with the seed this says everything (`rl.learner` explains the parts)."""
-
-    spec: str  # of the episodes: a generator's text, or the file of an instance
-    learner: str
-    recipe: str | None = None
-    changes: dict[str, Any] = field(default_factory=dict)  # settings that differ from the recipe's
-    episodes: int = 400  # in all, the workers' together
-    workers: int = 1
-    seed: int = 0
-    round_episodes: int = 20  # between two validations
-    validation_episodes: int = 20
-
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("episodes", 1), ("workers", 1), ("seed", 0), ("round_episodes", 1), ("validation_episodes", 1),
-        ):  # fmt: skip
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: {getattr(self, name)}, expected at least {least}")
-
-    @property
-    def command(self) -> str:
-        """The command line that trains the same policy."""
-        words = ["mecopt", "train", self.spec, "--learner", self.learner, "--episodes", str(self.episodes)]
-        words += ["--workers", str(self.workers), "--seed", str(self.seed)]
-        words += [] if self.recipe is None else ["--recipe", self.recipe]
-        for name, value in self.changes.items():
-            words += ["--set", f"{name}={value}"]
-        return shlex.join(words)
-
-
 class Training:
-    """One training in one folder.
+    """One training in one folder; where the folder holds its beginning already, it goes on from there.
 
     Parameters
     ----------
     plan : Plan
     folder : path
         Made if it does not exist.
-    resume : bool
-        Go on with the training that the folder holds.
+    address : str, optional
+        Of the Ray cluster, where that is the engine; without one Ray is started on this machine.
     report : callable, optional
         Called with the row of every round.
+    note : callable, optional
+        Called with a text when something is not as it should be; a warning by default.
 
     Raises
     ------
     InputError
-        If a part of the plan does not exist, the folder holds a training and `resume` is not set, another
-        process is training in it, or it holds another plan's.
+        If a part of the plan does not exist, or the folder holds another plan's training.
     """
 
     def __init__(
@@ -95,45 +72,82 @@ class Training:
         plan: Plan,
         folder: str | os.PathLike[str],
         *,
-        resume: bool = False,
+        address: str | None = None,
         report: Report | None = None,
+        note: Note = warnings.warn,
     ) -> None:
         torch.set_num_threads(1)  # a network this small only waits for more
-        self.plan, self.folder, self.report = plan, Path(folder), report
+        check_engine(plan.engine, address)
+        self.plan, self.folder, self.address = plan, Path(folder), address
+        self.report, self.note = report, note
         self.kind = kind(plan.learner)
         self.settings = self.kind.settings(plan.recipe, plan.changes)
+        self._make()
+        self.rows: list[dict[str, Any]] = []
+        self.best: float | None = None  # validation gap of the policy that is kept
+        self.card: dict[str, Any] | None = None  # of that policy
+        self.weights: dict[str, Tensor] = {}  # and its weights
+        self.seconds = 0.0
+        self._open()
+
+    def _make(self) -> None:
+        """Make the episodes and the learner."""
+        plan = self.plan
         self.episodes = Episodes(plan.spec)
         self.encoder = self.episodes.encoder(raw=self.settings.raw_observations)
         self.shape = Shape(self.encoder.size, self.episodes.blocks, self.episodes.servers + 1)
         self.learner = self.kind.make(self.shape, self.settings, plan.seed, None)
-        self.rows: list[dict[str, Any]] = []
-        self.best: float | None = None  # validation gap of the policy that is kept
-        self.seconds = 0.0
-        self._open(resume)
 
-    def _open(self, resume: bool) -> None:
+    def _open(self) -> None:
         """Make the folder, or take up what it holds."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot be a folder ({error.strerror})", str(self.folder)) from None
-        last = self.folder / LAST
-        if last.exists() and not resume:
-            raise InputError("holds a training already; --resume goes on with it", str(self.folder))
-        if not last.exists():
+        if (self.folder / LAST).exists():
+            self._take_up()
+        else:
             self._prepare()
-            return
+
+    def _take_up(self) -> None:
+        """Go on from the last checkpoint."""
+        last = self.folder / LAST
         state, header = read(last, TRAINING_FORMAT)
-        stored, mine = header["plan"], dataclasses.asdict(self.plan)
-        other = [name for name in mine if stored.get(name) != mine[name]]
-        if other:
-            parts = ", ".join(f"{name} {stored.get(name)!r} (here {mine[name]!r})" for name in other)
-            raise InputError(f"holds a training with {parts}; expected the same", str(self.folder))
-        self.rows, self.best, self.seconds = header["rows"], header["best"], header["seconds"]
         try:
+            self._check_same(header["said"], header["samples"])
+            self.rows, self.seconds = header["rows"], header["seconds"]
+            self.best, self.card = header["best"], header["card"]
+            self.weights = {name[len(BEST) :]: state[name] for name in state if name.startswith(BEST)}
             self.learner.load_state(state)
         except (KeyError, RuntimeError) as error:
-            raise InputError(f"does not hold this learner's state ({error})", str(last)) from None
+            reason = " ".join(str(error).split())
+            raise InputError(f"does not hold this learner's state ({reason})", str(last)) from None
+
+    def _said(self) -> dict[str, Any]:
+        """Return what makes two trainings one and the same; recipes may share settings."""
+        plan = dataclasses.asdict(self.plan)
+        del plan["recipe"], plan["changes"]
+        return {**plan, **dataclasses.asdict(self.settings)}
+
+    def _check_same(self, stored: Mapping[str, Any], samples: Any) -> None:
+        """Refuse to go on with the training of another plan."""
+        mine = self._said()
+        other = [name for name in mine if stored.get(name) != mine[name]]
+        if "learner" in other:  # its settings have other names
+            other = ["learner"]
+        if other:
+            parts = ", ".join(f"{name} {stored.get(name)!r} (here {mine[name]!r})" for name in other)
+            why = ""
+            if other == ["episodes"]:
+                why = ": temperature and learning rate fall over all of them, so it cannot be made longer"
+            raise InputError(f"holds a training with {parts}{why}; {ELSEWHERE}", str(self.folder))
+        if samples != self._samples():
+            text = f"holds a training on other instances of {self.plan.spec}, which has changed since"
+            raise InputError(f"{text}; {ELSEWHERE}", str(self.folder))
+
+    def _samples(self) -> list[str]:
+        """Return what tells whether the episodes are still the same: identities of instances."""
+        return [instance.sha256 for instance in self.episodes.samples]
 
     def _prepare(self) -> None:
         """Show the learner observations of some episodes."""
@@ -144,8 +158,19 @@ class Training:
         """Return who judges and who runs the rounds."""
         plan = self.plan
         validation = Validation(self.episodes, self.encoder, plan.validation_episodes)
-        job = Job(plan.spec, self.encoder, plan.learner, self.shape, self.settings, plan.seed)
-        return validation, engine(job, self.episodes, self.learner, plan.workers)
+        return validation, self._engine()
+
+    def _engine(self) -> Engine:
+        plan, episodes = self.plan, self.episodes
+        if plan.engine == "local" and plan.workers == 1:
+            return InProcess(episodes, self.encoder, self.learner, plan.seed)
+        source = episodes.spec or episodes.samples  # other machines do not have the file of an instance
+        job = Job(source, self.encoder, plan.learner, self.shape, self.settings, plan.seed)
+        if plan.engine == "local":
+            return Processes(job, self.learner, plan.workers, self.note)
+        from rl.cluster import Cluster
+
+        return Cluster(job, self.learner, plan.workers, self.address, self.note)
 
     def _seen(self) -> dict[str, Any]:
         """Return what the network sees and what it was trained on, for the card."""
@@ -156,25 +181,37 @@ class Training:
         """Number of rounds."""
         return math.ceil(self.plan.episodes / self.plan.round_episodes)
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to run."""
+        return len(self.rows) >= self.rounds
+
     def run(self) -> dict[str, Any]:
         """Run all rounds that are left; returns the last row.
 
         Raises
         ------
+        InputError
+            If another process is training in the folder.
         MecoptError
-            If the learner's weights stop being numbers, or a worker is lost. Checkpoints are kept.
+            If the learner's weights stop being numbers, or workers are lost again and again. Checkpoints
+            are kept.
         KeyboardInterrupt
             The last checkpoint is kept; all workers end.
         """
-        with _locked(self.folder):
+        if self.complete and self._policy_kept():
+            return self.rows[-1]
+        with locked(self.folder):
+            if (self.folder / LAST).exists():  # another process may have gone on since this one looked
+                self._take_up()
+                if not self._policy_kept():
+                    self._keep_policy()
+            if self.complete:
+                return self.rows[-1]
             validation, workers = self._parts()
-            logs = Logs(self.folder, self.rows)
-            try:
+            with closing(workers), closing(Logs(self.folder, self.rows)) as logs:
                 for number in range(len(self.rows), self.rounds):
                     self._round(number, workers, validation, logs)
-            finally:
-                workers.close()
-                logs.close()
         return self.rows[-1]
 
     def _round(self, number: int, workers: Any, validation: Any, logs: Logs) -> None:
@@ -188,22 +225,43 @@ class Training:
         judged = validation.judge(self.learner.network)
         self.seconds += time.perf_counter() - start
         row = self._row(number, after, tally, judged)
-        self.rows.append(row)
+        rows = [*self.rows, row]
         if not row["collapsed"] and (self.best is None or judged.gap < self.best):
-            self.best = judged.gap
-            save_policy(self.folder / POLICY, self.learner.network, self._card(row))
+            self.best, self.card = judged.gap, self._card(row)
+            self.weights = {name: t.clone() for name, t in self.learner.network.state_dict().items()}
         header = {
             "format": TRAINING_FORMAT,
             "mecopt_version": __version__,
-            "plan": dataclasses.asdict(plan),
-            "rows": self.rows,
+            "said": self._said(),
+            "samples": self._samples(),
+            "rows": rows,
             "best": self.best,
+            "card": self.card,
             "seconds": self.seconds,
         }
-        write(self.folder / LAST, self.learner.state(), header)
+        kept = {BEST + name: tensor for name, tensor in self.weights.items()}
+        write(self.folder / LAST, {**self.learner.state(), **kept}, header)
+        self.rows = rows
+        if self.best == judged.gap:
+            self._keep_policy()
         logs.add(row)
         if self.report is not None:
             self.report(row)
+
+    def _keep_policy(self) -> None:
+        """Write the best policy."""
+        network = copy.deepcopy(self.learner.network)
+        network.load_state_dict(self.weights)
+        save_policy(self.folder / POLICY, network, self.card or {})
+
+    def _policy_kept(self) -> bool:
+        """Return whether the file of the best policy, if there is one, is what the checkpoint says."""
+        if self.card is None:
+            return True
+        try:
+            return read(self.folder / POLICY, POLICY_FORMAT)[1] == {"format": POLICY_FORMAT, **self.card}
+        except InputError:
+            return False
 
     def _row(self, number: int, episodes: int, tally: Tally, judged: Judgement) -> dict[str, Any]:
         figures = {name: float(value) for name, value in (tally.figures or {}).items()}
@@ -243,23 +301,3 @@ class Training:
                 "validation_gap": row["gap"],
             },
         }
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other processes out of the folder; the lock ends with this process, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # a system without file locks
-        yield
-        return
-    with open(folder / LOCK, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError("another process is training here", str(folder)) from None
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                os.unlink(folder / LOCK)

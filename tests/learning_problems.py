@@ -47,7 +47,9 @@ class Chain:
         return self.costs(context, actions).sum() / (self.contexts * value[0]) - 1.0
 
 
-def rollout(observations, actions, block_costs, *, terminated=None, following=None, masks=None):
+def rollout(
+    observations, actions, block_costs, *, terminated=None, truncated=None, following=None, masks=None
+):
     """Return a rollout; by default no episode ends, and what follows is what was seen."""
     flags = np.zeros(actions.shape[:2], dtype=bool)
     return Rollout(
@@ -57,7 +59,7 @@ def rollout(observations, actions, block_costs, *, terminated=None, following=No
         block_costs=block_costs,
         next_observations=observations if following is None else following,
         terminated=flags if terminated is None else terminated,
-        truncated=flags,
+        truncated=flags if truncated is None else truncated,
         masks=masks,
     )
 

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-import socket
-import subprocess
-import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mecopt._version import __version__
+from mecopt.cluster import STEP_S, check_release, connect, first_line, import_ray
 from mecopt.comparing import machine
 from mecopt.comparing.drive import Event, Lost, Ready, Warm
 from mecopt.comparing.local import thread_limits
 from mecopt.comparing.work import Order, Outcome, perform, warm_up
-from mecopt.errors import InputError, MecoptError, MissingExtraError
+from mecopt.errors import MecoptError
 from mecopt.instance import Instance
 from mecopt.parts import Coupling
 
-CONNECT_S = 4.0
-ANSWER_S = 10.0  # together below the 15 s within which an address that does not answer is reported
-STEP_S = 1.0  # how long Ray is waited for at a time, so that an interrupt is noticed
 KEPT = 16  # instances that are held in the object store
 
 
@@ -74,13 +68,11 @@ class RayWorker:
                 f"a Ray worker fails: {type(cause).__name__}: {cause}".splitlines()[0]
             ) from error
         except self._ray.exceptions.RayError as error:
-            lines = str(error).strip().splitlines()
-            return Lost(f"its Ray worker is gone ({lines[0] if lines else type(error).__name__})")
+            return Lost(f"its Ray worker is gone ({first_line(error)})")
         if isinstance(said, (Outcome, Warm)):
             return said
         version, host, description = said
-        if version != __version__:
-            raise MecoptError(f"a node of the Ray cluster has mecopt {version}, expected {__version__}")
+        check_release(version)
         return Ready(host, description)
 
     def end(self) -> None:
@@ -107,13 +99,13 @@ class RayPool:
     resubmits = 3  # a node may go, and its runs go elsewhere; what loses four workers is at fault itself
 
     def __init__(self, count: int | None, threads: int, isolate: bool, address: str | None) -> None:
-        self._ray = _import()
+        self._ray = import_ray()
         self.isolate = isolate
         self._threads = threads
         self._references: OrderedDict[str, Any] = OrderedDict()
         self._own = not self._ray.is_initialized()
         if self._own:
-            _connect(self._ray, address)
+            connect(self._ray, address)
         try:
             cores = int(self._ray.cluster_resources().get("CPU", 0))
             self.count = machine.allowed_workers(count, threads, cores)
@@ -149,52 +141,3 @@ class RayPool:
         """Leave the cluster; one that was started here ends."""
         if self._own:
             self._ray.shutdown()
-
-
-def _import() -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtraError("--engine ray", "ray") from None
-    return ray
-
-
-def _connect(ray: Any, address: str | None) -> None:
-    """Start Ray here, or join a cluster that answers: `ray.init` alone would wait for minutes."""
-    if address is not None:
-        _check_answer(address)
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    try:
-        if address is None:
-            ray.init(address="local", num_cpus=machine.cores(), include_dashboard=False, **quiet)
-        else:
-            ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise MecoptError(f"Ray at {address or 'this machine'}: {str(error).splitlines()[0]}") from error
-
-
-def _check_answer(address: str) -> None:
-    host, colon, port = address.rpartition(":")
-    if address != "auto":
-        if not (colon and host and port.isdecimal() and 0 < int(port) < 65536) or "//" in host:
-            raise InputError(f"address: {address!r}, expected HOST:PORT or auto")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise MecoptError(f"no Ray cluster answers at {address}: {reason}") from None
-    # In a process of its own: at a port that is open but not Ray's, Ray waits, and then ends the process.
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    try:
-        done = subprocess.run(
-            command,
-            timeout=ANSWER_S,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
-        raise MecoptError(f"no Ray cluster answers at {address} within {ANSWER_S:g} s") from None
-    if done.returncode != 0:
-        raise MecoptError(f"no Ray cluster answers at {address}")

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from mecopt.cluster import check_engine
 from mecopt.comparing import machine
 from mecopt.comparing.drive import Drive, Pool
 from mecopt.comparing.plan import Plan
 from mecopt.comparing.store import RunStore
-from mecopt.errors import InputError
 
-ENGINES = ("local", "ray")
 REFRESH_S = 0.5  # how often the progress bar asks the store, which other processes may fill too
 
 
@@ -52,10 +51,7 @@ def conduct(
     MissingExtraError
         If the engine is not installed.
     """
-    if engine not in ENGINES:
-        raise InputError(f"engine: {engine!r}, expected one of {', '.join(ENGINES)}")
-    if address is not None and engine != "ray":
-        raise InputError(f"address: {address!r}, but the engine is {engine!r}, expected 'ray'")
+    check_engine(engine, address)
     pool: Pool[Any] = _pool(plan, workers, engine, address, isolate)
     try:
         with RunStore(folder, plan) as store:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import INTERRUPTED, common
 from mecopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,9 +38,18 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Change a setting of the recipe."
 )
-@click.option("--resume", is_flag=True, help="Go on with the training that the folder holds.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where the workers are.",
+)
+@click.option("--address", metavar="A", help="Address of a Ray cluster, HOST:PORT.")
 @common.json_option
+@click.pass_context
 def train(
+    ctx: click.Context,
     spec: str,
     learner: str,
     out: str,
@@ -49,25 +58,41 @@ def train(
     workers: int,
     seed: int,
     assignments: tuple[str, ...],
-    resume: bool,
+    engine: str,
+    address: str | None,
     as_json: bool,
 ) -> None:
     """Train a policy on episodes of SPEC: a named setting such as camera-vgg-load, or an instance's file.
 
     Every 20 episodes the policy is judged on validation episodes and a checkpoint is written. The best policy
-    is kept in DIR/policy.safetensors; `mecopt solve INSTANCE --method L --policy FILE` uses it.
+    is kept in DIR/policy.safetensors; `mecopt solve INSTANCE --method L --policy FILE` uses it. Given again,
+    the same command goes on where it stopped and repeats nothing.
 
-    Exit status: 0 done, 130 interrupted (the last checkpoint is kept; --resume goes on from it).
+    Exit status: 0 done, 130 interrupted (the last checkpoint is kept).
     """
     from rl.learner import kind, need_torch
 
     need_torch("mecopt train")
-    from rl.training import POLICY, Plan, Training
+    from rl.plan import Plan
+    from rl.training import POLICY, Training
 
-    plan = Plan(spec, learner, recipe, _changes(assignments), episodes, workers, seed)
-    training = (kind(learner).training or Training)(plan, out, resume=resume)
-    with _shown(training):
-        training.run()
+    if not out:
+        raise InputError("--out: no name, expected that of a folder")
+    plan = Plan(spec, learner, recipe, _changes(assignments), episodes, workers, seed, engine=engine)
+    training = (kind(learner).training or Training)(plan, out, address=address)
+    if training.complete:
+        common.note(f"{out} holds this training, and it is complete; nothing was repeated")
+    elif training.rows:
+        common.note(f"going on after {training.rows[-1]['episodes']} of {episodes} episodes")
+    try:
+        with _shown(training):
+            training.run()
+    except KeyboardInterrupt:
+        if not training.rows:
+            raise
+        done = f"{training.rows[-1]['episodes']} of {episodes} episodes"
+        common.note(f"interrupted; {done} are kept in {out}; the same command goes on")
+        ctx.exit(INTERRUPTED)
     best = next((row for row in training.rows if row["gap"] == training.best), None)
     if best is None:
         common.note("warning: every policy had collapsed; none was kept")
@@ -79,7 +104,7 @@ def train(
         click.echo(
             f"best policy: gap {best['gap']:.3%} on validation episodes, after {best['episodes']} episodes"
         )
-        common.note(f"wrote {out}/{POLICY}")
+        common.note(f"kept in {out}/{POLICY}")
 
 
 def _changes(assignments: tuple[str, ...]) -> dict[str, Any]:
@@ -114,6 +139,9 @@ def _shown(training: Training) -> Iterator[None]:
         name = f"{training.plan.learner}: episodes"
         bar = progress.add_task(name, total=total, completed=begun, figures="")
 
+        def note(text: str) -> None:
+            progress.console.print(f"mecopt: warning: {text}", highlight=False, markup=False, soft_wrap=True)
+
         def report(row: Mapping[str, Any]) -> None:
             best = "none" if training.best is None else f"{training.best:.3%}"
             figures = f"reward {row['reward']:.5g}, gap {row['gap']:.3%}, best {best}"
@@ -121,9 +149,9 @@ def _shown(training: Training) -> Iterator[None]:
             if row["collapsed"]:
                 share = f"{row['top_placement_share']:.0%} of the tasks get one placement"
                 text = f"collapsed after {row['episodes']} episodes: {share}, the gap is {row['gap']:.1%}"
-                progress.console.print(f"mecopt: warning: {text}; not kept as best", highlight=False)
+                note(f"{text}; not kept as best")
             elif not console.is_terminal and (row["round"] + 1) % seldom == 0:
                 common.note(f"{row['episodes']} of {total} episodes: {figures}")
 
-        training.report = report
+        training.report, training.note = report, note
         yield

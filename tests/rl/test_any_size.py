@@ -126,7 +126,7 @@ def test_a_training_that_was_ended_goes_on_with_the_same_bits(folder, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         SizesTraining(plan(), tmp_path, report=stop).run()
-    SizesTraining(plan(), tmp_path, resume=True).run()
+    SizesTraining(plan(), tmp_path).run()
     whole, parts = (read(where / LAST, TRAINING_FORMAT)[0] for where in (folder, tmp_path))
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
@@ -185,5 +185,7 @@ def test_specs_that_cannot_be_trained_on_are_named(text, expected):
 
 
 def test_workers_are_refused(tmp_path):
-    with pytest.raises(InputError, match="trains in one process"):
+    with pytest.raises(InputError, match="--workers 2: any-size trains in one process"):
         SizesTraining(plan(workers=2), tmp_path)
+    with pytest.raises(InputError, match="--engine ray: any-size trains in one process"):
+        SizesTraining(plan(engine="ray"), tmp_path)

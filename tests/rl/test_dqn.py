@@ -1,6 +1,8 @@
 """Distributed DQN: targets in closed form, the replay, the target network, small problems, state, workers."""
 
 import dataclasses
+import fcntl
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from learning_problems import BANDIT, TOGETHER, Chain, rollout
 from mecopt.errors import InputError
 from rl import dqn
 from rl.learner import Shape
-from rl.replay import Replay
+from rl.replay import FileLock, Replay
 
 SHAPE = Shape(observation=4, blocks=2, nodes=3)
 SMALL = {"width": 16, "layers": 1}
@@ -150,6 +152,26 @@ def test_two_workers_share_replay_networks_and_statistics():
     assert any(name.startswith("optimiser.") for name in moved)
     second.update(random_rollout(seed=1), 0.0)
     assert int(first.all.replay.added) == 12
+
+
+def hold(lock, holds):
+    with lock:
+        holds.set()
+        time.sleep(600)
+
+
+def test_a_lock_is_free_again_when_its_holder_is_killed():
+    lock, context = FileLock(), torch.multiprocessing.get_context("spawn")
+    holds = context.Event()
+    holder = context.Process(target=hold, args=(lock, holds), daemon=True)
+    holder.start()
+    assert holds.wait(200)
+    with pytest.raises(BlockingIOError):
+        fcntl.lockf(lock.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    holder.kill()
+    holder.join()
+    with lock:
+        pass
 
 
 @pytest.mark.slow

@@ -1,18 +1,26 @@
 """`mecopt train` as a user runs it."""
 
 import json
+import os
+import re
+import resource
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+import psutil
 import pytest
+import torch
 from click.testing import CliRunner
 
 from mecopt.cli import cli
 from mecopt.errors import InputError, MissingExtraError
 from rl import learner
+from rl.checkpoint import TRAINING_FORMAT, read
+from rl.lock import LOCK
+from rl.logs import CSV_NAME
+from rl.training import LAST
 
 SMALL = ["--set", "width=8", "--set", "layers=1", "--set", "branch_width=8"]
 SPEC = "camera-vgg:slots=30"
@@ -30,13 +38,10 @@ def test_a_training_from_the_command_line(tmp_path, monkeypatch):
     assert done.stdout.startswith("best policy: gap ")
     assert "40 of 40 episodes: reward -" in done.stderr
     assert "\x1b" not in done.stderr
-    assert f"wrote {out}/policy.safetensors" in done.stderr
-    again = run(SPEC, "--learner", "mtl-a3c", "--episodes", "40", "--out", out, *SMALL)
-    assert isinstance(again.exception, InputError)
-    resumed = run(
-        SPEC, "--learner", "mtl-a3c", "--episodes", "40", "--out", out, *SMALL, "--resume", "--json"
-    )
-    document = json.loads(resumed.stdout)
+    assert f"kept in {out}/policy.safetensors" in done.stderr
+    again = run(SPEC, "--learner", "mtl-a3c", "--episodes", "40", "--out", out, *SMALL, "--json")
+    assert f"mecopt: {out} holds this training, and it is complete; nothing was repeated\n" in again.stderr
+    document = json.loads(again.stdout)
     assert [row["episodes"] for row in document["rows"]] == [20, 40]
     assert document["best"]["gap"] == min(row["gap"] for row in document["rows"])
 
@@ -47,6 +52,9 @@ def test_a_training_from_the_command_line(tmp_path, monkeypatch):
         (["--set", "width"], "--set width: expected NAME=VALUE"),
         (["--set", "widht=3"], "did you mean width"),
         (["--recipe", "worst"], "--recipe worst"),
+        (["--out", ""], "--out: no name, expected that of a folder"),
+        (["--address", "here:1"], "address: 'here:1', but the engine is 'local', expected 'ray'"),
+        (["--engine", "ray", "--address", "here"], "address: 'here', expected HOST:PORT or auto"),
     ],
 )
 def test_bad_options(tmp_path, words, text):
@@ -62,39 +70,135 @@ def test_without_torch_the_command_says_how_to_install_it(monkeypatch, tmp_path)
     assert "mecopt train needs an optional part of mecopt: pip install 'mecopt[rl]'" in str(done.exception)
 
 
-@pytest.mark.slow
-def test_an_interrupt_keeps_the_last_checkpoint_and_ends_the_workers(tmp_path):
+def test_a_folder_that_cannot_be_written_in(tmp_path):
     out = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "mecopt",
-        "train",
-        "camera-vgg",
-        "--learner",
-        "mtl-a3c",
-        "--workers",
-        "2",
-    ]
-    process = subprocess.Popen(
-        [*command, "--episodes", "100000", "--out", str(out)],
+    out.mkdir()
+    (out / LOCK).mkdir()  # as root, no permission is missing
+    done = run(SPEC, "--learner", "mtl-a3c", "--episodes", "20", "--out", str(out), *SMALL)
+    assert isinstance(done.exception, InputError)
+    assert str(done.exception).startswith(f"{out}: cannot be written in (")
+
+
+def command(out, *words, spec=SPEC):
+    start = [sys.executable, "-m", "mecopt", "train", spec, "--learner", "mtl-a3c", "--out", str(out)]
+    return [*start, *words]
+
+
+def begun(*words, **options):
+    """Start the command in a group of its own, where an interrupt is one."""
+    return subprocess.Popen(
+        command(*words, **options),
         stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    until = time.monotonic() + 200
-    while not (out / "last.safetensors").exists():
+
+
+def wait_for(condition, process):
+    until = time.monotonic() + 250
+    while not condition():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < until
-        time.sleep(0.1)
-    children = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
-    ).stdout.split()
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+        time.sleep(0.02)
+
+
+def children_of(process):
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def ended(processes):
+    _, alive = psutil.wait_procs(processes, timeout=60)
+    return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.slow
+def test_an_interrupt_keeps_the_last_checkpoint_and_ends_the_workers(tmp_path):
+    """As the terminal does it: all processes get the signal."""
+    out = tmp_path / "run"
+    process = begun(out, "--workers", "2", "--episodes", "100000", spec="camera-vgg")
+    wait_for((out / LAST).exists, process)
+    children = children_of(process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=100)
     assert process.returncode == 130
-    assert errors.decode().splitlines()[-1] == "mecopt: interrupted"
+    assert re.fullmatch(
+        rf"mecopt: interrupted; \d+ of 100000 episodes are kept in {out}; the same command goes on",
+        errors.splitlines()[-1],
+    )
+    assert "Traceback" not in errors
     assert len(children) >= 2
-    until = time.monotonic() + 30  # multiprocessing's own tracker ends a moment later
-    while any(Path(f"/proc/{pid}").exists() for pid in children):
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    assert ended(children)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("children", [1, 2, 3])
+def test_an_interrupt_while_workers_start(tmp_path, children):
+    """The resource tracker of multiprocessing is the first child, workers follow."""
+    out = tmp_path / "run"
+    process = begun(out, "--workers", "2", "--episodes", "100000", spec="camera-vgg")
+    wait_for(lambda: len(children_of(process)) >= children, process)
+    there = children_of(process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert errors.splitlines() == ["mecopt: interrupted"]
+    assert ended(there)
+    assert not (out / LOCK).exists()
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    out = tmp_path / "run"
+    process = begun(out, "--workers", "2", "--episodes", "100000", spec="camera-vgg:slots=3000")
+    wait_for(lambda: len(children_of(process)) >= 3, process)
+    children = children_of(process)
+    process.kill()
+    process.communicate(timeout=60)
+    assert ended(children)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on_with_the_same_bits(tmp_path):
+    words = ["--episodes", "160", *SMALL]
+    subprocess.run(command(tmp_path / "whole", *words), check=True)
+    out, kills = tmp_path / "parts", 0
+    while True:
+        process = begun(out, *words)
+        size = (out / CSV_NAME).stat().st_size if (out / CSV_NAME).exists() else 0
+        while process.poll() is None:
+            if kills < 3 and (out / CSV_NAME).exists() and (out / CSV_NAME).stat().st_size > size:
+                time.sleep(0.03 * kills)
+                process.kill()
+                kills += 1
+                break
+            time.sleep(0.002)
+        _, errors = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), errors
+        if process.returncode == 0:
+            break
+    assert kills == 3
+    assert "mecopt: going on after " in errors
+    whole, parts = (read(tmp_path / name / LAST, TRAINING_FORMAT) for name in ("whole", "parts"))
+    assert all(torch.equal(whole[0][name], parts[0][name]) for name in whole[0])
+    for row in (*whole[1]["rows"], *parts[1]["rows"]):
+        row.pop("seconds")
+    assert whole[1]["rows"] == parts[1]["rows"]
+    assert not torch.equal(whole[0]["network.score"], whole[0]["network.score"] * 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [1000, 60_000])
+def test_a_disk_that_is_full(tmp_path, limit):
+    """A limit on the size of files is met where a full disk would be."""
+    out = tmp_path / "run"
+    done = subprocess.run(
+        command(out, "--episodes", "20"),
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"mecopt: {out}/last.safetensors: could not be written: File too large\n"
+    assert not [path for path in out.iterdir() if path.is_file()]
+    assert subprocess.run(command(out, "--episodes", "20"), capture_output=True).returncode == 0

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+import mecopt
 from mecopt.errors import InputError, MecoptError
 from rl import training as module
-from rl.checkpoint import load_policy, read
+from rl.checkpoint import load_policy, read, write
 from rl.learner import Rollout
+from rl.lock import LOCK
 from rl.rounds import Tally
-from rl.training import LAST, LOCK, POLICY, Plan, Training
+from rl.training import LAST, POLICY, Plan, Training
 from rl.workers import Processes
 
 SPEC = "camera-vgg:slots=30"
@@ -48,7 +50,7 @@ def test_a_training_that_was_ended_goes_on_with_the_same_bits(tmp_path, learner,
 
     with pytest.raises(KeyboardInterrupt):
         Training(chosen, tmp_path / "parts", report=stop).run()
-    again = Training(chosen, tmp_path / "parts", resume=True)
+    again = Training(chosen, tmp_path / "parts")
     assert len(again.rows) == 2
     again.run()
     assert same(tensors(tmp_path / "whole"), tensors(tmp_path / "parts"))
@@ -120,19 +122,119 @@ def test_weights_that_are_no_numbers_end_it_and_the_checkpoint_stays(tmp_path):
     load_policy(tmp_path / POLICY)
 
 
-def test_folders(tmp_path):
-    Training(plan(episodes=4), tmp_path / "used").run()
-    with pytest.raises(InputError, match="holds a training already; --resume goes on with it"):
-        Training(plan(episodes=4), tmp_path / "used")
-    with pytest.raises(InputError, match="seed 0 \\(here 3\\); expected the same"):
-        Training(plan(episodes=4, seed=3), tmp_path / "used", resume=True)
+def test_a_complete_training_is_not_repeated(tmp_path):
+    Training(plan(episodes=4), tmp_path).run()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    again = Training(plan(episodes=4), tmp_path)
+    assert again.complete
+    assert again.run()["episodes"] == 4
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory):
+    """Return a folder that holds a training on an instance's file, and the file."""
+    folder = tmp_path_factory.mktemp("used")
+    file = folder / "some.json"
+    mecopt.save(mecopt.generate(SPEC, seed=1), file)
+    Training(plan(spec=str(file), episodes=4), folder / "run").run()
+    return folder / "run", file
+
+
+def test_another_training_in_the_folder_is_named(used):
+    folder, file = used
+    mine = {"spec": str(file), "episodes": 4}
+    for changes, text in (
+        ({"seed": 3}, "holds a training with seed 0 (here 3); expected the same, or another folder"),
+        ({"episodes": 8}, "episodes 4 (here 8): temperature and learning rate fall over all of them"),
+        ({"workers": 2}, "workers 1 (here 2)"),
+        ({"engine": "ray"}, "engine 'local' (here 'ray')"),
+        ({"spec": SPEC}, f"(here '{SPEC}')"),
+        ({"learner": "mtl-a3c"}, "holds a training with learner 'markov-a3c' (here 'mtl-a3c'); expected"),
+        ({"changes": {**SMALL, "width": 9}}, "width 8 (here 9)"),
+    ):
+        with pytest.raises(InputError) as caught:
+            Training(plan(**{**mine, **changes}), folder)
+        assert text in str(caught.value)
+        assert str(caught.value).startswith(f"{folder}: ")
+    same = {
+        **{name: str(value) for name, value in SMALL.items()},
+        "gamma": 0,
+    }  # as texts, one that changes none
+    assert Training(plan(**mine, recipe="best", changes=same), folder).complete
+
+
+def test_an_instance_that_has_changed_since_is_noticed(used):
+    folder, file = used
+    text = file.read_text()
+    mecopt.save(mecopt.generate(SPEC, seed=2), file)
+    try:
+        with pytest.raises(InputError, match=r"other instances of .*some.json, which has changed since"):
+            Training(plan(spec=str(file), episodes=4), folder)
+    finally:
+        file.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda path, tensors, header: path.write_bytes(path.read_bytes()[:-20]), "not a whole safetensors"),
+        (lambda path, tensors, header: path.write_bytes(b"x" * 300), "not a whole safetensors"),
+        (
+            lambda path, tensors, header: write(path, tensors, {**header, "format": "mecopt-training/9"}),
+            "9', exp",
+        ),
+        (lambda path, tensors, header: write(path, {}, header), "does not hold this learner's state"),
+        (
+            lambda path, tensors, header: write(path, {**tensors, "network.score": torch.zeros(3)}, header),
+            "does not hold this learner's state",
+        ),
+        (lambda path, tensors, header: write(path, tensors, {"format": header["format"]}), "state ('said')"),
+    ],
+    ids=["short", "other", "version", "empty", "shape", "header"],
+)
+def test_checkpoints_that_are_damaged(used, change, text):
+    folder, file = used
+    last = folder / LAST
+    whole = last.read_bytes()
+    try:
+        change(last, *read(last, module.TRAINING_FORMAT))
+        with pytest.raises(InputError) as caught:
+            Training(plan(spec=str(file), episodes=4), folder)
+    finally:
+        last.write_bytes(whole)
+    assert text in str(caught.value)
+    assert str(caught.value).startswith(f"{last}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_logs_that_cannot_be_written_end_it_and_the_checkpoint_stays(tmp_path, monkeypatch):
+    from torch.utils.tensorboard import SummaryWriter
+
+    def full(self):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(SummaryWriter, "flush", full)
+    with pytest.raises(MecoptError, match="tensorboard: could not be written: No space left on device"):
+        Training(plan(), tmp_path).run()
+    monkeypatch.undo()
+    again = Training(plan(), tmp_path)
+    assert [row["episodes"] for row in again.rows] == [4]
+    assert again.run()["episodes"] == 12
+
+
+def test_places_that_are_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be a folder"):
         Training(plan(), tmp_path / "file")
-    damaged = tmp_path / "used" / LAST
-    damaged.write_bytes(damaged.read_bytes()[:-20])
-    with pytest.raises(InputError, match="not a whole safetensors file"):
-        Training(plan(episodes=4), tmp_path / "used", resume=True)
+
+
+def test_a_lost_policy_is_written_again(tmp_path):
+    Training(plan(), tmp_path).run()
+    kept = (tmp_path / POLICY).read_bytes()
+    (tmp_path / POLICY).unlink()
+    Training(plan(), tmp_path).run()
+    assert (tmp_path / POLICY).read_bytes() == kept
 
 
 def test_two_processes_cannot_train_in_one_folder(tmp_path):
@@ -161,29 +263,48 @@ def test_plans_are_checked(tmp_path, changes, text):
         Training(plan(**changes), tmp_path / "new")
 
 
-def test_workers_share_what_they_learn_and_one_that_is_killed_is_noticed(tmp_path):
-    chosen = plan(workers=2, episodes=8)
-    running = Training(chosen, tmp_path)
-    before = {name: tensor.clone() for name, tensor in running.learner.state().items()}
-    run, pids = Processes.run, []
+@pytest.mark.filterwarnings("error")
+def test_workers_share_what_they_learn_and_one_that_is_killed_is_replaced(tmp_path, monkeypatch):
+    """Worker 1 is killed once in round 1, and each time in round 2."""
+    give, pids, notes = Processes._give, set(), []
 
-    def kill(self, number, *rest):
-        if number == 1:
-            pids.extend(worker.pid for worker in self.workers)
+    def kill(self, i, task):
+        where = give(self, i, task)
+        pids.update(worker.pid for worker in self.workers)
+        number = task.seed[2]
+        if i == 1 and (number == 2 or (number == 1 and not notes)):
             os.kill(self.workers[1].pid, signal.SIGKILL)
-        return run(self, number, *rest)
+        return where
 
-    Processes.run = kill
-    try:
-        with pytest.raises(MecoptError, match="worker 1 was ended by signal 9; the last checkpoint is kept"):
-            running.run()
-    finally:
-        Processes.run = run
+    monkeypatch.setattr(Processes, "_give", kill)
+    chosen = plan(workers=2)
+    running = Training(chosen, tmp_path, note=notes.append)
+    before = {name: tensor.clone() for name, tensor in running.learner.state().items()}
+    with pytest.raises(MecoptError) as caught:
+        running.run()
+    lost = "worker 1 was ended by SIGKILL"
+    assert str(caught.value) == (
+        f"{lost}, the 4th loss in round 2; the last checkpoint is kept, and the same command goes on from it"
+    )
+    again = [f"{lost}; another one runs its share of round {number} again" for number in (1, 2, 2, 2)]
+    assert notes == again
+    assert len(pids) == 2 + len(notes)
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     after = tensors(tmp_path)
     assert all(not torch.equal(before[name], after[name]) for name in after if name.endswith("exp_avg"))
-    assert after["cost"][1].item() == 4 * 30  # decisions of both workers
-    assert len(Training(chosen, tmp_path, resume=True).rows) == 1
+    assert [row["decisions"] for row in Training(chosen, tmp_path).rows] == [4 * 30, 8 * 30]
+    # Both workers counted costs, the one that was killed perhaps some of its share.
+    assert after["cost"][1].item() >= 8 * 30
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_worker_that_fails_ends_the_training(tmp_path, monkeypatch):
+    give = Processes._give
+    monkeypatch.setattr(Processes, "_give", lambda self, i, task: give(self, i, "no round"))
+    with pytest.raises(
+        MecoptError, match=r"worker [01] failed: AttributeError: 'str' object has no attribute"
+    ):
+        Training(plan(workers=2), tmp_path).run()
 
 
 def test_tallies_add_up():
