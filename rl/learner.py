@@ -18,6 +18,10 @@ on after a kill, the detection of a collapse, and worker processes. What it asks
 - `state` is everything else that must survive: tensors by name (weights, statistics, memories).
 - Several workers: each process makes its own learner with ``shared=learner.shared()``, objects whose tensors
   lie in shared memory. A learner without workers raises InputError there.
+- Workers on other machines (``--engine ray``), optional: an attribute `all`, what workers share, with its
+  `optimiser`, ``tensors()`` by name, and ``counters()``, tensors that are only added to; ``remote(server)``
+  returns the same for a worker, its optimiser a `rl.parameter_server.Pushing`; ``count(more)`` adds to the
+  counters. `update` and everything else stay as they are. A learner without `remote` is refused there.
 
 `rl.multitask_a3c` is the example to follow.
 """
