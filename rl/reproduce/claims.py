@@ -81,8 +81,16 @@ def judge(claim: Claim, results: Results) -> list[Finding]:
     for setting in settings:
         made = rule(claim, results, setting)
         if made is not None:
-            found.append(Finding(setting, *made, results.seeds))
+            found.append(_finding(setting, made, results))
     return found
+
+
+def _finding(setting: str, made: Judged, results: Results) -> Finding:
+    """Return a finding; a single seed decides nothing."""
+    verdict, ours = made
+    if results.seeds < 2 and verdict != UNDEFINED:
+        verdict = UNDECIDED
+    return Finding(setting, verdict, ours, results.seeds)
 
 
 def derived(results: Results) -> list[tuple[Claim, list[Finding]]]:
@@ -93,7 +101,7 @@ def derived(results: Results) -> list[tuple[Claim, list[Finding]]]:
     for name, printed in (("A3C", "1.03 %"), ("distributed DQN", "1.40 %")):
         claim = Claim("Fig 6", "reduction of cost, from the rewards", "default", name, printed, "reduction")
         made = [(s, _rewards(claim, results, s)) for s in ex.FIGURES["fig6"].settings]
-        found.append((claim, [Finding(s, *one, results.seeds) for s, one in made]))
+        found.append((claim, [_finding(s, one, results) for s, one in made]))
     return found
 
 

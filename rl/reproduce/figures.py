@@ -44,8 +44,8 @@ METRICS = {
     "excess": "above the optimum [%]",
     "energy_j": "energy [J]",
 }
-WIDTH, HEIGHT = 300, 210
-SCALE = 1.25  # of the bitmaps
+WIDTH, HEIGHT, PADDING = 300, 210, 5
+SCALE, COLOUR_COUNT = 1.25, 128  # of the bitmaps
 DEEPEST = 1.5  # reward that the panel of Fig. 6 reaches down to, in optima
 
 
@@ -56,8 +56,22 @@ def draw(results: Results) -> dict[str, bytes]:
         for setting in ex.FIGURES[name].settings:
             chart = MAKERS.get(name, _delays)(results, name, setting)
             titled = chart.properties(title=_title(name, setting)).configure(aria=False)
-            found |= pictures(f"{name}_{setting}", titled, scale=SCALE)
+            for file, data in pictures(f"{name}_{setting}", titled, scale=SCALE).items():
+                found[file] = _few_colours(data) if file.endswith(".png") else data
     return found
+
+
+def _few_colours(png: bytes) -> bytes:
+    """Return a bitmap with a palette, an eighth of the size: these have few colours."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    small = BytesIO()
+    with Image.open(BytesIO(png)) as picture:
+        flat = picture.convert("RGB").quantize(COLOUR_COUNT, dither=Image.Dither.NONE)
+        flat.save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def _title(name: str, setting: str) -> str:
@@ -111,9 +125,11 @@ def panel(
         return alt.Scale(domain=shown, range=values)
 
     scaling = (
-        alt.Scale(zero=False, nice=True, domain=alt.Undefined if within is None else list(within))
+        alt.Scale(
+            zero=False, nice=True, padding=PADDING, domain=alt.Undefined if within is None else list(within)
+        )
         if symlog is None
-        else alt.Scale(type="symlog", constant=symlog, nice=False)
+        else alt.Scale(type="symlog", constant=symlog, nice=False, padding=PADDING)
     )
     values = alt.Undefined if symlog is None else [0, *fg.decades(1e-3, 1e7)]
     axis = alt.Axis(tickCount=6, values=values, labelExpr=fg.NUMBER, labelOverlap=True)

@@ -14,7 +14,7 @@ from mecopt.errors import InputError, MissingExtraError
 from rl.reproduce import experiments as ex
 from rl.reproduce import running as run
 
-NEEDED = ("torch", "gymnasium", "safetensors", "altair", "vl_convert")
+NEEDED = ("torch", "gymnasium", "safetensors", "altair", "vl_convert", "PIL")
 
 Progress = Callable[[int, int], AbstractContextManager[run.Tick]]  # of so many, so many were there before
 

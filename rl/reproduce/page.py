@@ -217,12 +217,26 @@ def _figures(results: Results) -> Iterator[str]:
             yield CAPTIONS[name]
             yield ""
         for setting in ex.FIGURES[name].settings:
-            text = _summary(results, name, setting)
+            text = " ".join(
+                filter(None, (_summary(results, name, setting), _collapsed(results, name, setting)))
+            )
             yield f"![{ex.FIGURES[name].title}, {setting}](figures/{name}_{setting}.png)"
             yield ""
             if text:
                 yield f"`{setting}`: {text}"
                 yield ""
+
+
+def _collapsed(results: Results, figure: str, setting: str) -> str:
+    """Return which trainings ended with one placement for nearly all tasks."""
+    parts = results.courses.get((figure, setting), {})
+    found = [
+        f"{label if part == 'convergence' else f'{part} {label}'} ({len(bad)} of {len(courses)})"
+        for part, shown in parts.items()
+        for label, courses in shown.items()
+        if (bad := [course for course in courses if course.collapsed])
+    ]
+    return f"Collapsed to one placement at every validation: {', '.join(found)}." if found else ""
 
 
 def _summary(results: Results, figure: str, setting: str) -> str:
@@ -235,7 +249,7 @@ def _summary(results: Results, figure: str, setting: str) -> str:
             parts.append(f"{scheme} {100 * (own['objective'].sum() / _optimum(rows, own) - 1):.3g} %")
     others = Counter(rows[rows["scheme"] == BEST_OTHER]["stands_for"])
     named = ", ".join(name for name, _ in others.most_common())
-    return f"above the optimum: {', '.join(parts)} ({named})" if parts else ""
+    return f"above the optimum: {', '.join(parts)} ({named})." if parts else ""
 
 
 def _optimum(rows: pd.DataFrame, own: pd.DataFrame) -> float:
