@@ -45,7 +45,7 @@ METRICS = {
     "energy_j": "energy [J]",
 }
 WIDTH, HEIGHT, PADDING = 300, 210, 5
-SCALE, COLOUR_COUNT = 1.25, 128  # of the bitmaps
+SCALE = 1.25  # of the bitmaps
 DEEPEST = 1.5  # reward that the panel of Fig. 6 reaches down to, in optima
 
 
@@ -69,7 +69,7 @@ def _few_colours(png: bytes) -> bytes:
 
     small = BytesIO()
     with Image.open(BytesIO(png)) as picture:
-        flat = picture.convert("RGB").quantize(COLOUR_COUNT, dither=Image.Dither.NONE)
+        flat = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         flat.save(small, "PNG", optimize=True)
     return small.getvalue()
 
@@ -125,9 +125,7 @@ def panel(
         return alt.Scale(domain=shown, range=values)
 
     scaling = (
-        alt.Scale(
-            zero=False, nice=True, padding=PADDING, domain=alt.Undefined if within is None else list(within)
-        )
+        alt.Scale(zero=False, nice=True, domain=alt.Undefined if within is None else list(within))
         if symlog is None
         else alt.Scale(type="symlog", constant=symlog, nice=False, padding=PADDING)
     )
@@ -139,12 +137,14 @@ def panel(
                 axis=alt.Axis(values=xs if whole else alt.Undefined, labelExpr=fg.NUMBER, labelOverlap=True)),
         color=alt.Color("scheme:N", scale=scale([o.colour for o in own]), legend=legend),
     )  # fmt: skip
-    area = base.mark_area(opacity=0.16, clip=True).encode(y=alt.Y("low:Q", scale=scaling), y2="high:Q")
-    line = base.mark_line(strokeWidth=1.6, clip=True).encode(
+    area = base.mark_area(opacity=0.16, clip=within is not None).encode(
+        y=alt.Y("low:Q", scale=scaling), y2="high:Q"
+    )
+    line = base.mark_line(strokeWidth=1.6, clip=within is not None).encode(
         y=alt.Y("y:Q", title=y, scale=scaling, axis=axis),
         strokeDash=alt.StrokeDash("scheme:N", scale=scale([o.dash for o in own]), legend=legend),
     )
-    marks = base.mark_point(filled=True, size=42, opacity=0.9, clip=True).encode(
+    marks = base.mark_point(filled=True, size=42, opacity=0.9, clip=within is not None).encode(
         y=alt.Y("y:Q", scale=scaling),
         shape=alt.Shape("scheme:N", scale=scale([o.shape for o in own]), legend=legend),
     )
