@@ -36,7 +36,7 @@ ORIGIN = "*This page is a notebook that the tests run: `docs/notebooks/{name}.ip
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages and pictures that lie beside docs/."""
-    reports = [p for p in sorted(ROOT.glob("reports/*/*")) if p.suffix in PICTURES]
+    reports = [p for p in sorted(ROOT.glob("reports/*/**/*")) if p.suffix in PICTURES]
     for path in [ROOT / name for name in BESIDE] + reports:
         where = path.relative_to(ROOT).as_posix()
         files.append(File.generated(config, where, abs_src_path=str(path)))

@@ -146,14 +146,21 @@ def _parquet(frame: pd.DataFrame) -> bytes:
 
 def _pictures(figure: Figure) -> dict[str, bytes]:
     """Return a figure as PNG and SVG."""
+    return pictures(
+        figure.name, figure.chart.properties(width=max(FIGURE_WIDTH, figure.min_width), title=figure.title)
+    )
+
+
+def pictures(name: str, chart: Any, scale: float = 2.0) -> dict[str, bytes]:
+    """Return an Altair chart as SVG and PNG on white, under their names in the folder ``figures``."""
     import vl_convert
 
-    spec = figure.chart.properties(width=max(FIGURE_WIDTH, figure.min_width), title=figure.title).to_dict()
+    spec = chart.to_dict()
     options: dict[str, Any] = {"config": {"background": "white"}}
     # Vega numbers gradients through the whole process; a chart has one at most, and the same data is to
     # give the same bytes.
     svg = re.sub(r"gradient_\d+", "gradient_0", vl_convert.vegalite_to_svg(spec, **options))
     return {
-        f"figures/{figure.name}.svg": svg.encode(),
-        f"figures/{figure.name}.png": vl_convert.svg_to_png(svg, scale=2.0),
+        f"figures/{name}.svg": svg.encode(),
+        f"figures/{name}.png": vl_convert.svg_to_png(svg, scale=scale),
     }

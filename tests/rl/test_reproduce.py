@@ -1,0 +1,171 @@
+"""What is run for the paper's figures, and how its claims are judged; no training here."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mecopt.errors import InputError
+from mecopt.generation import expand, parse
+from mecopt.registry import method
+from rl.learner import kind
+from rl.reproduce import claims as cl
+from rl.reproduce import experiments as ex
+from rl.reproduce import page
+from rl.reproduce import running as run
+from rl.reproduce.results import AT, NUMBERS, Results, interval
+
+BUDGETS = list(ex.BUDGETS.values())
+ALL = [(name, setting) for name, figure in ex.FIGURES.items() for setting in figure.settings]
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=lambda budget: budget.name)
+@pytest.mark.parametrize(("name", "setting"), ALL)
+def test_every_experiment_can_be_made(name, setting, budget):
+    points = ex.points(name, setting, budget)
+    curves = ex.curves(name, setting, budget)
+    assert points or curves
+    trainings = [one for point in points for one in point.trainings]
+    trainings += [one for part in curves.values() for one in part.values()]
+    for one in dict.fromkeys(trainings):
+        kind(one.learner).settings(one.recipe, dict(one.changes))
+        assert len({spec.parameters().servers.servers for spec in expand(one.spec)}) == 1
+    for point in points:
+        own = parse(point.spec).parameters()
+        assert own.release.slots == budget.slots
+        for one in point.trainings:  # trained on episodes like those it is judged on
+            assert any(spec.parameters() == own for spec in expand(one.spec))
+
+
+def test_the_varied_choices_can_be_made_and_change_something():
+    specs = [spec for _, _, spec in ex.variations(ex.BUDGETS["quick"])]
+    parameters = [parse(spec).parameters() for spec in specs]
+    assert all(other != parameters[0] for other in parameters[1:])
+
+
+def test_a_default_written_out_is_the_same_training():
+    assert ex.spec("paper", {"slots": "100", "servers": "4"}) == "paper:slots=100"
+    assert ex.spec("paper", {"servers": "5"}) == "paper:servers=5"
+
+
+def test_all_schemes_are_methods():
+    for name in (*ex.BASELINES, *ex.OTHER_BASELINES, ex.OURS, ex.OPTIMUM, ex.ANY_SIZE, "markov-a3c"):
+        assert method(name).name == name
+
+
+def test_names_of_figures():
+    assert ex.figures(["Fig. 9", "6", "fig8"]) == ("fig6", "fig8", "fig9")
+    assert ex.figures(["all"]) == tuple(ex.FIGURES)
+    with pytest.raises(InputError, match="did you mean fig1"):
+        ex.figures(["fig14"])
+
+
+def test_a_training_depends_on_its_budget_and_not_on_the_number_of_seeds():
+    train = ex.Train("paper:slots=100", "mtl-a3c")
+    small, more = ex.Budget("quick", 100, 40, 8, 2, 2), ex.Budget("quick", 100, 40, 8, 2, 9)
+    longer = ex.Budget("quick", 100, 41, 8, 2, 2)
+    names = [run.Job(train, 50, budget).name for budget in (small, more, longer)]
+    assert names[0] == names[1] != names[2]
+
+
+def test_intervals():
+    found = interval([1.0, 2.0, 3.0])  # t(2) is 4.303, the standard error 1 / sqrt(3)
+    assert found.mean == 2.0
+    assert (found.low, found.high) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5))
+    assert interval([5.0, np.nan]).low is None
+    assert interval([np.nan]).seeds == 0
+
+
+def test_reductions():
+    found = cl.reductions(np.array([10.0, 0.0, np.nan]), np.array([9.0, 1.0, 1.0]))
+    assert found[0] == pytest.approx(0.1)
+    assert np.isnan(found[1:]).all()  # against zero, and against nothing
+
+
+@pytest.mark.parametrize(
+    ("values", "printed", "verdict"),
+    [
+        ([0.050, 0.051, 0.049], 0.05, cl.HOLDS),
+        ([0.080, 0.081, 0.079], 0.05, cl.HOLDS),  # more than printed
+        ([0.020, 0.021, 0.019], 0.05, cl.FAILS),
+        ([-0.3, -0.31, -0.29], 0.05, cl.FAILS),
+        ([0.0, 0.1, 0.02], 0.05, cl.UNDECIDED),
+        ([0.05], 0.05, cl.UNDECIDED),  # one seed has no interval
+        ([np.nan, np.nan], 0.05, cl.UNDEFINED),
+    ],
+)
+def test_verdicts_on_reductions(values, printed, verdict):
+    assert cl.reduction_verdict(interval(values), printed) == verdict
+
+
+def test_verdicts_on_orders():
+    noise = np.array([[0.0, 0.01, -0.01]])
+    falls = np.array([[3.0], [2.0], [1.0]]) + noise
+    assert cl.step_verdict(falls, rising=False) == cl.HOLDS
+    assert cl.step_verdict(falls, rising=True) == cl.FAILS
+    assert cl.step_verdict(np.array([[3.0], [3.0]]) + 0 * noise, rising=False) == cl.FAILS  # no step
+    assert cl.step_verdict(falls[:, :1], rising=False) == cl.UNDECIDED
+
+
+def test_a_claim_of_several_numbers():
+    assert cl.together([cl.HOLDS, cl.HOLDS]) == cl.HOLDS
+    assert cl.together([cl.HOLDS, cl.UNDECIDED]) == cl.UNDECIDED
+    assert cl.together([cl.HOLDS, cl.UNDEFINED, cl.UNDECIDED]) == cl.UNDEFINED
+    assert cl.together([cl.UNDEFINED, cl.FAILS]) == cl.FAILS
+
+
+def test_when_a_training_has_settled():
+    course = run.Course([10, 20, 30, 40], [-150.0, -100.0, -120.0, -100.4], [0.0] * 4, False, 1.0)
+    assert cl.settled(course) == 40  # crossing once is not convergence
+    steady = run.Course([10, 20, 30], [-150.0, -100.0, -100.4], [0.0] * 3, False, 1.0)
+    assert cl.settled(steady) == 20
+
+
+def made_up(names, factors, seeds=3):
+    """Results in which a scheme's delays are `factors` of the optimum's, at every point of every figure."""
+    rows = []
+    for name in names:
+        for setting in ex.FIGURES[name].settings:
+            for point in ex.points(name, setting, ex.BUDGETS["full"]):
+                for seed in range(seeds):
+                    best = 100.0 + seed + point.x
+                    for scheme, (edge, local) in factors.items():
+                        place = (name, setting, point.sweep, point.x, point.network, seed, scheme)
+                        both = best * (edge + local)
+                        rows.append((*place, both, both, best * edge, best * local, best))
+    table = pd.DataFrame(rows, columns=[*AT, "seed", "scheme", *NUMBERS])
+    return Results(tuple(names), ex.BUDGETS["full"], seeds, table, {}, {})
+
+
+FACTORS = {
+    "mtl-a3c": (1.0, 0.0), "a3c": (1.06, 0.0), "dqn": (1.2, 0.5), "greedy": (1.02, 0.0), "apdi": (1.3, 0.0),
+    "rpdi": (1.5, 0.5),
+}  # fmt: skip
+
+
+def test_claims_on_a_made_up_table():
+    results = made_up(["fig8", "fig9", "fig11"], FACTORS)
+    found = {(a.claim.where, a.claim.against): a for a in page.answers(results)}
+    assert found["Fig 8a", "A3C"].verdict == cl.HOLDS  # 0.06 / 1.06 is 5.66 %, printed 4.61 %
+    assert "5.66" in found["Fig 8a", "A3C"].findings[0].ours
+    assert found["Fig 8a", "greedy"].verdict == cl.FAILS  # 1.96 %, printed 7.53 %
+    assert found["Fig 8c", "distributed DQN"].verdict == cl.HOLDS  # all of it
+    assert found["Fig 9c", "greedy"].verdict == cl.UNDEFINED  # greedy has no local delay
+    assert found["Fig 9a", ""].verdict == cl.FAILS  # here delay rises with the blocks
+    assert found["Fig 11a", ""].verdict == cl.FAILS
+    assert found["Fig 11b", ""].verdict == cl.HOLDS
+    assert found["Fig 12b", "A3C"].verdict == page.NOT_RUN
+
+
+def test_the_page_answers_every_row_of_the_file():
+    claims = cl.printed_claims()
+    assert len(claims) == 26
+    assert {(claim.where, claim.what, claim.against) for claim in claims} == set(cl.RULES)
+    results = made_up(["fig10", "fig12", "fig13"], FACTORS)
+    results.rows["network"] = results.rows["network"].astype(str)
+    answers = page.answers(results)
+    text = "\n".join(page._claims(answers))
+    for claim in claims:
+        row = f"| {claim.where} | {claim.what} | {claim.setting} | {claim.against} | {claim.printed} |"
+        assert row in text
+    verdicts = {answer.verdict for answer in answers if answer.claim.figure in results.names}
+    assert verdicts <= {cl.HOLDS, cl.FAILS, cl.UNDECIDED, cl.UNDEFINED}
