@@ -168,7 +168,7 @@ def train(folder: Path, job: Job) -> None:
         own.spec, own.learner, own.recipe, dict(own.changes), budget.episodes, own.workers, job.seed,
         budget.round_episodes, budget.validation_episodes,
     )  # fmt: skip
-    training = (kind(own.learner).training or Training)(plan, target, resume=(target / LAST).exists())
+    training = (kind(own.learner).training or Training)(plan, target)
     training.run()
     collapsed = training.best is None
     if collapsed:  # the paper would report it all the same
