@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -114,13 +115,36 @@ class StepScorer(nn.Module):
         return torch.log_softmax(scores, dim=-1)
 
     @torch.no_grad()
+    def scores(self, steps: Tensor) -> Tensor:
+        """Return what `forward` takes the softmax of, far sooner; without the way for gradients back.
+
+        Parameters
+        ----------
+        steps : array of shape (B, M, J, J)
+            Of `shares`. Of block 0 only the steps from the device, node 0, are scored.
+        """
+        count, blocks, nodes, _ = steps.shape
+        width, found = len(self.last), torch.empty_like(steps)
+        behind = (self.last + self.after(self.last)).expand(count * nodes, width).contiguous()
+        pools = torch.empty(count * nodes, 3 * width + 1)
+        gain = float((SHARPEN * self.gain).exp())
+        weights = self.cost.weight.T.contiguous().numpy(), self.score.weight[0].numpy(), float(self.score.bias)
+        for m in range(blocks - 1, -1, -1):
+            _step_back(steps.numpy(), m, behind.numpy(), *weights, gain, found.numpy(), pools.numpy())
+            if m > 0:
+                hidden = functional.linear(pools, self.pooled.weight, self.pooled.bias).relu_()
+                state = self.merge(hidden).add_(pools[:, :width])
+                behind = self.after(state).add_(state)
+        return found
+
+    @torch.no_grad()
     def decide(
         self, observations: Tensor, masks: Masks | None, noise: torch.Generator | None
     ) -> tuple[Nodes, Flags | None]:
         """Choose nodes for tasks whose steps cost `observations` seconds, (B, M, J, J), block by block."""
         count, blocks, nodes, _ = observations.shape
         at_once = max(1, MOST_STEPS // observations[0].numel())
-        scores = torch.cat([self(shares(part)) for part in torch.split(observations, at_once)])
+        scores = torch.cat([self.scores(shares(part)) for part in torch.split(observations, at_once)])
         chosen = torch.zeros((count, blocks), dtype=torch.int64)
         allowed = None if masks is None else np.ones((count, blocks, nodes), dtype=np.bool_)
         node, every = torch.zeros(count, dtype=torch.int64), torch.arange(count)
@@ -137,21 +161,71 @@ class StepScorer(nn.Module):
         return chosen.numpy(), allowed
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "nnan"})
+def _step_back(steps, m, behind, cost, score, bias, gain, found, pools):  # type: ignore[no-untyped-def]
+    """Score the steps of block m and pool over them, for `StepScorer.scores`.
+
+    steps and found are (B, M, J, J), behind (B J, width): the state behind a step, without its cost; pools
+    (B J, 3 width + 1).
+    """
+    count, _, nodes, _ = steps.shape
+    width = behind.shape[1]
+    for b in range(count):
+        for i in range(nodes if m > 0 else 1):
+            pool = pools[b * nodes + i]
+            most, mean, own = pool[:width], pool[width : 2 * width], pool[2 * width : 3 * width]
+            pool[3 * width] = np.float32(1.0) if i == 0 else np.float32(0.0)
+            for j in range(nodes):
+                share, state = steps[b, m, i, j], behind[b * nodes + j]
+                far = np.float32(0.0 if share < CAP else 1.0)
+                near, total = np.float32(STRETCH) * share, np.float32(bias)
+                for w in range(width):
+                    step = state[w] + near * cost[0, w] + far * cost[1, w]
+                    up = max(step, np.float32(0.0))
+                    total += step * score[w] + up * score[width + w]
+                    if j == 0:
+                        most[w], mean[w] = step, up
+                    else:
+                        most[w] = max(most[w], step)
+                        mean[w] += up
+                    if j == i:
+                        own[w] = step
+                found[b, m, i, j] = total * np.float32(gain) if share < CAP else np.float32(FORBIDDEN)
+            for w in range(width):
+                mean[w] /= np.float32(nodes)
+
+
 def unit(steps: Tensor) -> Tensor:
     """Return the seconds of the best placement on one node, (B,); of (B, M, J, J) seconds of steps.
 
     Where no node can run the whole chain it is the sum of the cheapest steps.
     """
-    rest = steps[:, 1:].diagonal(dim1=2, dim2=3).sum(1)
-    whole = (steps[:, 0, 0] + rest).amin(-1)
-    least = steps.flatten(2).amin(-1).sum(-1)
-    found = torch.where(torch.isfinite(whole), whole, least)
-    return torch.where((found > 0) & torch.isfinite(found), found, torch.ones_like(found))
+    found = np.empty(len(steps))
+    _units(steps.numpy(), found)
+    return torch.from_numpy(found)
+
+
+@njit(cache=True, nogil=True)
+def _units(steps, found):  # type: ignore[no-untyped-def]
+    """Write `unit`."""
+    count, blocks, nodes, _ = steps.shape
+    for b in range(count):
+        best = np.inf
+        for i in range(nodes):
+            whole = steps[b, 0, 0, i]
+            for m in range(1, blocks):
+                whole += steps[b, m, i, i]
+            best = min(best, whole)
+        if best == np.inf:
+            best = 0.0
+            for m in range(blocks):
+                best += steps[b, m].min()
+        found[b] = best if 0.0 < best < np.inf else 1.0
 
 
 def shares(steps: Tensor) -> Tensor:
     """Return the costs of steps in units of `unit`, at most `CAP`, in single precision."""
-    return (steps / unit(steps)[:, None, None, None]).clamp(max=CAP).float()
+    return (steps * (1.0 / unit(steps))[:, None, None, None]).float().clamp_(max=CAP)
 
 
 def expected_cost(log_chances: Tensor, steps: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,8 @@ class Passed:
 
     scores: Tensor  # (K, B, C) of the C columns of each of K choices
     values: Tensor  # (B, 1 or K)
-    chosen: Tensor  # (B, K) the columns that the actions take
+    nodes: Tensor  # (B, M) the actions
+    chosen: Tensor  # (B, K) the columns that they take
     layers: tuple[Any, ...]  # the network's own
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mecopt.errors import InputError
-from rl.gradients import one_vector, slopes
+from rl.gradients import Passed, one_vector, slopes
 from rl.learner import (
     Flags,
     LearnerKind,
@@ -151,6 +151,7 @@ class A3C:
         self.network = shared.network  # the global parameters
         self.own = copy.deepcopy(shared.network)
         self._weights = one_vector(self.own, gradients=True)
+        self._seen: tuple[Reals, Passed] | None = None  # what acting saw, and made of it
         self.noise = torch.Generator()
         self.memory = SegmentMemory(settings.memory)
 
@@ -167,7 +168,9 @@ class A3C:
 
     def act(self, observations: Reals, masks: Masks | None, progress: float) -> tuple[Nodes, Flags | None]:
         """Sample from the worker's policy; some actions are replaced by random ones (Algorithm 1)."""
-        actions, allowed = self.own.decide(torch.from_numpy(observations), masks, self.noise)
+        passed, allowed = self.own.sample(torch.from_numpy(observations), masks, self.noise)
+        self._seen = observations, passed
+        actions = passed.nodes.numpy()
         done = min(progress / self.settings.explore_share, 1.0)
         explore = self.settings.explore_start + done * (
             self.settings.explore_end - self.settings.explore_start
@@ -198,10 +201,7 @@ class A3C:
     @torch.no_grad()
     def _gradients(self, rollout: Rollout, temperature: float) -> dict[str, float]:
         """Write the gradients of Eq. 20, the actor's sign turned, over the T E decisions of a rollout."""
-        observations = torch.from_numpy(rollout.observations).flatten(0, 1)
-        actions = torch.from_numpy(rollout.actions).flatten(0, 1)
-        masks = None if rollout.masks is None else torch.from_numpy(rollout.masks).flatten(0, 1)
-        passed, targets = self.own.run(observations, actions, masks), self._targets(rollout)
+        passed, targets = self._passed(rollout), self._targets(rollout)
         credited = targets.reshape(-1, targets.shape[-1])
         found = slopes(passed, credited, temperature, self.settings.value_weight)  # Eq. 17-19
         self.own.back(passed, found)
@@ -209,6 +209,17 @@ class A3C:
             self.own.distance_back(self.settings.soft_weight)
         each = passed.chosen.shape[1] / self.network.shape.blocks  # choices a block: logged alike for all
         return {"actor": found.actor, "critic": found.critic, "entropy": found.entropy * each}
+
+    def _passed(self, rollout: Rollout) -> Passed:
+        """Run the network on a rollout; where acting has just done so, with its results."""
+        observations, actions = (part.reshape(-1, part.shape[-1]) for part in (rollout.observations, rollout.actions))
+        if self._seen is not None:
+            seen, passed = self._seen
+            if np.array_equal(seen, observations) and np.array_equal(passed.nodes.numpy(), actions):
+                return passed
+        masks = None if rollout.masks is None else torch.from_numpy(rollout.masks).flatten(0, 1)
+        passed = self.own.run(torch.from_numpy(observations), torch.from_numpy(actions), masks)
+        return passed
 
     def _cut(self, longest: float) -> float:
         """Cut the gradient to a length, 0: to none; return the length that it had."""
@@ -242,6 +253,7 @@ class A3C:
     @torch.no_grad()
     def _synchronise(self) -> None:
         self._weights.copy_(self.all.weights)
+        self._seen = None  # by other weights
 
     def _count_costs(self, rewards: Reals) -> None:
         if self.all.cost.tolist()[1] < SCALE_DECISIONS:
@@ -264,6 +276,7 @@ class A3C:
             tensor.copy_(state[name])
         self.memory.load_state(state)
         self.own.load_state_dict(self.network.state_dict())
+        self._seen = None
 
     def shared(self) -> Shared:
         """Move parameters and statistics to shared memory."""

@@ -7,10 +7,13 @@ after the other. Weights of all branches are stacked, so that all M are one matr
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,6 +22,7 @@ from rl.learner import Flags, Masks, Nodes, Shape
 
 SPREAD = 0.01  # of the last layer's first weights: the first policy is nearly uniform
 SAME = 1e-6  # standard deviation of what does not vary
+ROWS = 1000  # tasks decided at a time
 FORBIDDEN = -1e9  # score of a node that may not be used; finite, so that no gradient is NaN
 
 
@@ -120,10 +124,23 @@ class Branches(nn.Module):
         actions : tensor of int, shape (B, M)
         masks : tensor of bool, shape (B, M, J), optional
         """
-        outputs, inputs, features = self._features(observations)
-        scores = torch.baddbmm(self.score_bias, features[:-1], self.score)
-        passed = outputs, inputs, features
-        return Passed(_masked(scores, masks), self.value(features[-1]), actions, passed)
+        layers = self._features(observations)
+        scores = torch.baddbmm(self.score_bias, layers[-1][:-1], self.score)
+        return Passed(_masked(scores, masks), self.value(layers[-1][-1]), actions, actions, layers)
+
+    @torch.no_grad()
+    def sample(
+        self, observations: Tensor, masks: Masks | None, noise: torch.Generator | None
+    ) -> tuple[Passed, Flags | None]:
+        """Choose nodes as `decide` does; the way back can start from here."""
+        allowed = None if masks is None else masks.branch_masks()
+        undecided = torch.empty(0, dtype=torch.int64)
+        passed = self.run(observations, undecided, None if allowed is None else torch.from_numpy(allowed))
+        scores = passed.scores
+        if noise is not None:
+            scores = scores + _gumbel(scores, noise, self.shared_noise)
+        nodes = scores.argmax(-1).T.contiguous()
+        return replace(passed, nodes=nodes, chosen=nodes), allowed
 
     def _features(self, observations: Tensor) -> tuple[list[list[Tensor]], Tensor, Tensor]:
         """Return the trunks' layers, and inputs and outputs of the hidden layers of the branches and, last,
@@ -175,18 +192,11 @@ class Branches(nn.Module):
         values: Tensor = self.value(self._features(observations)[-1][-1])
         return values[:, 0]
 
-    @torch.no_grad()
     def decide(
         self, observations: Tensor, masks: Masks | None, noise: torch.Generator | None
     ) -> tuple[Nodes, Flags | None]:
         """Choose nodes for observations (B, D); see `rl.learner.Policy`."""
-        allowed = None if masks is None else masks.branch_masks()
-        features = self._features(observations)[-1]
-        scores = torch.baddbmm(self.score_bias, features[:-1], self.score)
-        scores = _masked(scores, None if allowed is None else torch.from_numpy(allowed))
-        if noise is not None:
-            scores = scores + _gumbel(scores, noise, self.shared_noise)
-        return scores.argmax(-1).T.contiguous().numpy(), allowed
+        return _decide(self, observations, masks, noise)
 
 
 class MarkovBranches(nn.Module):
@@ -212,14 +222,14 @@ class MarkovBranches(nn.Module):
         self.value_bias = nn.Parameter(torch.zeros(shape.blocks, 1, 1))
 
     def _features(self, observations: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return the trunk's layers, and what the branches start from, (M, B, branch width)."""
+        """Return the trunk's layers, and what the branches start from, (B, M, branch width)."""
         outputs = self.trunk.outputs(self.standard(observations))
         flat = functional.linear(outputs[-1], self.hidden.weight, self.hidden.bias)
-        return outputs, flat.view(-1, self.shape.blocks, self.branch_width).transpose(0, 1)
+        return outputs, flat.view(-1, self.shape.blocks, self.branch_width)
 
     def values(self, observations: Tensor) -> Tensor:
         """Return V(X), (B,): what block 0 and all after it are expected to return from the device."""
-        features = self._features(observations)[1][0] + self.previous[0, 0]
+        features = self._features(observations)[1][:, 0] + self.previous[0, 0]
         return (functional.relu(features) @ self.value[0] + self.value_bias[0])[:, 0]
 
     def run(self, observations: Tensor, actions: Tensor, masks: Tensor | None) -> Passed:
@@ -228,16 +238,21 @@ class MarkovBranches(nn.Module):
         As `Branches.run`; values (B, M).
         """
         outputs, features = self._features(observations)
-        before = functional.pad(actions[:, :-1], (1, 0)).T
-        told = functional.one_hot(before, self.shape.nodes).to(features.dtype)  # (M, B, J)
-        hidden = torch.baddbmm(features, told, self.previous).relu_()
+        hidden = torch.baddbmm(features.transpose(0, 1), self._told(actions), self.previous).relu_()
         scores = torch.baddbmm(self.score_bias, hidden, self.score)
-        values = torch.baddbmm(self.value_bias, hidden, self.value)[:, :, 0].T
-        return Passed(_masked(scores, masks), values, actions, (outputs, told, hidden))
+        return Passed(_masked(scores, masks), self._values(hidden), actions, actions, (outputs, hidden))
+
+    def _told(self, actions: Tensor) -> Tensor:
+        """Return the node of the block before each block as 0 and 1, (M, B, J)."""
+        before = functional.pad(actions[:, :-1], (1, 0)).T
+        return functional.one_hot(before, self.shape.nodes).to(self.previous.dtype)
+
+    def _values(self, hidden: Tensor) -> Tensor:
+        return torch.baddbmm(self.value_bias, hidden, self.value)[:, :, 0].T
 
     def back(self, passed: Passed, slopes: Slopes) -> None:
         """Write the gradients of all weights."""
-        outputs, told, hidden = passed.layers
+        outputs, hidden = passed.layers
         values, upright = slopes.values.T[:, :, None], hidden.transpose(1, 2)
         torch.bmm(upright, slopes.scores, out=self.score.grad)
         torch.sum(slopes.scores, 1, keepdim=True, out=self.score_bias.grad)
@@ -245,31 +260,76 @@ class MarkovBranches(nn.Module):
         torch.sum(values, 1, keepdim=True, out=self.value_bias.grad)
         slope = torch.bmm(slopes.scores, self.score.transpose(1, 2))
         slope = bent(slope.addcmul_(values, self.value.transpose(1, 2)), hidden)
-        torch.bmm(told.transpose(1, 2), slope, out=self.previous.grad)
+        torch.bmm(self._told(passed.nodes).transpose(1, 2), slope, out=self.previous.grad)
         flat = slope.transpose(0, 1).flatten(1)
         linear_back(self.hidden, outputs[-1], flat)
         self.trunk.back(outputs, flat @ self.hidden.weight)
 
     @torch.no_grad()
+    def sample(
+        self, observations: Tensor, masks: Masks | None, noise: torch.Generator | None
+    ) -> tuple[Passed, Flags | None]:
+        """Choose nodes as `decide` does, block by block; the way back can start from here."""
+        outputs, features = self._features(observations)
+        count, blocks, width = features.shape
+        scores, hidden = torch.empty(blocks, count, self.shape.nodes), torch.empty(blocks, count, width)
+        gumbel = torch.zeros_like(scores) if noise is None else _gumbel(scores, noise)
+        chosen = np.zeros((count, blocks), dtype=np.int64)
+        allowed = np.ones((count, blocks, self.shape.nodes), dtype=np.bool_)
+        given = features, self.previous, self.score.mT.contiguous(), self.score_bias, gumbel, hidden, scores
+        arrays = [part.numpy() for part in given]
+        if masks is None:
+            _chain(0, blocks, *arrays, allowed, chosen)
+        else:
+            for m in range(blocks):
+                allowed[:, m] = masks.block_mask(m, chosen)
+                _chain(m, m + 1, *arrays, allowed, chosen)
+        nodes = torch.from_numpy(chosen)
+        passed = Passed(scores, self._values(hidden), nodes, nodes, (outputs, hidden))
+        return passed, None if masks is None else allowed
+
     def decide(
         self, observations: Tensor, masks: Masks | None, noise: torch.Generator | None
     ) -> tuple[Nodes, Flags | None]:
         """Choose nodes for observations (B, D), block by block; see `rl.learner.Policy`."""
-        features = self._features(observations)[1]
-        count = features.shape[1]
-        gumbel = None if noise is None else _gumbel(torch.empty(*features.shape[:2], self.shape.nodes), noise)
-        chosen = np.zeros((count, self.shape.blocks), dtype=np.int64)
-        allowed = None if masks is None else np.ones((count, self.shape.blocks, self.shape.nodes), np.bool_)
-        node = torch.zeros(count, dtype=torch.int64)
-        for m in range(self.shape.blocks):
-            hidden = self.previous[m].index_select(0, node).add_(features[m]).relu_()
-            scores = torch.addmm(self.score_bias[m], hidden, self.score[m])
-            if masks is not None and allowed is not None:
-                allowed[:, m] = masks.block_mask(m, chosen)
-                scores.masked_fill_(torch.from_numpy(~allowed[:, m]), FORBIDDEN)
-            node = (scores if gumbel is None else scores.add_(gumbel[m])).argmax(-1)
-            chosen[:, m] = node.numpy()
-        return chosen, allowed
+        return _decide(self, observations, masks, noise)
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _chain(first, end, features, previous, score, bias, gumbel, hidden, scores, allowed, chosen):  # type: ignore[no-untyped-def]
+    """Choose the nodes of blocks `first` to `end` - 1 of every task, one after the other.
+
+    features (B, M, W), previous and score (M, J, W), bias (M, 1, J), gumbel (M, B, J), allowed (B, M, J); the
+    hidden layer (M, B, W), scores (M, B, J) and chosen (B, M) are written.
+    """
+    count, _, width = features.shape
+    for b in range(count):
+        before = chosen[b, first - 1] if first > 0 else 0
+        for m in range(first, end):
+            own, ahead, told = hidden[m, b], features[b, m], previous[m, before]
+            for w in range(width):
+                own[w] = max(ahead[w] + told[w], np.float32(0.0))
+            best = -np.inf
+            for j in range(scores.shape[2]):
+                weights, total = score[m, j], bias[m, 0, j]
+                for w in range(width):
+                    total += own[w] * weights[w]
+                scores[m, b, j] = total if allowed[b, m, j] else FORBIDDEN
+                drawn = scores[m, b, j] + gumbel[m, b, j]
+                if drawn > best:
+                    best, before = drawn, j
+            chosen[b, m] = before
+
+
+def _decide(
+    network: Branches | MarkovBranches, observations: Tensor, masks: Masks | None, noise: Any
+) -> tuple[Nodes, Flags | None]:
+    """Choose nodes, so many tasks at a time that what is made of them stays in the processor's cache."""
+    if masks is not None:  # these are asked for all tasks at once
+        passed, allowed = network.sample(observations, masks, noise)
+        return passed.nodes.numpy(), allowed
+    parts = [network.sample(part, None, noise)[0].nodes for part in observations.split(ROWS)]
+    return torch.cat(parts).numpy(), None
 
 
 def _stacked(count: int, inputs: int, outputs: int) -> tuple[nn.Parameter, nn.Parameter]:

@@ -6,6 +6,8 @@ the same head decides one block after the other, told which block it is and wher
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -185,7 +187,22 @@ class ActorCritic(nn.Module):
         trunk, last = self.critic
         seen_by_critic = trunk.outputs(seen)
         passed = outputs, seen_by_critic
-        return Passed(scores, last(seen_by_critic[-1]), self.actor.columns(actions), passed)
+        return Passed(scores, last(seen_by_critic[-1]), actions, self.actor.columns(actions), passed)
+
+    @torch.no_grad()
+    def sample(
+        self, observations: Tensor, masks: Masks | None, noise: torch.Generator | None
+    ) -> tuple[Passed, Flags | None]:
+        """Choose nodes as `decide` does; the way back can start from here."""
+        if self.actor.joint:
+            allowed = None if masks is None else masks.branch_masks()
+            undecided = torch.zeros((len(observations), self.shape.blocks), dtype=torch.int64)
+            passed = self.run(observations, undecided, None if allowed is None else torch.from_numpy(allowed))
+            columns = _pick(passed.scores[0], noise, 1.0)[:, None]
+            return replace(passed, nodes=self.actor.nodes(columns), chosen=columns), allowed
+        nodes, allowed = self.decide(observations, masks, noise)
+        free = None if allowed is None else torch.from_numpy(allowed)
+        return self.run(observations, torch.from_numpy(nodes), free), allowed
 
     def back(self, passed: Passed, slopes: Slopes) -> None:
         """Write the gradients of all weights."""
