@@ -32,7 +32,7 @@ STRETCH = 5.0  # a step is a small share of a chain; this brings it to about 1
 SMALL = 0.1
 SHARPEN = 5.0  # speed at which the gain of the scores is learnt, which has a far way to go
 FORBIDDEN = -1e9  # score of a step that is not possible; finite, so that no gradient is NaN
-MOST_STEPS = 100_000  # that are scored at a time, so that their features stay in the processor cache
+MOST_STEPS = 30_000  # that are scored at a time, so that their features stay in the processor cache
 ANY = 0  # stands in a shape where every size will do
 PARTS = ("batch",)  # of an encoder that nobody looks at: the network sees the costs of steps
 SHAPE = Shape(observation=ANY, blocks=ANY, nodes=ANY)
@@ -126,15 +126,23 @@ class StepScorer(nn.Module):
         count, blocks, nodes, _ = steps.shape
         width, found = len(self.last), torch.empty_like(steps)
         behind = (self.last + self.after(self.last)).expand(count * nodes, width).contiguous()
-        pools = torch.empty(count * nodes, 3 * width + 1)
+        pools, hidden, state = (torch.empty(count * nodes, n) for n in (3 * width + 1, width, width))
+        # Laid out for products that need no transposing: these are the faster ones.
+        merge, pooled, after = (
+            layer.weight.T.contiguous() for layer in (self.merge, self.pooled, self.after)
+        )
         gain = float((SHARPEN * self.gain).exp())
-        weights = self.cost.weight.T.contiguous().numpy(), self.score.weight[0].numpy(), float(self.score.bias)
+        weights = (
+            self.cost.weight.T.contiguous().numpy(),
+            self.score.weight[0].numpy(),
+            float(self.score.bias),
+        )
         for m in range(blocks - 1, -1, -1):
             _step_back(steps.numpy(), m, behind.numpy(), *weights, gain, found.numpy(), pools.numpy())
             if m > 0:
-                hidden = functional.linear(pools, self.pooled.weight, self.pooled.bias).relu_()
-                state = self.merge(hidden).add_(pools[:, :width])
-                behind = self.after(state).add_(state)
+                torch.addmm(self.pooled.bias, pools, pooled, out=hidden).relu_()
+                torch.addmm(self.merge.bias, hidden, merge, out=state).add_(pools[:, :width])
+                torch.addmm(self.after.bias, state, after, out=behind).add_(state)
         return found
 
     @torch.no_grad()
@@ -169,30 +177,37 @@ def _step_back(steps, m, behind, cost, score, bias, gain, found, pools):  # type
     (B J, 3 width + 1).
     """
     count, _, nodes, _ = steps.shape
-    width = behind.shape[1]
+    width, none = behind.shape[1], np.float32(0.0)
+    most, mean, step = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
+    # Copies, and a loop for each result: then the compiler makes vectors of them.
+    slope, away, even, up = cost[0].copy(), cost[1].copy(), score[:width].copy(), score[width:].copy()
     for b in range(count):
         for i in range(nodes if m > 0 else 1):
+            most[:], mean[:] = -np.inf, none
             pool = pools[b * nodes + i]
-            most, mean, own = pool[:width], pool[width : 2 * width], pool[2 * width : 3 * width]
-            pool[3 * width] = np.float32(1.0) if i == 0 else np.float32(0.0)
             for j in range(nodes):
-                share, state = steps[b, m, i, j], behind[b * nodes + j]
-                far = np.float32(0.0 if share < CAP else 1.0)
-                near, total = np.float32(STRETCH) * share, np.float32(bias)
+                share, state, total = steps[b, m, i, j], behind[b * nodes + j], np.float32(bias)
+                near = np.float32(STRETCH) * share
                 for w in range(width):
-                    step = state[w] + near * cost[0, w] + far * cost[1, w]
-                    up = max(step, np.float32(0.0))
-                    total += step * score[w] + up * score[width + w]
-                    if j == 0:
-                        most[w], mean[w] = step, up
-                    else:
-                        most[w] = max(most[w], step)
-                        mean[w] += up
-                    if j == i:
-                        own[w] = step
+                    step[w] = state[w] + near * slope[w]
+                if not share < CAP:
+                    for w in range(width):
+                        step[w] += away[w]
+                for w in range(width):
+                    total += step[w] * even[w] + max(step[w], none) * up[w]
+                for w in range(width):
+                    most[w] = max(most[w], step[w])
+                for w in range(width):
+                    mean[w] += max(step[w], none)
                 found[b, m, i, j] = total * np.float32(gain) if share < CAP else np.float32(FORBIDDEN)
+                if j == i:
+                    for w in range(width):
+                        pool[2 * width + w] = step[w]
             for w in range(width):
-                mean[w] /= np.float32(nodes)
+                pool[w] = most[w]
+            for w in range(width):
+                pool[width + w] = mean[w] / np.float32(nodes)
+            pool[3 * width] = 1.0 if i == 0 else 0.0
 
 
 def unit(steps: Tensor) -> Tensor:

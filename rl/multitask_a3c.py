@@ -212,13 +212,15 @@ class A3C:
 
     def _passed(self, rollout: Rollout) -> Passed:
         """Run the network on a rollout; where acting has just done so, with its results."""
-        observations, actions = (part.reshape(-1, part.shape[-1]) for part in (rollout.observations, rollout.actions))
+        observations, actions = (
+            part.reshape(-1, part.shape[-1]) for part in (rollout.observations, rollout.actions)
+        )
         if self._seen is not None:
             seen, passed = self._seen
             if np.array_equal(seen, observations) and np.array_equal(passed.nodes.numpy(), actions):
                 return passed
         masks = None if rollout.masks is None else torch.from_numpy(rollout.masks).flatten(0, 1)
-        passed = self.own.run(torch.from_numpy(observations), torch.from_numpy(actions), masks)
+        passed: Passed = self.own.run(torch.from_numpy(observations), torch.from_numpy(actions), masks)
         return passed
 
     def _cut(self, longest: float) -> float:

@@ -143,8 +143,7 @@ class Branches(nn.Module):
         return replace(passed, nodes=nodes, chosen=nodes), allowed
 
     def _features(self, observations: Tensor) -> tuple[list[list[Tensor]], Tensor, Tensor]:
-        """Return the trunks' layers, and inputs and outputs of the hidden layers of the branches and, last,
-        of the critic, (M + 1, B, .)."""
+        """Return the trunks' layers; inputs and outputs of branches and, last, critic, (M + 1, B, .)."""
         standard = self.standard(observations)
         outputs = [trunk.outputs(standard) for trunk in self.trunks]
         last = torch.stack([each[-1] for each in outputs]) if len(outputs) > 1 else outputs[0][-1]

@@ -18,7 +18,7 @@ from rl.learner import Flags, Masks, Nodes, Shape
 from rl.networks import FORBIDDEN, SPREAD, Standard, Trunk, linear_back
 
 JOINT_ACTIONS = 20_000  # most placements that are one action each
-ROWS = 1000  # scored at once: a row of J^M scores can take 80 kB
+ROWS = 64  # scored at once: a row of J^M scores can take 80 kB, and all should stay in the cache
 Q_TEMPERATURE = 0.02  # of samples from values, in units of the mean cost
 
 
@@ -86,22 +86,9 @@ class Head(nn.Module):
 
     def chosen(self, seen: Tensor, actions: Tensor) -> Tensor:
         """Return the scores of these actions alone, (B, K); far cheaper than all."""
-        return self.run_chosen(seen, actions)[0]
-
-    def run_chosen(self, seen: Tensor, actions: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the scores of these actions alone, (B, K), and the outputs of the layers, (K B, .)."""
-        outputs = self.body.outputs(self._inputs(seen, actions))
-        columns = self.columns(actions).T.flatten()
-        scores = (outputs[-1] * self.score.weight[columns]).sum(-1) + self.score.bias[columns]
-        return scores.view(-1, len(seen)).T, outputs
-
-    def back_chosen(self, actions: Tensor, outputs: list[Tensor], slope: Tensor) -> None:
-        """Write the gradients of all weights, from those of the scores of these actions (B, K)."""
-        columns, flat = self.columns(actions).T.flatten(), slope.T.flatten()
-        raised = flat[:, None] * outputs[-1]
-        self.score.weight.grad.zero_().index_add_(0, columns, raised)
-        self.score.bias.grad.zero_().index_add_(0, columns, flat)
-        self.body.back(outputs, flat[:, None] * self.score.weight[columns])
+        hidden, columns = self.body(self._inputs(seen, actions)), self.columns(actions).T.flatten()
+        found = (hidden * self.score.weight[columns]).sum(-1) + self.score.bias[columns]
+        return found.view(-1, len(seen)).T
 
     def block(self, seen: Tensor, m: int, before: Tensor) -> Tensor:
         """Return the scores of block m (B, J), when the block before it runs on the nodes `before` (B,)."""
@@ -116,11 +103,14 @@ class Head(nn.Module):
         """Choose nodes, see `rl.learner.Policy`: the highest score, or with noise a softmax's sample."""
         if self.joint:
             allowed = None if masks is None else masks.branch_masks()
-            picked = []
+            picked, weight = [], self.score.weight.T
+            room = torch.empty(min(len(seen), ROWS), weight.shape[1])  # one, since fresh memory is slow
             for start in range(0, len(seen), ROWS):
                 rows = slice(start, start + ROWS)
                 free = None if allowed is None else torch.from_numpy(allowed[rows])
-                scores = self._masked(self.score(self.body(seen[rows]))[None], free)[0]
+                hidden = self.body.outputs(seen[rows])[-1]
+                scores = torch.mm(hidden, weight, out=room[: len(hidden)]).add_(self.score.bias)
+                scores = self._masked(scores[None], free)[0]
                 picked.append(_pick(scores, noise, temperature))
             return self.nodes(torch.cat(picked)[:, None]).numpy(), allowed
         blocks, nodes = self.shape.blocks, self.shape.nodes
@@ -265,7 +255,7 @@ class ActionValues(nn.Module):
 def _pick(scores: Tensor, noise: torch.Generator | None, temperature: float) -> Tensor:
     """Return the column of the highest score, or a sample of their softmax, (B,)."""
     if noise is None:
-        return scores.argmax(-1)
+        return torch.from_numpy(scores.numpy().argmax(-1))  # that of PyTorch takes as long as the scores
     # One random number a row: one for each of thousands of columns would cost more than the network.
     reached = torch.softmax(scores / temperature, dim=-1).cumsum(-1)
     drawn = torch.rand((len(scores), 1), generator=noise) * reached[:, -1:] * (1.0 - 1e-6)
