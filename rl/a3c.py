@@ -8,11 +8,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from mecopt.errors import InputError
-from rl.learner import LearnerKind, Rollout, Shape, at_least
+from rl.learner import LearnerKind, Shape, at_least
 from rl.multitask_a3c import A3C, A3CSettings, Shared
 from rl.multitask_a3c import PAPER as MULTITASK_PAPER
 from rl.single_task import JOINT_ACTIONS, ActorCritic
@@ -36,18 +33,6 @@ class SingleTaskSettings(A3CSettings):
                 raise InputError(f"{name}: a3c has no branches, so it cannot be changed")
 
 
-class SingleTaskA3C(A3C):
-    """One worker, see `rl.multitask_a3c.A3C`."""
-
-    def _loss(self, rollout: Rollout, temperature: float) -> tuple[Tensor, dict[str, float]]:
-        """Eq. 20 for the one choice of a whole placement, or for one choice a block."""
-        columns = self.own.actor.columns(torch.from_numpy(rollout.actions)).numpy()
-        loss, figures = super()._loss(dataclasses.replace(rollout, actions=columns), temperature)
-        # Logged for each block, as that of other learners, whatever the number of choices.
-        figures["entropy"] *= columns.shape[-1] / self.network.shape.blocks
-        return loss, figures
-
-
 def network(shape: Shape, settings: SingleTaskSettings) -> ActorCritic:
     """Return the untrained network."""
     return ActorCritic(shape, settings.width, settings.layers, settings.joint_actions)
@@ -55,7 +40,7 @@ def network(shape: Shape, settings: SingleTaskSettings) -> ActorCritic:
 
 def make(shape: Shape, settings: SingleTaskSettings, seed: int, shared: Shared | None = None) -> A3C:
     """Return the learner."""
-    return SingleTaskA3C(network, shape, settings, seed, shared)
+    return A3C(network, shape, settings, seed, shared)
 
 
 KIND = LearnerKind(

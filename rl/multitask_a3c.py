@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mecopt.errors import InputError
+from rl.gradients import Passed, one_vector, slopes
 from rl.learner import (
     Flags,
     LearnerKind,
@@ -108,6 +109,7 @@ class Shared:
     """What all workers work on: the global parameters, the optimiser's statistics, the unit of rewards."""
 
     network: Any
+    weights: nn.Parameter  # of the network, one vector
     optimiser: torch.optim.Optimizer
     cost: Tensor  # (2,) sum of the first costs in seconds, and how many
 
@@ -150,11 +152,14 @@ class A3C:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 made = network(shape, settings)
-            shared = Shared(made, _optimiser(made, settings), torch.zeros(2, dtype=torch.float64))
+            weights = one_vector(made)
+            optimiser = _optimiser(weights, settings)
+            shared = Shared(made, weights, optimiser, torch.zeros(2, dtype=torch.float64))
         self.all = shared
         self.network = shared.network  # the global parameters
         self.own = copy.deepcopy(shared.network)
-        self._theirs, self._mine = (list(n.parameters()) for n in (self.network, self.own))
+        self._weights = one_vector(self.own, gradients=True)
+        self._seen: tuple[Reals, Passed] | None = None  # what acting saw, and made of it
         self.noise = torch.Generator()
         self.memory = SegmentMemory(settings.memory)
 
@@ -171,7 +176,9 @@ class A3C:
 
     def act(self, observations: Reals, masks: Masks | None, progress: float) -> tuple[Nodes, Flags | None]:
         """Sample from the worker's policy; some actions are replaced by random ones (Algorithm 1)."""
-        actions, allowed = self.own.decide(torch.from_numpy(observations), masks, self.noise)
+        passed, allowed = self.own.sample(torch.from_numpy(observations), masks, self.noise)
+        self._seen = observations, passed
+        actions = passed.nodes.numpy()
         done = min(progress / self.settings.explore_share, 1.0)
         explore = self.settings.explore_start + done * (
             self.settings.explore_end - self.settings.explore_start
@@ -194,34 +201,44 @@ class A3C:
         ratio = settings.temperature_end / settings.temperature_start if settings.temperature_start else 0.0
         temperature = settings.temperature_start * ratio**progress
         rate = settings.learning_rate * (1.0 - progress * (1.0 - settings.learning_rate_end))
-        for mine in self._mine:
-            mine.grad = None
-        loss, figures = self._loss(rollout, temperature)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self._mine, settings.gradient_norm or float("inf"))
+        figures = self._gradients(rollout, temperature)
+        norm = self._cut(settings.gradient_norm)
         self._step(rate)
-        return {**figures, "gradient_norm": float(norm), "temperature": temperature, "learning_rate": rate}
+        return {**figures, "gradient_norm": norm, "temperature": temperature, "learning_rate": rate}
 
-    def _loss(self, rollout: Rollout, temperature: float) -> tuple[Tensor, dict[str, float]]:
-        """Eq. 20 with the actor's sign turned, over the T E decisions of a rollout."""
-        observations = torch.from_numpy(rollout.observations).flatten(0, 1)
-        actions = torch.from_numpy(rollout.actions).flatten(0, 1)
+    @torch.no_grad()
+    def _gradients(self, rollout: Rollout, temperature: float) -> dict[str, float]:
+        """Write the gradients of Eq. 20, the actor's sign turned, over the T E decisions of a rollout."""
+        passed, targets = self._passed(rollout), self._targets(rollout)
+        credited = targets.reshape(-1, targets.shape[-1])
+        found = slopes(passed, credited, temperature, self.settings.value_weight)  # Eq. 17-19
+        self.own.back(passed, found)
+        if self.settings.soft_weight and self.settings.sharing == "soft":
+            self.own.distance_back(self.settings.soft_weight)
+        each = passed.chosen.shape[1] / self.network.shape.blocks  # choices a block: logged alike for all
+        return {"actor": found.actor, "critic": found.critic, "entropy": found.entropy * each}
+
+    def _passed(self, rollout: Rollout) -> Passed:
+        """Run the network on a rollout; where acting has just done so, with its results."""
+        observations, actions = (
+            part.reshape(-1, part.shape[-1]) for part in (rollout.observations, rollout.actions)
+        )
+        if self._seen is not None:
+            seen, passed = self._seen
+            if np.array_equal(seen, observations) and np.array_equal(passed.nodes.numpy(), actions):
+                return passed
         masks = None if rollout.masks is None else torch.from_numpy(rollout.masks).flatten(0, 1)
-        log_all, values = self.own.evaluate(observations, actions, masks)
-        targets = torch.from_numpy(self._targets(rollout)).flatten(0, 1)
-        advantage = (targets - values).detach()  # Eq. 17
-        log_chosen = log_all.gather(-1, actions[..., None])[..., 0]
-        entropy = -(log_all.exp() * log_all).sum(-1).mean()
-        actor = -(log_chosen * advantage).mean() - temperature * entropy  # Eq. 18, mean over the branches
-        critic = (targets - values).square().mean()  # Eq. 19
-        loss = actor + self.settings.value_weight * critic
-        if self.settings.soft_weight:
-            loss = loss + self.settings.soft_weight * self.own.distance()
-        return loss, {
-            "actor": float(actor.detach()),
-            "critic": float(critic.detach()),
-            "entropy": float(entropy.detach()),
-        }
+        passed: Passed = self.own.run(torch.from_numpy(observations), torch.from_numpy(actions), masks)
+        return passed
+
+    def _cut(self, longest: float) -> float:
+        """Cut the gradient to a length, 0: to none; return the length that it had."""
+        gradient = self._weights.grad
+        assert gradient is not None
+        norm = float(gradient.norm())
+        if longest and norm > longest:
+            gradient.mul_(longest / norm)
+        return norm
 
     def _targets(self, rollout: Rollout) -> Reals:
         """Return the returns that each block is credited with, (T, E, 1 or M)."""
@@ -237,25 +254,25 @@ class A3C:
 
     def _step(self, rate: float) -> None:
         """Give the worker's gradients to the global parameters, step them, and copy them back."""
-        for theirs, mine in zip(self._theirs, self._mine, strict=True):
-            theirs.grad = mine.grad
+        self.all.weights.grad = self._weights.grad
         set_rate(self.all.optimiser, rate)
         self.all.optimiser.step()
-        for theirs in self._theirs:  # the gradients are the worker's; nothing may stay behind
-            theirs.grad = None
+        self.all.weights.grad = None  # the gradients are the worker's; nothing may stay behind
         self._synchronise()
 
     @torch.no_grad()
     def _synchronise(self) -> None:
-        torch._foreach_copy_(self._mine, self._theirs)
+        self._weights.copy_(self.all.weights)
+        self._seen = None  # by other weights
 
     def _count_costs(self, rewards: Reals) -> None:
-        if self.all.cost[1] < SCALE_DECISIONS:
+        if self.all.cost.tolist()[1] < SCALE_DECISIONS:
             self.all.cost.add_(torch.tensor([-float(rewards.sum()), rewards.size], dtype=torch.float64))
 
     def _unit(self) -> float:
         """Return the unit of rewards in seconds."""
-        mean = float(self.all.cost[0] / self.all.cost[1])
+        total, count = self.all.cost.tolist()
+        mean = total / count
         return mean if self.settings.cost_unit == "mean" and mean > 0.0 else 1.0
 
     def state(self) -> dict[str, Tensor]:
@@ -269,6 +286,7 @@ class A3C:
             tensor.copy_(state[name])
         self.memory.load_state(state)
         self.own.load_state_dict(self.network.state_dict())
+        self._seen = None
 
     def shared(self) -> Shared:
         """Move parameters and statistics to shared memory."""
@@ -281,7 +299,7 @@ class A3C:
         """Return what a worker of a parameter server works on: its own parameters, stepped there."""
         from rl.parameter_server import Pushing
 
-        optimiser = Pushing(self.network.parameters(), self.all.counters(), server)
+        optimiser = Pushing([self.all.weights], self.all.counters(), server)
         return dataclasses.replace(self.all, optimiser=optimiser)
 
     def count(self, more: list[Tensor]) -> None:
@@ -290,10 +308,10 @@ class A3C:
             counter.add_(added)
 
 
-def _optimiser(network: nn.Module, settings: A3CSettings) -> torch.optim.Optimizer:
+def _optimiser(weights: nn.Parameter, settings: A3CSettings) -> torch.optim.Optimizer:
     if settings.optimiser == "adam":
-        return Adam(network.parameters(), settings.learning_rate)
-    return RMSProp(network.parameters(), settings.learning_rate, settings.rms_alpha, settings.rms_epsilon)
+        return Adam([weights], settings.learning_rate)
+    return RMSProp([weights], settings.learning_rate, settings.rms_alpha, settings.rms_epsilon)
 
 
 def network(shape: Shape, settings: A3CSettings) -> Branches:

@@ -7,16 +7,22 @@ after the other. Weights of all branches are stacked, so that all M are one matr
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
+from numba import njit
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rl.gradients import Passed, Slopes, bent
 from rl.learner import Flags, Masks, Nodes, Shape
 
 SPREAD = 0.01  # of the last layer's first weights: the first policy is nearly uniform
 SAME = 1e-6  # standard deviation of what does not vary
+ROWS = 1000  # tasks decided at a time
 FORBIDDEN = -1e9  # score of a node that may not be used; finite, so that no gradient is NaN
 
 
@@ -27,6 +33,28 @@ class Trunk(nn.Sequential):
         sizes = [inputs] + [width] * layers
         steps = [nn.Linear(a, b) for a, b in pairwise(sizes)]
         super().__init__(*(part for step in steps for part in (step, nn.ReLU())))
+        self.steps = tuple(steps)
+
+    def outputs(self, inputs: Tensor) -> list[Tensor]:
+        """Return the inputs (B, .) and what every layer makes of those before it."""
+        found = [inputs]
+        for step in self.steps:
+            found.append(functional.linear(found[-1], step.weight, step.bias).relu_())
+        return found
+
+    def back(self, outputs: list[Tensor], slope: Tensor) -> None:
+        """Write the gradients of the weights, from that of the last output."""
+        for i in reversed(range(len(self.steps))):
+            slope = bent(slope, outputs[i + 1])
+            linear_back(self.steps[i], outputs[i], slope)
+            if i > 0:
+                slope = slope @ self.steps[i].weight
+
+
+def linear_back(layer: nn.Linear, inputs: Tensor, slope: Tensor) -> None:
+    """Write the gradients of a linear layer, from that of its outputs (B, .)."""
+    torch.mm(slope.T, inputs, out=layer.weight.grad)
+    torch.sum(slope, 0, out=layer.bias.grad)
 
 
 class Standard(nn.Module):
@@ -87,17 +115,68 @@ class Branches(nn.Module):
         self.score_bias = nn.Parameter(torch.zeros(shape.blocks, 1, shape.nodes))
         self.value = nn.Linear(branch_width, 1)
 
-    def _features(self, observations: Tensor) -> Tensor:
-        """Return the hidden layers of the branches and, last, of the critic, (M + 1, B, branch width)."""
-        standard = self.standard(observations)
-        trunks = torch.stack([trunk(standard) for trunk in self.trunks])
-        inputs = trunks.expand(len(self.hidden), -1, -1)
-        return functional.relu(torch.baddbmm(self.hidden_bias, inputs, self.hidden))
+    def run(self, observations: Tensor, actions: Tensor, masks: Tensor | None) -> Passed:
+        """Score all nodes of every block, K = M choices among C = J, and say V(X).
 
-    def _scores(self, features: Tensor, masks: Tensor | None) -> Tensor:
-        """Return the log-probabilities of all nodes, (B, M, J)."""
-        scores = torch.baddbmm(self.score_bias, features[:-1], self.score).transpose(0, 1)
-        return torch.log_softmax(_masked(scores, masks), dim=-1)
+        Parameters
+        ----------
+        observations : tensor of shape (B, D)
+        actions : tensor of int, shape (B, M)
+        masks : tensor of bool, shape (B, M, J), optional
+        """
+        layers = self._features(observations)
+        scores = torch.baddbmm(self.score_bias, layers[-1][:-1], self.score)
+        return Passed(_masked(scores, masks), self.value(layers[-1][-1]), actions, actions, layers)
+
+    @torch.no_grad()
+    def sample(
+        self, observations: Tensor, masks: Masks | None, noise: torch.Generator | None
+    ) -> tuple[Passed, Flags | None]:
+        """Choose nodes as `decide` does; the way back can start from here."""
+        allowed = None if masks is None else masks.branch_masks()
+        undecided = torch.empty(0, dtype=torch.int64)
+        passed = self.run(observations, undecided, None if allowed is None else torch.from_numpy(allowed))
+        scores = passed.scores
+        if noise is not None:
+            scores = scores + _gumbel(scores, noise, self.shared_noise)
+        nodes = scores.argmax(-1).T.contiguous()
+        return replace(passed, nodes=nodes, chosen=nodes), allowed
+
+    def _features(self, observations: Tensor) -> tuple[list[list[Tensor]], Tensor, Tensor]:
+        """Return the trunks' layers; inputs and outputs of branches and, last, critic, (M + 1, B, .)."""
+        standard = self.standard(observations)
+        outputs = [trunk.outputs(standard) for trunk in self.trunks]
+        last = torch.stack([each[-1] for each in outputs]) if len(outputs) > 1 else outputs[0][-1]
+        inputs = last.expand(len(self.hidden), -1, -1)
+        return outputs, inputs, torch.baddbmm(self.hidden_bias, inputs, self.hidden).relu_()
+
+    def back(self, passed: Passed, slopes: Slopes) -> None:
+        """Write the gradients of all weights."""
+        outputs, inputs, features = passed.layers
+        torch.bmm(features[:-1].transpose(1, 2), slopes.scores, out=self.score.grad)
+        torch.sum(slopes.scores, 1, keepdim=True, out=self.score_bias.grad)
+        linear_back(self.value, features[-1], slopes.values)
+        slope = torch.empty_like(features)
+        torch.bmm(slopes.scores, self.score.transpose(1, 2), out=slope[:-1])
+        torch.mm(slopes.values, self.value.weight, out=slope[-1])
+        slope = bent(slope, features)
+        torch.bmm(inputs.transpose(1, 2), slope, out=self.hidden.grad)
+        torch.sum(slope, 1, keepdim=True, out=self.hidden_bias.grad)
+        below = torch.bmm(slope, self.hidden.transpose(1, 2))
+        for trunk, own, part in zip(self.trunks, outputs, self._of_trunks(below), strict=True):
+            trunk.back(own, part)
+
+    def _of_trunks(self, slope: Tensor) -> Tensor:
+        """Return the gradient of every trunk's output, from those of the inputs of branches and critic."""
+        return slope if len(self.trunks) > 1 else slope.sum(0, keepdim=True)
+
+    def distance_back(self, weight: float) -> None:
+        """Add the gradients of `distance` times a weight."""
+        count = sum(p.numel() for p in self.trunks.parameters())
+        for same in zip(*(trunk.parameters() for trunk in self.trunks), strict=True):
+            mean = torch.stack(same).mean(0)
+            for parameter in same:
+                parameter.grad.add_(parameter - mean, alpha=2.0 * weight / count)
 
     def distance(self) -> Tensor:
         """Return the mean square by which the weights of the trunks differ from their mean."""
@@ -109,26 +188,14 @@ class Branches(nn.Module):
 
     def values(self, observations: Tensor) -> Tensor:
         """Return V(X), (B,)."""
-        values: Tensor = self.value(self._features(observations)[-1])
+        values: Tensor = self.value(self._features(observations)[-1][-1])
         return values[:, 0]
 
-    def evaluate(self, observations: Tensor, actions: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities of all nodes (B, M, J), and values (B, 1)."""
-        features = self._features(observations)
-        return self._scores(features, masks), self.value(features[-1])
-
-    @torch.no_grad()
     def decide(
         self, observations: Tensor, masks: Masks | None, noise: torch.Generator | None
     ) -> tuple[Nodes, Flags | None]:
         """Choose nodes for observations (B, D); see `rl.learner.Policy`."""
-        allowed = None if masks is None else masks.branch_masks()
-        scores = self._scores(
-            self._features(observations), None if allowed is None else torch.from_numpy(allowed)
-        )
-        if noise is not None:
-            scores = scores + _gumbel(len(scores), self.shape, noise, self.shared_noise)
-        return scores.argmax(-1).numpy(), allowed
+        return _decide(self, observations, masks, noise)
 
 
 class MarkovBranches(nn.Module):
@@ -153,48 +220,115 @@ class MarkovBranches(nn.Module):
         self.value = nn.Parameter(SPREAD * torch.randn(shape.blocks, branch_width, 1))
         self.value_bias = nn.Parameter(torch.zeros(shape.blocks, 1, 1))
 
-    def _features(self, observations: Tensor) -> Tensor:
-        """Return what the branches start from, (M, B, branch width)."""
-        flat: Tensor = self.hidden(self.trunk(self.standard(observations)))
-        return flat.view(-1, self.shape.blocks, self.branch_width).transpose(0, 1)
+    def _features(self, observations: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the trunk's layers, and what the branches start from, (B, M, branch width)."""
+        outputs = self.trunk.outputs(self.standard(observations))
+        flat = functional.linear(outputs[-1], self.hidden.weight, self.hidden.bias)
+        return outputs, flat.view(-1, self.shape.blocks, self.branch_width)
 
     def values(self, observations: Tensor) -> Tensor:
         """Return V(X), (B,): what block 0 and all after it are expected to return from the device."""
-        features = self._features(observations)[0] + self.previous[0, 0]
+        features = self._features(observations)[1][:, 0] + self.previous[0, 0]
         return (functional.relu(features) @ self.value[0] + self.value_bias[0])[:, 0]
 
-    def evaluate(self, observations: Tensor, actions: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities of all nodes given the one before (B, M, J), and values (B, M)."""
-        before = functional.pad(actions[:, :-1], (1, 0))
-        features = (
-            self._features(observations) + self.previous[torch.arange(self.shape.blocks)[:, None], before.T]
-        )
-        hidden = functional.relu(features)
-        scores = torch.baddbmm(self.score_bias, hidden, self.score).transpose(0, 1)
-        values = torch.baddbmm(self.value_bias, hidden, self.value)[:, :, 0].T
-        return torch.log_softmax(_masked(scores, masks), dim=-1), values
+    def run(self, observations: Tensor, actions: Tensor, masks: Tensor | None) -> Passed:
+        """Score all nodes of every block given the one before, and say what is expected from there on.
+
+        As `Branches.run`; values (B, M).
+        """
+        outputs, features = self._features(observations)
+        hidden = torch.baddbmm(features.transpose(0, 1), self._told(actions), self.previous).relu_()
+        scores = torch.baddbmm(self.score_bias, hidden, self.score)
+        return Passed(_masked(scores, masks), self._values(hidden), actions, actions, (outputs, hidden))
+
+    def _told(self, actions: Tensor) -> Tensor:
+        """Return the node of the block before each block as 0 and 1, (M, B, J)."""
+        before = functional.pad(actions[:, :-1], (1, 0)).T
+        return functional.one_hot(before, self.shape.nodes).to(self.previous.dtype)
+
+    def _values(self, hidden: Tensor) -> Tensor:
+        return torch.baddbmm(self.value_bias, hidden, self.value)[:, :, 0].T
+
+    def back(self, passed: Passed, slopes: Slopes) -> None:
+        """Write the gradients of all weights."""
+        outputs, hidden = passed.layers
+        values, upright = slopes.values.T[:, :, None], hidden.transpose(1, 2)
+        torch.bmm(upright, slopes.scores, out=self.score.grad)
+        torch.sum(slopes.scores, 1, keepdim=True, out=self.score_bias.grad)
+        torch.bmm(upright, values, out=self.value.grad)
+        torch.sum(values, 1, keepdim=True, out=self.value_bias.grad)
+        slope = torch.bmm(slopes.scores, self.score.transpose(1, 2))
+        slope = bent(slope.addcmul_(values, self.value.transpose(1, 2)), hidden)
+        torch.bmm(self._told(passed.nodes).transpose(1, 2), slope, out=self.previous.grad)
+        flat = slope.transpose(0, 1).flatten(1)
+        linear_back(self.hidden, outputs[-1], flat)
+        self.trunk.back(outputs, flat @ self.hidden.weight)
 
     @torch.no_grad()
+    def sample(
+        self, observations: Tensor, masks: Masks | None, noise: torch.Generator | None
+    ) -> tuple[Passed, Flags | None]:
+        """Choose nodes as `decide` does, block by block; the way back can start from here."""
+        outputs, features = self._features(observations)
+        count, blocks, width = features.shape
+        scores, hidden = torch.empty(blocks, count, self.shape.nodes), torch.empty(blocks, count, width)
+        gumbel = torch.zeros_like(scores) if noise is None else _gumbel(scores, noise)
+        chosen = np.zeros((count, blocks), dtype=np.int64)
+        allowed = np.ones((count, blocks, self.shape.nodes), dtype=np.bool_)
+        given = features, self.previous, self.score.mT.contiguous(), self.score_bias, gumbel, hidden, scores
+        arrays = [part.numpy() for part in given]
+        if masks is None:
+            _chain(0, blocks, *arrays, allowed, chosen)
+        else:
+            for m in range(blocks):
+                allowed[:, m] = masks.block_mask(m, chosen)
+                _chain(m, m + 1, *arrays, allowed, chosen)
+        nodes = torch.from_numpy(chosen)
+        passed = Passed(scores, self._values(hidden), nodes, nodes, (outputs, hidden))
+        return passed, None if masks is None else allowed
+
     def decide(
         self, observations: Tensor, masks: Masks | None, noise: torch.Generator | None
     ) -> tuple[Nodes, Flags | None]:
         """Choose nodes for observations (B, D), block by block; see `rl.learner.Policy`."""
-        features = self._features(observations)
-        count = features.shape[1]
-        gumbel = None if noise is None else _gumbel(count, self.shape, noise)
-        chosen = torch.zeros((count, self.shape.blocks), dtype=torch.int64)
-        allowed = None if masks is None else torch.ones((count, self.shape.blocks, self.shape.nodes)).bool()
-        node = torch.zeros(count, dtype=torch.int64)
-        for m in range(self.shape.blocks):
-            scores = (
-                functional.relu(features[m] + self.previous[m][node]) @ self.score[m] + self.score_bias[m]
-            )
-            if masks is not None and allowed is not None:
-                allowed[:, m] = torch.from_numpy(masks.block_mask(m, chosen.numpy()))
-                scores = _masked(scores, allowed[:, m])
-            node = (scores if gumbel is None else scores + gumbel[:, m]).argmax(-1)
-            chosen[:, m] = node
-        return chosen.numpy(), None if allowed is None else allowed.numpy()
+        return _decide(self, observations, masks, noise)
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _chain(first, end, features, previous, score, bias, gumbel, hidden, scores, allowed, chosen):  # type: ignore[no-untyped-def]
+    """Choose the nodes of blocks `first` to `end` - 1 of every task, one after the other.
+
+    features (B, M, W), previous and score (M, J, W), bias (M, 1, J), gumbel (M, B, J), allowed (B, M, J); the
+    hidden layer (M, B, W), scores (M, B, J) and chosen (B, M) are written.
+    """
+    count, _, width = features.shape
+    for b in range(count):
+        before = chosen[b, first - 1] if first > 0 else 0
+        for m in range(first, end):
+            own, ahead, told = hidden[m, b], features[b, m], previous[m, before]
+            for w in range(width):
+                own[w] = max(ahead[w] + told[w], np.float32(0.0))
+            best = -np.inf
+            for j in range(scores.shape[2]):
+                weights, total = score[m, j], bias[m, 0, j]
+                for w in range(width):
+                    total += own[w] * weights[w]
+                scores[m, b, j] = total if allowed[b, m, j] else FORBIDDEN
+                drawn = scores[m, b, j] + gumbel[m, b, j]
+                if drawn > best:
+                    best, before = drawn, j
+            chosen[b, m] = before
+
+
+def _decide(
+    network: Branches | MarkovBranches, observations: Tensor, masks: Masks | None, noise: Any
+) -> tuple[Nodes, Flags | None]:
+    """Choose nodes, so many tasks at a time that what is made of them stays in the processor's cache."""
+    if masks is not None:  # these are asked for all tasks at once
+        passed, allowed = network.sample(observations, masks, noise)
+        return passed.nodes.numpy(), allowed
+    parts = [network.sample(part, None, noise)[0].nodes for part in observations.split(ROWS)]
+    return torch.cat(parts).numpy(), None
 
 
 def _stacked(count: int, inputs: int, outputs: int) -> tuple[nn.Parameter, nn.Parameter]:
@@ -206,15 +340,16 @@ def _stacked(count: int, inputs: int, outputs: int) -> tuple[nn.Parameter, nn.Pa
 
 
 def _masked(scores: Tensor, masks: Tensor | None) -> Tensor:
-    return scores if masks is None else scores.masked_fill(~masks, FORBIDDEN)
+    """Rule out what masks (B, M, J) forbid, of scores (M, B, J)."""
+    return scores if masks is None else scores.masked_fill(~masks.transpose(0, 1), FORBIDDEN)
 
 
-def _gumbel(count: int, shape: Shape, noise: torch.Generator, shared: bool = False) -> Tensor:
-    """Return noise whose addition to log-probabilities makes the maximum a sample, (B, M or 1, J).
+def _gumbel(scores: Tensor, noise: torch.Generator, shared: bool = False) -> Tensor:
+    """Return noise for scores (M, B, J), with which the maximum is a sample of their softmax.
 
     Shared by the blocks, it leaves each block's distribution as it is but moves blocks together: those
     that agree on the scores agree on the node. Then a whole group of blocks tries another server
     at once, which independent noise almost never does.
     """
-    uniform = torch.rand((count, 1 if shared else shape.blocks, shape.nodes), generator=noise)
-    return -torch.log(-torch.log(uniform.clamp(1e-9, 1.0 - 1e-7)))
+    uniform = torch.rand((1 if shared else len(scores), *scores.shape[1:]), generator=noise)
+    return uniform.clamp_(1e-9, 1.0 - 1e-7).log_().neg_().log_().neg_()

@@ -72,7 +72,7 @@ class ParameterServer:
         made: Any = kind(job.learner).make(job.shape, job.settings, job.seed, None)
         made.load_state({name: torch.tensor(array) for name, array in state.items()})
         self.learner = made
-        self.parameters = list(made.network.parameters())
+        self.parameters = [p for group in made.all.optimiser.param_groups for p in group["params"]]
 
     def tensors(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """See `Server`."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 
 class RMSProp(torch.optim.Optimizer):
@@ -52,6 +53,18 @@ class Adam(torch.optim.Adam):
                 "exp_avg": torch.zeros_like(parameter, requires_grad=False),
                 "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
             }
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Make one step with the gradients of the parameters."""
+        for group, parameter in _parameters(self):
+            if parameter.grad is not None:
+                own, (beta1, beta2) = self.state[parameter], group["betas"]
+                adam(
+                    [parameter], [parameter.grad], [own["exp_avg"]], [own["exp_avg_sq"]], [], [own["step"]],
+                    fused=True, amsgrad=False, beta1=beta1, beta2=beta2, lr=group["lr"], weight_decay=0.0,
+                    eps=group["eps"], maximize=False,
+                )  # fmt: skip
 
 
 def statistics(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

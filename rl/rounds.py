@@ -110,22 +110,22 @@ class Worker:
 
     def _rollouts(self, fleet: Fleet, tally: Tally, progress: Callable[[], float]) -> Iterator[Rollout]:
         """Yield one rollout after the other until the episodes are over."""
-        recorder = Recorder(fleet)
-        observations = fleet.observe()
-        while not fleet.ended.all():
-            masks = needed_masks(fleet)
+        recorder, masks = Recorder(fleet), needed_masks(fleet)
+        observations, live, left = fleet.observe(), ~fleet.ended, fleet.episodes
+        while left:
             actions, allowed = self.learner.act(observations, masks, progress())
-            live = ~fleet.ended
             outcome = fleet.decide(actions)
-            if not np.isfinite(outcome.reward[live]).all():
+            reward = outcome.reward  # 0 where an episode was over before
+            if not np.isfinite(reward).all():
                 raise MecoptError("a reward is not a finite number: a task costs more than can be counted")
             following = fleet.observe()
             recorder.add(observations, actions, allowed, outcome, following, live)
-            tally.decisions += int(live.sum())
-            tally.cost_s -= float(outcome.reward[live].sum())
-            tally.repairs += int(outcome.repairs[live].sum())
-            observations = following
-            if len(recorder) == self.learner.settings.steps or fleet.ended[live].any():
+            tally.decisions += left
+            tally.cost_s -= float(reward.sum())
+            tally.repairs += int(outcome.repairs.sum())
+            observations, live = following, ~fleet.ended
+            before, left = left, int(np.count_nonzero(live))
+            if len(recorder) == self.learner.settings.steps or left < before:
                 yield recorder.rollout()
 
 
@@ -157,7 +157,7 @@ class Recorder:
     ) -> None:
         """Keep one step of the episodes that were not over before it (`live`)."""
         ended = self.fleet.ended
-        if self.goes_on:
+        if self.goes_on and ended.any():
             following = np.where(ended[:, None], self.first, following)
         costs = outcome.block_cost.astype(np.float32)
         over, cut = ended & (not self.goes_on), ended & self.goes_on
@@ -169,7 +169,9 @@ class Recorder:
         columns = list(zip(*self.steps, strict=True))
         self.steps.clear()
         live = columns.pop()[0]  # the same in all steps: a rollout stops where an episode does
-        fields: list[Any] = [None if part[0] is None else np.stack(part)[:, live] for part in columns]
+        fields: list[Any] = [None if part[0] is None else np.stack(part) for part in columns]
+        if not live.all():
+            fields = [None if field is None else field[:, live] for field in fields]
         return Rollout(*fields)
 
 

@@ -6,16 +6,19 @@ the same head decides one block after the other, told which block it is and wher
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rl.gradients import Passed, Slopes
 from rl.learner import Flags, Masks, Nodes, Shape
-from rl.networks import FORBIDDEN, SPREAD, Standard, Trunk
+from rl.networks import FORBIDDEN, SPREAD, Standard, Trunk, linear_back
 
 JOINT_ACTIONS = 20_000  # most placements that are one action each
-ROWS = 1000  # scored at once: a row of J^M scores can take 80 kB
+ROWS = 64  # scored at once: a row of J^M scores can take 80 kB, and all should stay in the cache
 Q_TEMPERATURE = 0.02  # of samples from values, in units of the mean cost
 
 
@@ -57,7 +60,7 @@ class Head(nn.Module):
         return columns // self.place % self.shape.nodes if self.joint else columns
 
     def scores(self, seen: Tensor, actions: Tensor, masks: Tensor | None = None) -> Tensor:
-        """Return the scores of all actions, (B, K, C).
+        """Return the scores of all actions, (K, B, C).
 
         Parameters
         ----------
@@ -67,14 +70,25 @@ class Head(nn.Module):
         masks : tensor of bool, shape (B, M, J), optional
             What each block may use.
         """
-        scores = self.score(self._hidden(seen, actions))
-        return self._masked(scores, masks)
+        return self.run(seen, actions, masks)[0]
+
+    def run(self, seen: Tensor, actions: Tensor, masks: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """Return the scores, as `scores`, and the outputs of the layers, (K B, .)."""
+        outputs = self.body.outputs(self._inputs(seen, actions))
+        scores = functional.linear(outputs[-1], self.score.weight, self.score.bias)
+        return self._masked(scores.view(-1, len(seen), scores.shape[-1]), masks), outputs
+
+    def back(self, outputs: list[Tensor], slope: Tensor) -> None:
+        """Write the gradients of all weights, from those of the scores (K, B, C)."""
+        flat = slope.flatten(0, 1)
+        linear_back(self.score, outputs[-1], flat)
+        self.body.back(outputs, flat @ self.score.weight)
 
     def chosen(self, seen: Tensor, actions: Tensor) -> Tensor:
         """Return the scores of these actions alone, (B, K); far cheaper than all."""
-        hidden, columns = self._hidden(seen, actions), self.columns(actions)
-        found: Tensor = (hidden * self.score.weight[columns]).sum(-1) + self.score.bias[columns]
-        return found
+        hidden, columns = self.body(self._inputs(seen, actions)), self.columns(actions).T.flatten()
+        found = (hidden * self.score.weight[columns]).sum(-1) + self.score.bias[columns]
+        return found.view(-1, len(seen)).T
 
     def block(self, seen: Tensor, m: int, before: Tensor) -> Tensor:
         """Return the scores of block m (B, J), when the block before it runs on the nodes `before` (B,)."""
@@ -89,11 +103,14 @@ class Head(nn.Module):
         """Choose nodes, see `rl.learner.Policy`: the highest score, or with noise a softmax's sample."""
         if self.joint:
             allowed = None if masks is None else masks.branch_masks()
-            picked = []
+            picked, weight = [], self.score.weight.T
+            room = torch.empty(min(len(seen), ROWS), weight.shape[1])  # one, since fresh memory is slow
             for start in range(0, len(seen), ROWS):
                 rows = slice(start, start + ROWS)
                 free = None if allowed is None else torch.from_numpy(allowed[rows])
-                scores = self._masked(self.score(self.body(seen[rows]))[:, None], free)[:, 0]
+                hidden = self.body.outputs(seen[rows])[-1]
+                scores = torch.mm(hidden, weight, out=room[: len(hidden)]).add_(self.score.bias)
+                scores = self._masked(scores[None], free)[0]
                 picked.append(_pick(scores, noise, temperature))
             return self.nodes(torch.cat(picked)[:, None]).numpy(), allowed
         blocks, nodes = self.shape.blocks, self.shape.nodes
@@ -108,27 +125,25 @@ class Head(nn.Module):
             before = chosen[:, m] = _pick(scores, noise, temperature)
         return chosen.numpy(), allowed
 
-    def _hidden(self, seen: Tensor, actions: Tensor) -> Tensor:
-        """Return the last hidden layer, (B, K, width)."""
+    def _inputs(self, seen: Tensor, actions: Tensor) -> Tensor:
+        """Return what the first layer sees, (K B, .)."""
         if self.joint:
-            hidden: Tensor = self.body(seen)[:, None]
-            return hidden
-        blocks = self.shape.blocks
-        which = torch.eye(blocks).expand(len(seen), -1, -1)
-        before = functional.one_hot(functional.pad(actions[:, :-1], (1, 0)), self.shape.nodes).to(seen.dtype)
-        repeated = seen[:, None].expand(-1, blocks, -1)
-        found: Tensor = self.body(torch.cat([repeated, which, before], dim=-1))
-        return found
+            return seen
+        blocks, nodes, count = self.shape.blocks, self.shape.nodes, len(seen)
+        which = torch.eye(blocks)[:, None].expand(-1, count, -1)
+        before = functional.one_hot(functional.pad(actions[:, :-1], (1, 0)).T, nodes).to(seen.dtype)
+        return torch.cat([seen.expand(blocks, -1, -1), which, before], dim=-1).flatten(0, 1)
 
     def _masked(self, scores: Tensor, masks: Tensor | None) -> Tensor:
+        """Rule out what masks (B, M, J) forbid, of scores (K, B, C)."""
         if masks is None:
             return scores
         if self.joint:
             whole = masks[:, 0]
             for m in range(1, self.shape.blocks):
                 whole = (whole[:, :, None] & masks[:, m, None]).flatten(1)
-            masks = whole[:, None]
-        return scores.masked_fill(~masks, FORBIDDEN)
+            return scores.masked_fill(~whole, FORBIDDEN)
+        return scores.masked_fill(~masks.transpose(0, 1), FORBIDDEN)
 
 
 class ActorCritic(nn.Module):
@@ -155,10 +170,37 @@ class ActorCritic(nn.Module):
         values: Tensor = self.critic(self.standard(observations))
         return values[:, 0]
 
-    def evaluate(self, observations: Tensor, actions: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities of all actions (B, K, C), and values (B, 1)."""
+    def run(self, observations: Tensor, actions: Tensor, masks: Tensor | None) -> Passed:
+        """Score all actions of every choice, and say V(X); see `rl.networks.Branches.run`."""
         seen = self.standard(observations)
-        return torch.log_softmax(self.actor.scores(seen, actions, masks), dim=-1), self.critic(seen)
+        scores, outputs = self.actor.run(seen, actions, masks)
+        trunk, last = self.critic
+        seen_by_critic = trunk.outputs(seen)
+        passed = outputs, seen_by_critic
+        return Passed(scores, last(seen_by_critic[-1]), actions, self.actor.columns(actions), passed)
+
+    @torch.no_grad()
+    def sample(
+        self, observations: Tensor, masks: Masks | None, noise: torch.Generator | None
+    ) -> tuple[Passed, Flags | None]:
+        """Choose nodes as `decide` does; the way back can start from here."""
+        if self.actor.joint:
+            allowed = None if masks is None else masks.branch_masks()
+            undecided = torch.zeros((len(observations), self.shape.blocks), dtype=torch.int64)
+            passed = self.run(observations, undecided, None if allowed is None else torch.from_numpy(allowed))
+            columns = _pick(passed.scores[0], noise, 1.0)[:, None]
+            return replace(passed, nodes=self.actor.nodes(columns), chosen=columns), allowed
+        nodes, allowed = self.decide(observations, masks, noise)
+        free = None if allowed is None else torch.from_numpy(allowed)
+        return self.run(observations, torch.from_numpy(nodes), free), allowed
+
+    def back(self, passed: Passed, slopes: Slopes) -> None:
+        """Write the gradients of all weights."""
+        outputs, seen_by_critic = passed.layers
+        self.actor.back(outputs, slopes.scores)
+        trunk, last = self.critic
+        linear_back(last, seen_by_critic[-1], slopes.values)
+        trunk.back(seen_by_critic, slopes.values @ last.weight)
 
     @torch.no_grad()
     def decide(
@@ -195,12 +237,12 @@ class ActionValues(nn.Module):
         """Return Q of all actions of the first choice, (B, C)."""
         seen = self.standard(observations)
         if self.head.joint:
-            return self.head.scores(seen, torch.empty(0, dtype=torch.int64))[:, 0]
+            return self.head.scores(seen, torch.empty(0, dtype=torch.int64))[0]
         return self.head.block(seen, 0, torch.zeros(len(seen), dtype=torch.int64))
 
     def all(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Return Q of all actions of every choice, given those before it, (B, K, C)."""
-        return self.head.scores(self.standard(observations), actions)
+        return self.head.scores(self.standard(observations), actions).transpose(0, 1)
 
     @torch.no_grad()
     def decide(
@@ -213,7 +255,7 @@ class ActionValues(nn.Module):
 def _pick(scores: Tensor, noise: torch.Generator | None, temperature: float) -> Tensor:
     """Return the column of the highest score, or a sample of their softmax, (B,)."""
     if noise is None:
-        return scores.argmax(-1)
+        return torch.from_numpy(scores.numpy().argmax(-1))  # that of PyTorch takes as long as the scores
     # One random number a row: one for each of thousands of columns would cost more than the network.
     reached = torch.softmax(scores / temperature, dim=-1).cumsum(-1)
     drawn = torch.rand((len(scores), 1), generator=noise) * reached[:, -1:] * (1.0 - 1e-6)

@@ -47,6 +47,12 @@ class Chain:
         return self.costs(context, actions).sum() / (self.contexts * value[0]) - 1.0
 
 
+def evaluate(network, observations, actions, masks=None):
+    """Return the log-probabilities of all columns of every choice (B, K, C), and the values."""
+    passed = network.run(observations, actions, masks)
+    return passed.scores.log_softmax(-1).transpose(0, 1), passed.values
+
+
 def rollout(
     observations, actions, block_costs, *, terminated=None, truncated=None, following=None, masks=None
 ):

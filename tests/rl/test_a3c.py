@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from learning_problems import BANDIT, TOGETHER, Chain, rollout
+from learning_problems import BANDIT, TOGETHER, Chain, evaluate, rollout
 
 from mecopt.errors import InputError
 from rl import a3c
@@ -33,7 +33,7 @@ def probabilities(made, x, masks=None):
     """Return the probability of every placement, by the network's log-probabilities, (J^M,)."""
     every = torch.tensor(list(itertools.product(range(SHAPE.nodes), repeat=SHAPE.blocks)))
     repeated = None if masks is None else masks.expand(len(every), -1, -1)
-    log, _ = made.evaluate(x.expand(len(every), -1), every, repeated)
+    log, _ = evaluate(made, x.expand(len(every), -1), every, repeated)
     columns = made.actor.columns(every)
     return log.gather(-1, columns[..., None])[..., 0].sum(-1).exp().detach()
 
@@ -128,7 +128,7 @@ def test_the_gradients_of_one_update_are_those_of_eq_18_to_20():
         target = twin.values(x[2, e][None])[0].detach()
         for t in (1, 0):
             target = part.rewards[t, e] + 0.9 * target
-            log, value = twin.evaluate(x[t, e][None], None, None)
+            log, value = evaluate(twin, x[t, e][None], torch.from_numpy(actions[t, e])[None])
             advantage = (target - value[0, 0]).detach()
             entropy = -(log[0, 0].exp() * log[0, 0]).sum()
             column = int(actions[t, e] @ [4, 2, 1])

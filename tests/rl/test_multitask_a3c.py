@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from learning_problems import BANDIT, TOGETHER, Chain, rollout, scattered
+from learning_problems import BANDIT, TOGETHER, Chain, evaluate, rollout, scattered
 
 from mecopt.errors import InputError
 from rl import markov_a3c, multitask_a3c
@@ -83,7 +83,7 @@ def test_the_gradients_of_one_update_are_those_of_eq_18_to_20():
         target = following[2, e]
         for t in (2, 1, 0):
             target = float(part.rewards[t, e]) + 0.9 * (0.0 if part.terminated[t, e] else target)
-            log, value = twin.evaluate(x[t, e][None], torch.from_numpy(part.actions[t, e])[None], None)
+            log, value = evaluate(twin, x[t, e][None], torch.from_numpy(part.actions[t, e])[None], None)
             advantage = float(target - value.detach())
             for m in range(2):
                 probabilities = log[0, m].exp()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from learning_problems import evaluate
 
 from rl.learner import Shape
 from rl.networks import Branches, MarkovBranches
@@ -57,7 +58,7 @@ def test_probabilities_sum_to_one_and_argmax_is_the_likeliest(network):
     x = torch.randn(5, 3, generator=noise())
     actions, allowed = network.decide(x, None, None)
     assert allowed is None
-    log, values = network.evaluate(x, torch.from_numpy(actions), None)
+    log, values = evaluate(network, x, torch.from_numpy(actions), None)
     assert torch.allclose(log.exp().sum(-1), torch.ones(5, 4))
     assert (log.argmax(-1).numpy() == actions).all()
     assert values.shape in ((5, 1), (5, 4))
@@ -70,7 +71,7 @@ def test_probabilities_sum_to_one_and_argmax_is_the_likeliest(network):
 def test_samples_follow_the_probabilities(network):
     x = torch.randn(1, 3, generator=noise()).expand(20_000, 3)
     actions = torch.from_numpy(network.decide(x, None, noise())[0])
-    log, _ = network.evaluate(x, actions, None)
+    log, _ = evaluate(network, x, actions, None)
     drawn = torch.nn.functional.one_hot(actions, SHAPE.nodes).double().mean(0)
     assert torch.allclose(drawn, log.exp().double().mean(0), atol=0.02)
 
@@ -95,7 +96,7 @@ def test_masks_hold():
     actions, allowed = markov().decide(x, masks, noise())
     assert (actions[:, 0] != 0).all()
     assert ((actions[:, 2] != 1) | (actions[:, 1] == 1)).all()
-    log, _ = markov().evaluate(x, torch.from_numpy(actions), torch.from_numpy(allowed))
+    log, _ = evaluate(markov(), x, torch.from_numpy(actions), torch.from_numpy(allowed))
     assert (log.exp().detach().numpy()[~allowed] == 0.0).all()
     assert torch.isfinite(log.gather(-1, torch.from_numpy(actions)[..., None])).all()
 
@@ -103,8 +104,8 @@ def test_masks_hold():
 def test_a_markov_branch_sees_the_block_before_and_no_other():
     network, x = markov(), torch.zeros(1, 3)
     base = torch.tensor([[0, 0, 0, 0]])
-    log, values = network.evaluate(x, base, None)
-    other, other_values = network.evaluate(x, torch.tensor([[0, 2, 0, 0]]), None)
+    log, values = evaluate(network, x, base, None)
+    other, other_values = evaluate(network, x, torch.tensor([[0, 2, 0, 0]]), None)
     changed = [(not torch.equal(log[0, m], other[0, m])) for m in range(4)]
     assert changed == [False, False, True, False]
     assert [not torch.equal(values[0, m], other_values[0, m]) for m in range(4)] == changed
