@@ -248,7 +248,7 @@ def write(rows: list[dict[str, object]], chosen: list[Case], bounds: list[list[s
         "",
         table(header, [summary(rows, case) for case in chosen]),
         "",
-        "At ratio 1.0 the demand is the capacity to the last cycle, and the linear program fills every server",
+        "At ratio 1.0 the demand is the capacity to the last cycle, and the linear program fills all servers",
         "exactly with parts of tasks. With 1000 tasks the placements found put one whole task on its device,",
         "and the gap is about what that costs. Where only a task's last, tiny block runs there, servers have",
         "to be full to within that block; no such placement was found, and that there is none is not proved.",
