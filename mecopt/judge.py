@@ -60,14 +60,12 @@ class Evaluation:
     @cached_property
     def task_delay_s(self) -> Floats:
         """Delay of every task, return of the result included, (K,)."""
-        delay: Floats = self.block_delay_s.sum(axis=1) + self.steps.result_s
-        return delay
+        return _sum_blocks(self.block_delay_s) + self.steps.result_s
 
     @cached_property
     def task_excess_s(self) -> Floats:
         """Seconds above the deadlines of every task, summed over its blocks, (K,)."""
-        excess: Floats = self.steps.excess_s.sum(axis=1)
-        return excess
+        return _sum_blocks(self.steps.excess_s)
 
     @cached_property
     def task_objective_s(self) -> Floats:
@@ -79,12 +77,12 @@ class Evaluation:
     @cached_property
     def local_delay_s(self) -> float | None:
         """Delay of the blocks on devices; None over a missing link."""
-        return _finite(np.where(self.placement == 0, self.block_delay_s, 0.0).sum())
+        return _finite(_sum_where(self.block_delay_s, self.placement == 0))
 
     @cached_property
     def edge_delay_s(self) -> float | None:
         """Delay of the blocks on servers and of the results' return; None over a missing link."""
-        on_servers = np.where(self.placement > 0, self.block_delay_s, 0.0).sum()
+        on_servers = _sum_where(self.block_delay_s, self.placement > 0)
         return _finite(on_servers + self.steps.result_s.sum())
 
     @cached_property
@@ -100,8 +98,7 @@ class Evaluation:
     @cached_property
     def task_energy_j(self) -> Floats:
         """Energy that every task takes from its device, (K,)."""
-        energy: Floats = self.steps.energy_j.sum(axis=1)
-        return energy
+        return _sum_blocks(self.steps.energy_j)
 
     @cached_property
     def device_energy(self) -> Floats:
@@ -122,7 +119,7 @@ class Evaluation:
     @cached_property
     def violations(self) -> tuple[Violation, ...]:
         """Every limit that is broken, in the order deadline, link, energy, capacity, memory."""
-        return tuple(_violations(self))
+        return () if self.feasible else tuple(_violations(self))
 
     @cached_property
     def feasible(self) -> bool:
@@ -185,6 +182,21 @@ def server_load_s(evaluation: Evaluation) -> tuple[Ints, Floats]:
 def _sums(places: Ints, amounts: Floats, count: int) -> Floats:
     """Add the amounts up place by place."""
     return np.bincount(places, amounts, count).astype(np.float64, copy=False)
+
+
+def _sum_blocks(values: Floats) -> Floats:
+    """Sum over the blocks of every task, (K, M) to (K,): numpy is slow along short rows."""
+    total: Floats = values[:, 0].copy()
+    for column in values.T[1:]:
+        total += column
+    return total
+
+
+def _sum_where(values: Floats, chosen: NDArray[np.bool_]) -> float:
+    """Sum some of the values: a product is quicker than a choice, but an infinite value needs one."""
+    with np.errstate(invalid="ignore"):
+        total = float((values * chosen).sum())
+    return float(np.where(chosen, values, 0.0).sum()) if np.isnan(total) else total
 
 
 def _finite(value: float) -> float | None:

@@ -5,6 +5,7 @@ import math
 import sqlite3
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from mecopt.best_known import Entry, Store
 from mecopt.comparing import Comparison, database, drive, machine, store
 from mecopt.comparing.plan import Plan
 from mecopt.comparing.session import conduct
+from mecopt.comparing.work import pack_placement, unpack_placement
 from mecopt.errors import InputError, MecoptError, UnknownMethodError
 
 INSTANCES = Path(__file__).parent.parent / "instances"
@@ -487,3 +489,18 @@ def test_best_known_store_is_joined_in(finished, tmp_path):
         assert row["excess_over_best_known"] == pytest.approx((row["objective"] - 3.0) / 3.0)
     with pytest.raises(InputError, match="no such file"):
         Comparison.open(finished, best_known=tmp_path / "nothing.json")
+
+
+@pytest.mark.parametrize("servers", [1, 13, 14, 200])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (4, 2)])
+def test_packed_placements_come_back(servers, shape):
+    placement = np.random.default_rng(0).integers(0, servers + 1, shape)
+    placement[0, 0], placement[-1, -1] = servers, -1 if shape[1] > 1 else servers
+    lists = [[node for node in row if node >= 0] for row in placement.tolist()]
+    assert unpack_placement(pack_placement(placement, servers), *shape, servers) == lists
+
+
+def test_placements_of_earlier_stores_are_read():
+    placement = np.array([[0, 4], [2, -1]])
+    packed = zlib.compress(placement.astype("<i1").tobytes())
+    assert unpack_placement(packed, 2, 2, 4) == [[0, 4], [2]]

@@ -287,7 +287,8 @@ def test_reordering_tasks_changes_nothing(data):
     # An energy or a load that is summed in another order may round to the other side of its limit.
     assert after.feasible == before.feasible
 
-    paths = [mecopt.solve(mecopt.from_dict(d), relax=True) for d in (document, shuffled)]
+    # Not `auto`: where couplings leave one of two equal tasks a place, the first one gets it.
+    paths = [mecopt.solve(mecopt.from_dict(d), "trellis", relax=True) for d in (document, shuffled)]
     assert (paths[0].placement is None) == (paths[1].placement is None)
     if paths[0].placement is not None:
         assert paths[1].placement.tolist() == paths[0].placement[order].tolist()

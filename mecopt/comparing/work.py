@@ -186,24 +186,38 @@ def node_share(placement: NDArray[np.int64], servers: int) -> NDArray[np.float64
 
     Of a block that only longer models have, the share is of the tasks that have it.
     """
-    nodes = servers + 1
-    blocks = placement.shape[1]
-    spot = (placement + np.arange(blocks) * nodes)[placement >= 0]
-    counts = np.bincount(spot, minlength=blocks * nodes).reshape(blocks, nodes)
+    columns = placement.T + 1  # 0 behind the end
+    counts = np.stack([np.bincount(column, minlength=servers + 2)[1:] for column in columns])
     shares: NDArray[np.float64] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     return shares
 
 
 def pack_placement(placement: NDArray[np.int64], servers: int) -> bytes:
     """Return a placement as packed bytes: JSON of 36,000 tasks would cost more than the run."""
+    if _in_halves(placement.size, servers):
+        flat = np.zeros(placement.size + placement.size % 2, dtype=np.uint8)
+        flat[: placement.size] = placement.ravel() + 1
+        plain = (flat[0::2] << 4 | flat[1::2]).tobytes()
+    else:
+        plain = placement.astype(_node_type(servers)).tobytes()
     packer = zlib.compressobj(1, strategy=zlib.Z_RLE)  # smaller and quicker here than matching strings
-    return packer.compress(placement.astype(_node_type(servers)).tobytes()) + packer.flush()
+    return packer.compress(plain) + packer.flush()
 
 
 def unpack_placement(data: bytes, tasks: int, blocks: int, servers: int) -> list[list[int]]:
     """Return the placement as the lists of a solution file."""
-    nodes = np.frombuffer(zlib.decompress(data), dtype=_node_type(servers)).reshape(tasks, blocks)
-    return [[node for node in row if node >= 0] for row in nodes.tolist()]
+    plain, size = zlib.decompress(data), tasks * blocks
+    if _in_halves(size, servers) and len(plain) < size:  # stores of earlier days have whole bytes
+        halves = np.frombuffer(plain, dtype=np.uint8)
+        nodes = np.stack([halves >> 4, halves & 15], axis=1).ravel()[:size].astype(np.int64) - 1
+    else:
+        nodes = np.frombuffer(plain, dtype=_node_type(servers)).astype(np.int64)
+    return [[node for node in row if node >= 0] for row in nodes.reshape(tasks, blocks).tolist()]
+
+
+def _in_halves(size: int, servers: int) -> bool:
+    """Say whether a byte takes two nodes; each is counted from -1 on."""
+    return servers + 1 < 15 and size > 1
 
 
 def _node_type(servers: int) -> str:

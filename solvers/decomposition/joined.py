@@ -4,6 +4,7 @@ Three levels. The linear program of all slots together gives the prices and a fi
 slot is searched by itself, many times and quickly; what was found for a slot are its columns, of which the
 level above chooses one a slot within the budgets. What gap is left is mostly that tasks are whole, so every
 slot gets a tree at fixed prices of the budgets, and the sum of their bounds takes the place of the first one.
+Where all these are done and a gap is left, one tree of all slots together goes on, if there are few tasks.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecopt.parts import Ints
-from solvers.decomposition.branch import ceiling
+from solvers.decomposition.branch import CLOSED, Tree, ceiling
 from solvers.decomposition.dual import Ascent, Counts, Priced, price_paths
 from solvers.decomposition.joined_budgets import Placements, largest_shares
 from solvers.decomposition.joined_slots import Sweep, by_slot, near_paths, slot_bounds
 from solvers.decomposition.joined_trees import SlotTrees
 from solvers.decomposition.master import Columns, Generation
 from solvers.decomposition.problem import Part
+from solvers.decomposition.tighten import tightened
 
 ASCENT_STEPS, ASCENT_TURN = 300, 50
 KEPT_ITERATES = 60
@@ -32,7 +34,8 @@ LP_ROUNDS, LP_TOLERANCE = 60, 1e-7
 PRICE_FACTORS = (1.0, 1.0, 1.3, 3.0, 10.0)  # sweep after sweep: placements that spend less and less
 SWEEPS = 2  # at least; more until a placement is found
 TURNS, WORK = 4, 50_000  # of a slot in a sweep, and nodes of each
-SLOTS_A_STEP = 60
+SLOTS_A_STEP = 60  # at most, and at most a tenth of them: what they find should not wait long
+WHOLE_TASKS = 300  # most tasks of one tree in the end: with more its bound would not get up to here
 POOR = 5.0  # times the median gap of all slots
 
 
@@ -49,12 +52,14 @@ class JoinedSearch:
     infeasible: bool = False
     steps: int = 0
     sweeps: int = 0
+    whole: Tree | None = None  # of all slots, once their own trees are done
 
     def __post_init__(self) -> None:
         self.order = np.argsort(self.part.slot, kind="stable")
         self.sorted = by_slot(self.part, self.order)
         self.budgets = slice(self.part.slots * (self.part.nodes - 1), self.part.rows)
         self.placements = Placements(self.sorted)
+        self.slots_a_step = min(max(self.part.slots // 10, 1), SLOTS_A_STEP)
 
     def advance(self, gap: float, should_stop: Callable[[], bool], nodes: int) -> None:
         """Search on, until the gap is reached, so many steps are done, or `should_stop` says so."""
@@ -66,18 +71,21 @@ class JoinedSearch:
                 if generation is None:
                     return
                 self._prepare(generation)
-            self._step(should_stop)
+            if self.whole is None:
+                self._step(should_stop)
+            else:
+                self._search_whole(self.whole, should_stop)
             self.steps += 1
 
     def _step(self, should_stop: Callable[[], bool]) -> None:
         """Sweep while that can give what is missing, then give the trees of the slots their turns."""
         poor = int(self._poor().sum()) if self.sweeps > 0 else 0
         if poor > 0:
-            self._search_trees(min(poor, SLOTS_A_STEP), should_stop)
+            self._search_trees(min(poor, self.slots_a_step), should_stop)
         elif self.sweeps < SWEEPS or self.value == np.inf:
             self._sweep(should_stop)
         else:
-            self._search_trees(SLOTS_A_STEP, should_stop)
+            self._search_trees(self.slots_a_step, should_stop)
 
     def _poor(self) -> NDArray[np.bool_]:
         """Say where sweeps found nothing, or far less than elsewhere, and no tree has tried."""
@@ -162,7 +170,24 @@ class JoinedSearch:
         if len(found):
             self._keep(self.trees.path, found)
             self._choose()
-        self.finished |= self.infeasible or self.trees.finished
+        self.finished |= self.infeasible
+        if self.trees.finished and not self.finished:
+            closed = self.value < np.inf and self.value - self.bound <= CLOSED * abs(self.value)
+            if closed or len(self.part.tasks) > WHOLE_TASKS:
+                self.finished = True
+                return
+            self.whole = Tree(tightened(self.part), self.seed)
+            if self.path is not None:
+                self.whole.incumbent.offer(self.value, self.path)
+
+    def _search_whole(self, tree: Tree, should_stop: Callable[[], bool]) -> None:
+        """Give the tree of all slots a turn."""
+        tree.advance(0.0, should_stop, 1)
+        self.bound = max(self.bound, tree.bound)
+        if tree.path is not None and tree.value < self.value:
+            self.value, self.path = tree.value, tree.path
+        self.infeasible |= tree.infeasible
+        self.finished |= tree.finished
 
     def _keep(self, path: Ints, slots: Ints) -> None:
         """Keep a placement of these slots, which meets all capacities there."""

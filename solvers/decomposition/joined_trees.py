@@ -15,6 +15,7 @@ from solvers.decomposition.branch import CLOSED, Tree
 from solvers.decomposition.dual import ROUNDING
 from solvers.decomposition.joined_slots import slot_part
 from solvers.decomposition.problem import WITHIN, Part
+from solvers.decomposition.tighten import FEW_TASKS, tightened
 
 NODES = 4  # of one turn; the root comes first
 
@@ -78,7 +79,8 @@ class SlotTrees:
         here = slice(self.start[s], self.start[s + 1])
         tree = self.trees.get(s)
         if tree is None:
-            tree = Tree(slot_part(self.part, np.arange(here.start, here.stop), self.prices), self.seed + s)
+            part = slot_part(self.part, np.arange(here.start, here.stop), self.prices)
+            tree = Tree(tightened(part) if len(part.tasks) <= FEW_TASKS else part, self.seed + s)
             self.trees[s] = tree
             if self.values[s] < np.inf:
                 tree.incumbent.offer(float(self.values[s]), self.path[here])

@@ -12,10 +12,9 @@ from solvers.decomposition.branch import Tree
 from solvers.decomposition.joined import JoinedSearch
 from solvers.decomposition.memory import MemorySearch
 from solvers.decomposition.problem import build_part
-from solvers.decomposition.tighten import tightened
+from solvers.decomposition.tighten import FEW_TASKS, tightened
 
-FEW_TASKS = 40  # capacities are tightened up to this many tasks: beyond, loads are nearly continuous
-JOINED_TASKS = 300  # slots that budgets join are searched together up to this many tasks, one by one above
+JOINED_TASKS = 20  # slots that budgets join are searched together up to this many tasks, one by one above
 
 
 class Search(Protocol):
@@ -59,4 +58,5 @@ def search_part(instance: Instance, run: Run, tasks: Ints, seed: int) -> Search:
     capacity_rows = Coupling.CAPACITY in instance.rules.couplings
     if capacity_rows and part.slots > 1 and len(tasks) > JOINED_TASKS:
         return JoinedSearch(part, seed)
-    return Tree(tightened(part) if capacity_rows and len(tasks) <= FEW_TASKS else part, seed)
+    few = capacity_rows and len(tasks) <= FEW_TASKS * part.slots
+    return Tree(tightened(part) if few else part, seed)

@@ -14,6 +14,7 @@ import numpy as np
 from mecopt.parts import Floats
 from solvers.decomposition.problem import WITHIN, Part
 
+FEW_TASKS = 40  # of a slot: beyond, loads are nearly continuous, and nothing is tightened
 MOST_SUMS = 50_000  # beyond that there is nearly always one that fills the server to the brim
 DIGITS = 13  # sums that differ by less are one
 ROUNDING = 1e-10  # more than what rounding to so many digits adds up to

@@ -54,6 +54,23 @@ def test_interrupt_with_nothing_found(env, plugin, toy_file, tmp_path):
     assert b"Traceback" not in errors
 
 
+IMPORTED = """
+import sys
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mecopt.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from mecopt.__main__ import run
+run()
+"""
+
+
+def test_interrupt_while_the_command_is_imported(env):
+    done = subprocess.run([sys.executable, "-c", IMPORTED], env=env(), capture_output=True)
+    assert (done.returncode, done.stderr) == (130, b"mecopt: interrupted\n")
+
+
 def test_interrupt_while_reading(env, plugin, tmp_path):
     process = start(("validate", "-"), env, plugin, tmp_path / "ready", stdin=subprocess.PIPE)
     time.sleep(1.0)  # it waits for its input by now

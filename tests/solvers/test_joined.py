@@ -95,6 +95,15 @@ def test_budgets_that_bind_reach_their_gap(joined):
     assert bounds == sorted(bounds)
 
 
+def test_few_tasks_are_proved_optimal(joined):
+    """Fixed prices of the budgets leave a gap; one tree of all slots closes it."""
+    instance = crowd(1.02, slots=3, batch=3, seed=8)
+    result = mecopt.solve(instance, "decomposition", time_limit_s=60)
+    assert result.status == "optimal"
+    assert joined[-1].whole is not None
+    assert result.objective == pytest.approx(mecopt.solve(instance, "ilp").objective, rel=1e-9)
+
+
 def test_the_same_seed_gives_the_same_placement(joined):
     first, again = (mecopt.solve(crowd(1.0, slots=20), "decomposition", gap=2e-2, seed=3) for _ in range(2))
     assert (first.placement == again.placement).all()
