@@ -186,7 +186,9 @@ class Branches(nn.Module):
         for same in zip(*(trunk.parameters() for trunk in self.trunks), strict=True):
             stacked = torch.stack(same)
             squares.append((stacked - stacked.mean(0)).square().sum())
-        return torch.stack(squares).sum() / sum(p.numel() for p in self.trunks.parameters())
+        count = sum(p.numel() for p in self.trunks.parameters())
+        found: Tensor = torch.stack(squares).sum() / count
+        return found
 
     def values(self, observations: Tensor) -> Tensor:
         """Return V(X), (B,)."""
