@@ -228,8 +228,8 @@ class A3C:
             if np.array_equal(seen, observations) and np.array_equal(passed.nodes.numpy(), actions):
                 return passed
         masks = None if rollout.masks is None else torch.from_numpy(rollout.masks).flatten(0, 1)
-        passed: Passed = self.own.run(torch.from_numpy(observations), torch.from_numpy(actions), masks)
-        return passed
+        again: Passed = self.own.run(torch.from_numpy(observations), torch.from_numpy(actions), masks)
+        return again
 
     def _cut(self, longest: float) -> float:
         """Cut the gradient to a length, 0: to none; return the length that it had."""

@@ -95,6 +95,8 @@ class Branches(nn.Module):
         Sample all branches with the same noise for a node (`_gumbel`).
     """
 
+    trunks: Any  # nn.ModuleList of Trunk
+
     def __init__(
         self,
         shape: Shape,
@@ -184,7 +186,9 @@ class Branches(nn.Module):
         for same in zip(*(trunk.parameters() for trunk in self.trunks), strict=True):
             stacked = torch.stack(same)
             squares.append((stacked - stacked.mean(0)).square().sum())
-        return torch.stack(squares).sum() / sum(p.numel() for p in self.trunks.parameters())
+        count = sum(p.numel() for p in self.trunks.parameters())
+        found: Tensor = torch.stack(squares).sum() / count
+        return found
 
     def values(self, observations: Tensor) -> Tensor:
         """Return V(X), (B,)."""
@@ -278,11 +282,11 @@ class MarkovBranches(nn.Module):
         given = features, self.previous, self.score.mT.contiguous(), self.score_bias, gumbel, hidden, scores
         arrays = [part.numpy() for part in given]
         if masks is None:
-            _chain(0, blocks, *arrays, allowed, chosen)
+            _chain(0, blocks, *arrays, allowed, chosen)  # type: ignore[call-arg]
         else:
             for m in range(blocks):
                 allowed[:, m] = masks.block_mask(m, chosen)
-                _chain(m, m + 1, *arrays, allowed, chosen)
+                _chain(m, m + 1, *arrays, allowed, chosen)  # type: ignore[call-arg]
         nodes = torch.from_numpy(chosen)
         passed = Passed(scores, self._values(hidden), nodes, nodes, (outputs, hidden))
         return passed, None if masks is None else allowed
@@ -327,7 +331,7 @@ def _decide(
     if masks is not None:  # these are asked for all tasks at once
         passed, allowed = network.sample(observations, masks, noise)
         return passed.nodes.numpy(), allowed
-    parts = [network.sample(part, None, noise)[0].nodes for part in observations.split(ROWS)]
+    parts = [network.sample(part, None, noise)[0].nodes for part in torch.split(observations, ROWS)]
     return torch.cat(parts).numpy(), None
 
 

@@ -7,6 +7,7 @@ the same head decides one block after the other, told which block it is and wher
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,7 +89,8 @@ class Head(nn.Module):
         """Return the scores of these actions alone, (B, K); far cheaper than all."""
         hidden, columns = self.body(self._inputs(seen, actions)), self.columns(actions).T.flatten()
         found = (hidden * self.score.weight[columns]).sum(-1) + self.score.bias[columns]
-        return found.view(-1, len(seen)).T
+        chosen: Tensor = found.view(-1, len(seen)).T
+        return chosen
 
     def block(self, seen: Tensor, m: int, before: Tensor) -> Tensor:
         """Return the scores of block m (B, J), when the block before it runs on the nodes `before` (B,)."""
@@ -157,6 +159,8 @@ class ActorCritic(nn.Module):
     joint_actions : int
         See `Head`.
     """
+
+    critic: Any  # nn.Sequential of a Trunk and a linear layer
 
     def __init__(self, shape: Shape, width: int, layers: int, joint_actions: int) -> None:
         super().__init__()
