@@ -58,8 +58,13 @@ def fleet_of(instance: Instance, encoder: Encoder, *, costs: ChainCosts | None =
 
 
 def decide(
-    instance: Instance, encoder: Encoder, policy: Policy, *, costs: ChainCosts | None = None
-) -> Decided:  # fmt: skip
+    instance: Instance,
+    encoder: Encoder,
+    policy: Policy,
+    *,
+    costs: ChainCosts | None = None,
+    fleet: Fleet | None = None,
+) -> Decided:
     """Let a policy decide a whole instance, with the environment's repairs.
 
     Parameters
@@ -72,8 +77,10 @@ def decide(
         ``fleet.now`` is -1 and behind the end of shorter models. ``fleet.observe()``,
         ``fleet.branch_masks()`` and ``fleet.block_mask(m, chosen)`` tell it what it may know.
     costs : ChainCosts, optional
+    fleet : Fleet, optional
+        That of `fleet_of`, its lanes in another order.
     """
-    fleet = fleet_of(instance, encoder, costs=costs)
+    fleet = fleet_of(instance, encoder, costs=costs) if fleet is None else fleet
     placement = np.full((instance.task_count, encoder.blocks), -1, dtype=np.int64)
     repairs = forced = 0
     while not fleet.ended.all():

@@ -159,8 +159,8 @@ def train(folder: Path, job: Job) -> None:
     """Make a training, or what is left of it."""
     from rl.checkpoint import save_policy
     from rl.learner import kind
+    from rl.plan import Plan as TrainingPlan
     from rl.training import LAST, POLICY, Training
-    from rl.training import Plan as TrainingPlan
 
     own, budget, target = job.train, job.budget, folder / TRAININGS / job.name
     start = _cpu_s()
