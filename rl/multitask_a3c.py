@@ -272,8 +272,7 @@ class A3C:
     def _unit(self) -> float:
         """Return the unit of rewards in seconds."""
         total, count = self.all.cost.tolist()
-        mean = total / count
-        return mean if self.settings.cost_unit == "mean" and mean > 0.0 else 1.0
+        return total / count if self.settings.cost_unit == "mean" and total > 0.0 else 1.0
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that going on later needs."""

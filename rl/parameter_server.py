@@ -126,7 +126,7 @@ class Pushing(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Push the gradients, and pull the parameters."""
-        self._exchange(_flat(p if p.grad is None else p.grad for p in self._parameters()))
+        self._exchange(_flat(torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters()))
 
     def finish(self) -> None:
         """Tell the server what was counted after the last step."""
