@@ -1,13 +1,15 @@
 """All exact methods and baselines on the whole benchmark set: `mecopt compare`, then `mecopt report`.
 
-Run: ``python benchmarks/baselines.py`` (60 s for a run, ten seeds for the baselines that are random; about an
-hour on two cores) or ``python benchmarks/baselines.py --quick`` (5 s, under ten minutes); writes
-reports/baselines/. Stopped at any moment, the same command goes on where it stopped.
+Run: ``python benchmarks/baselines.py`` (60 s for a run, ten seeds for the baselines that are random; up to
+two hours on two cores, half of them for `local-search`) or ``python benchmarks/baselines.py --quick`` (5 s,
+under ten minutes); writes reports/baselines/. Stopped at any moment, the same command goes on where it
+stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -32,12 +34,11 @@ def main() -> int:
     # An exact method's seed only steers its search, and what it proves does not depend on it: one seed.
     exact = [method.name for method in known if method.kind == "exact"]
     others = [method.name for method in known if method.kind in ("baseline", "heuristic")]
-    folder, begun = given.out / "runs", time.perf_counter()
+    folder, begun = given.out.resolve() / "runs", time.perf_counter()
+    os.chdir(ROOT)  # the report repeats the command, which names the folder of the instances
     for methods, seeds in ((others, SEEDS), (exact, 1)):
-        mecopt.compare(
-            str(ROOT / "instances"), methods, seeds=seeds, time_limit_s=limit, out=folder, progress=True
-        )
-    report = [sys.executable, "-m", "mecopt", "report", str(folder), "--out", str(given.out)]
+        mecopt.compare("instances", methods, seeds=seeds, time_limit_s=limit, out=folder, progress=True)
+    report = [sys.executable, "-m", "mecopt", "report", str(folder), "--out", str(folder.parent)]
     subprocess.run(report, check=True)
     print(f"{time.perf_counter() - begun:.0f} s in all")
     return 0
