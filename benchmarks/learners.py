@@ -133,13 +133,7 @@ def time_jobs(_: int) -> Iterator[Job]:
         yield {"setting": "camera-vgg", "learner": learner}
 
 
-KINDS = {
-    "main": main_jobs,
-    "peers": peer_jobs,
-    "ablation": ablation_jobs,
-    "time": time_jobs,
-    "page": time_jobs,
-}
+KINDS = {"main": main_jobs, "peers": peer_jobs, "ablation": ablation_jobs, "time": time_jobs}
 
 
 def changes_something(learner: str, factor: str) -> bool:

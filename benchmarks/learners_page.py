@@ -16,6 +16,7 @@ PEERS = ("SB3 A2C", "SB3 PPO", "SB3 DQN")
 FIRST_SEED = 100  # of those reported; settings were tuned with others
 TEST_EPISODES, THRESHOLD, HORIZON = 60, 0.01, 600
 PEER_ENVIRONMENTS = 16
+ROUNDING = 1e-12  # of a sum of delays
 
 # One factor at a time: changes to recipe `best`, and the number of workers where that is the factor.
 FACTORS: dict[str, dict[str, Any]] = {
@@ -49,7 +50,7 @@ def runs() -> list[dict[str, Any]]:
 
 def percent(value: float | None) -> str:
     """Return a fraction as a percentage of three digits."""
-    return "-" if value is None else f"{100 * value:.3g}"
+    return "-" if value is None else f"{100 * value if abs(value) > ROUNDING else 0.0:.3g}"
 
 
 def interval(values: list[float]) -> str:
