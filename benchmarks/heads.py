@@ -3,8 +3,8 @@
     python benchmarks/heads.py [--settings A,B] [--seeds N]
 
 Every training (below a minute of CPU) is added to reports/heads/runs.csv as it ends; what is there is not run
-again. All trainings see 400 episodes of 600 slots, 60 decisions an update, by the optimiser, learning rates
-and network of recipe `best`; what is tested are the last weights, by the likeliest nodes, on 60 test episodes.
+again. All trainings see 200 episodes of 600 slots, 60 decisions an update, by the network, optimiser
+and rates of recipe `best`. The last weights are tested, by the likeliest nodes, on 60 test episodes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import ROOT, machine, table
-from learners_page import FIRST_SEED, TEST_EPISODES, interval
+from heads_page import EPISODES, OUT, RUNS, page, rows
+from learners_page import FIRST_SEED, TEST_EPISODES
 from torch import Tensor
 from torch.nn import functional
 
@@ -36,10 +36,7 @@ from rl.prices import along
 from rl.rmsprop import Adam, set_rate
 from rl.rounds import TEST, TRAINING, Round, Worker
 
-OUT = ROOT / "reports" / "heads"
-RUNS = OUT / "runs.csv"
 SETTINGS = ("camera-vgg-load", "camera-alexnet-deadline")
-EPISODES = 400  # of a training
 SAME = 1e-9  # relative; costs closer than this are equal
 
 COLD = {"temperature_start": kind("mtl-a3c").settings().temperature_end}
@@ -262,14 +259,6 @@ def judge(tasks: Tasks, network: Any) -> dict[str, float]:
     return {name: float(value) for name, value in figures.items()}
 
 
-def rows() -> list[dict[str, Any]]:
-    """Return what has been run."""
-    if not RUNS.exists():
-        return []
-    with RUNS.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def jobs(settings: list[str], seeds: int) -> Iterator[tuple[str, int, str]]:
     """Yield all trainings."""
     for seed in range(FIRST_SEED, FIRST_SEED + seeds):
@@ -307,51 +296,6 @@ def main() -> None:
             writer.writerow(row)
         (OUT / "README.md").write_text(page(), encoding="utf-8")
     (OUT / "README.md").write_text(page(), encoding="utf-8")
-
-
-def page() -> str:
-    """Return the report."""
-    found, parts = rows(), []
-    columns = ("gap", "worse", "stuck_of_worse", "stuck_of_excess", "gap_mended")
-    for setting in dict.fromkeys(row["setting"] for row in found):
-        body = []
-        for variant in VARIANTS:
-            mine = [row for row in found if (row["setting"], row["variant"]) == (setting, variant)]
-            if not mine:
-                continue
-            values = [[float(row[name]) for row in mine] for name in columns]
-            moved = np.mean([float(row["blocks_moved"]) for row in mine])
-            cpu = np.mean([float(row["cpu_s"]) for row in mine])
-            shares = [f"{100 * np.mean(value):.1f}" for value in values[1:4]]
-            body.append(
-                [variant, str(len(mine)), interval(values[0]), *shares, f"{moved:.1f}"]
-                + [f"{100 * np.mean(values[4]):.2f}", f"{cpu:.0f}"]
-            )
-        head = ["training", "seeds", "gap, %", "tasks off, %", "stuck of these, %"]
-        head += ["excess in stuck tasks, %", "blocks to move", "gap when mended, %", "CPU s"]
-        parts += [f"## {setting}", "", table(head, body), ""]
-    return "\n".join(
-        [
-            "# Why independent branches stop short",
-            "",
-            "`python benchmarks/heads.py`: one network (recipe `best` of mtl-a3c), trained in several ways",
-            f"with the same {EPISODES} episodes, optimiser and rates. Gap of the last weights, likeliest nodes,",
-            f"ratio of sums on {TEST_EPISODES} test episodes, mean and 95 % bootstrap interval over seeds from",
-            f"{FIRST_SEED} on. [The page of mtl-a3c](../../docs/methods/mtl-a3c.md) says what follows from it.",
-            "",
-            "- *imitation*: cross-entropy of the optimum's nodes, branch by branch; the critic learns its cost.",
-            "- *exact gradient*: no sampling; the gradient of the expected cost over independent branches, worked",
-            "  out from the tasks' costs, with the temperatures of the recipe.",
-            f"- *from it*: goes on from the imitation's weights, {EPISODES} episodes more at the last temperature.",
-            "- A task is *off* when its placement costs more than the optimum, and *stuck* when no block alone can",
-            "  move and make it cheaper; *blocks to move*: in how many a stuck task's placement and the optimum",
-            "  differ. *Mended*: blocks have moved, one at a time, until none gains.",
-            "",
-            *parts,
-            *machine("numpy", "torch"),
-            "",
-        ]
-    )
 
 
 if __name__ == "__main__":
