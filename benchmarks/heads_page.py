@@ -11,10 +11,18 @@ from learners_page import FIRST_SEED, TEST_EPISODES, interval
 
 OUT = ROOT / "reports" / "heads"
 RUNS = OUT / "runs.csv"
-EPISODES = 200  # of a training
+EPISODES = 150  # of a training
 SHARES = ("worse", "stuck_of_worse", "stuck_of_excess")
 HEAD = [
-    *("training", "seeds", "gap, %", "tasks off, %", "stuck of these, %", "excess in stuck tasks, %"),
+    *(
+        "training",
+        "seeds",
+        "gap, %",
+        "sampled, %",
+        "tasks off, %",
+        "stuck of these, %",
+        "excess in stuck tasks, %",
+    ),
     *("blocks to move", "gap when mended, %", "CPU s"),
 ]
 
@@ -51,6 +59,7 @@ def page() -> str:
             "  worked out from the tasks' costs, with the temperatures of the recipe.",
             f"- *from it*: goes on from the imitation's weights, {EPISODES} episodes more, at the last",
             "  temperature.",
+            "- *sampled*: the gap when every block is sampled by itself from the policy's distribution.",
             "- A task is *off* when its placement costs more than the optimum, and *stuck* when no block",
             "  alone can move and make it cheaper; *blocks to move*: in how many a stuck task's placement",
             "  and its optimum differ. *Mended*: blocks have moved, one at a time, until none gains.",
@@ -70,5 +79,6 @@ def line(variant: str, mine: list[dict[str, Any]]) -> list[str]:
 
     shares = [f"{100 * mean(name):.1f}" for name in SHARES]
     gap = interval([float(row["gap"]) for row in mine])
+    sampled = f"{100 * mean('gap_sampled'):.2f}"
     last = [f"{mean('blocks_moved'):.1f}", f"{100 * mean('gap_mended'):.2f}", f"{mean('cpu_s'):.0f}"]
-    return [variant, str(len(mine)), gap, *shares, *last]
+    return [variant, str(len(mine)), gap, sampled, *shares, *last]
