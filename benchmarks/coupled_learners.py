@@ -27,7 +27,7 @@ ENVIRONMENTS = 120
 TEST_SEEDS = 20_000  # the first; tuning used seeds below 1000
 SETTINGS = {
     "energy": ("energy-path", ("markov-a3c", "online-price")),
-    "crowd": ("decomposition", ("markov-a3c", "greedy-arc", "local-search")),
+    "crowd": ("decomposition", ("markov-a3c", "slot-price", "greedy-arc", "local-search")),
 }
 EPISODES = {"energy": 60, "crowd": 30}  # a crowd is one slot of 60 tasks
 SECONDS = 1.0  # for what would go on

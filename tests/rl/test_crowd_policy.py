@@ -1,9 +1,12 @@
-"""Policies for full servers: prices that fill them, capacities kept, slots side by side."""
+"""Policies for full servers: order, prices, capacities kept, slots side by side."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 
 import mecopt
+from rl import crowd_policy
 from rl.checkpoint import save_policy
 from rl.priced import PricedPlan, train
 
@@ -48,3 +51,32 @@ def test_pins_hold(trained):
     instance = mecopt.generate("crowd", seed=3)
     result = mecopt.solve(instance, "markov-a3c", policy=trained, pins=["0:2=0"])
     assert result.placement[0, 2] == 0
+
+
+def test_tasks_that_lose_most_without_a_server_are_decided_first(monkeypatch):
+    lanes = []
+    real = crowd_policy.masks.decide
+
+    def spy(*arguments, fleet, **named):
+        lanes.extend(fleet.rows.T.copy())
+        return real(*arguments, fleet=fleet, **named)
+
+    monkeypatch.setattr(crowd_policy.masks, "decide", spy)
+    instance = mecopt.generate("crowd:slots=2,release_rate=30", seed=6)
+    mecopt.solve(instance, "markov-a3c")
+    slot, device = instance.tasks.slot, instance.tasks.device
+    speed = np.array([device.cycles_per_s for device in instance.devices])[device]
+    assert [np.unique(slot[lane]).tolist() for lane in lanes] == [[0], [1]]
+    for lane in lanes:  # the slower its own device, the more a task loses
+        assert len(np.unique(lane)) == 30
+        assert np.corrcoef(np.arange(30), speed[lane])[0, 1] > 0.9
+        assert np.corrcoef(np.arange(30), speed[np.sort(lane)])[0, 1] < 0.5  # unlike the tasks' own order
+
+
+def test_the_order_of_the_tasks_does_not_matter():
+    instance = mecopt.generate("crowd", seed=6)
+    back = np.arange(instance.task_count)[::-1]
+    columns = {f.name: getattr(instance.tasks, f.name)[back] for f in dataclasses.fields(instance.tasks)}
+    turned = instance.replace(tasks=dataclasses.replace(instance.tasks, **columns))
+    first, second = (mecopt.solve(one, "markov-a3c") for one in (instance, turned))
+    assert (second.placement[back] == first.placement).all()
