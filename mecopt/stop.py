@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -25,17 +27,62 @@ class StopRule(Protocol):
         ...
 
 
+class Compiler:
+    """How long compiled loops have been compiled in this process; see `mecopt.compiling`.
+
+    It happens once per installation and takes longer than many a time limit, which would leave nothing for
+    the search.
+    """
+
+    def __init__(self) -> None:
+        self.on_begin: Callable[[], None] | None = None  # called once, when the first compilation begins
+        self._lock = threading.Lock()
+        self._depth = 0  # a function compiles those that it calls
+        self._done_s = 0.0
+        self._since = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far, those of a compilation in progress included."""
+        with self._lock:
+            return self._done_s + (time.perf_counter() - self._since if self._depth else 0.0)
+
+    def begin(self) -> None:
+        """Note that a compilation begins."""
+        with self._lock:
+            self._depth += 1
+            if self._depth == 1:
+                self._since = time.perf_counter()
+            call, self.on_begin = self.on_begin, None
+        if call is not None:
+            call()
+
+    def end(self) -> None:
+        """Note that it ends, whether well or not."""
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._done_s += time.perf_counter() - self._since
+
+
+COMPILER = Compiler()
+
+
+def _working_time() -> float:
+    return time.perf_counter() - COMPILER.seconds
+
+
 @dataclass
 class TimeLimit:
-    """Stop when so many seconds have passed since the rule was made."""
+    """Stop when so many seconds have passed since the rule was made, those of compiling not counted."""
 
     seconds: float
-    start: float = field(default_factory=time.perf_counter)
+    start: float = field(default_factory=_working_time)
 
     @property
     def left(self) -> float:
         """Seconds left, never negative."""
-        return max(0.0, self.start + self.seconds - time.perf_counter())
+        return max(0.0, self.start + self.seconds - _working_time())
 
     def __call__(self, gap: float | None) -> StopReason | None:
         """Stop when no time is left."""

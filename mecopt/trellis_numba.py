@@ -17,8 +17,8 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numba import njit
 
+from mecopt.compiling import njit
 from mecopt.costs import ChainCosts
 from mecopt.parts import Floats, Ints
 

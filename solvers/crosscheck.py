@@ -231,6 +231,8 @@ def _compare(
     """Say how a method's answer differs from brute force's; nothing where it does not."""
     result = solve(instance, name, time_limit_s=time_limit_s, warm_start=start)
     truth = None if best is None else best.objective
+    if result.stopped_by == "interrupt":  # of the whole check: it says nothing about the method
+        raise KeyboardInterrupt
     if result.stopped_by is not None:
         return f"stopped by {result.stopped_by} with status {result.status}, gap {result.gap}"
     if truth is None:

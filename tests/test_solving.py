@@ -2,6 +2,11 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +18,7 @@ from strategies import COUPLINGS, EXAMPLE, MINIMAL, documents, examples, tiny_do
 import mecopt
 from mecopt import InputError, Method, MethodError, registry
 from mecopt.result import gap
-from mecopt.stop import AnyOf, GapTarget, IterationLimit, StopReason, TimeLimit
+from mecopt.stop import AnyOf, Compiler, GapTarget, IterationLimit, StopReason, TimeLimit
 
 NOWHERE = frozenset()
 EVERYTHING = frozenset(mecopt.Coupling)
@@ -347,6 +352,40 @@ def test_stopping_rules():
     assert TimeLimit(60)(None) is None
     assert 0 < TimeLimit(60).left <= 60
     assert TimeLimit(-1).left == 0
+
+
+def test_no_time_limit_counts_what_is_compiled(monkeypatch):
+    """It happens once per installation, and would leave nothing of a short limit."""
+    compiler, told = Compiler(), []
+    monkeypatch.setattr("mecopt.stop.COMPILER", compiler)
+    compiler.on_begin = lambda: told.append(1)
+    rule = TimeLimit(0.2)
+    compiler.begin()
+    compiler.begin()  # a function that it calls
+    time.sleep(0.3)
+    assert rule(None) is None
+    compiler.end()
+    compiler.end()
+    assert rule(None) is None
+    assert told == [1]
+    compiler.begin()
+    compiler.end()
+    assert told == [1]  # once
+    time.sleep(0.2)
+    assert rule(None) is StopReason.TIME
+
+
+@pytest.mark.slow
+def test_a_first_solve_ends_with_a_search(tmp_path):
+    """With nothing compiled yet, in a process of its own; the limit is shorter than compiling takes."""
+    code = (
+        "import mecopt; from mecopt.stop import COMPILER;"
+        "r = mecopt.solve(mecopt.load('instances/crowd_k10_n4.json'), 'decomposition', time_limit_s=2);"
+        "assert COMPILER.seconds > 0; assert r.gap < 0.05, r.gap"
+    )
+    root = Path(__file__).parents[1]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=True)
     limit = IterationLimit(2)
     assert [limit(None) for _ in range(3)] == [None, None, StopReason.ITERATIONS]
     assert [GapTarget(0.1)(gap) for gap in (None, 0.2, 0.1)] == [None, None, StopReason.GAP]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from mecopt.errors import InputError, InstanceError, MissingExtraError, PlacementError
+from mecopt.stop import COMPILER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 STDIN = "-"
 PATIENCE_S = 2.0  # what takes longer shows that it is alive
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
+
+COMPILING = "compiling the search, once per installation: some 10 s that no time limit counts"
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -239,7 +242,11 @@ def write_plot(evaluation: Evaluation, path: str, tasks: Sequence[int]) -> None:
 
 @contextmanager
 def working(what: str, limit_s: float | None = None) -> Iterator[None]:
-    """Show progress on a terminal's standard error once the work has taken two seconds."""
+    """Show progress on a terminal's standard error once the work has taken two seconds.
+
+    Wherever standard error goes, it is told when loops are compiled, since that takes long and happens once.
+    """
+    COMPILER.on_begin = lambda: note(COMPILING)
     if not sys.stderr.isatty():
         yield
         return

@@ -19,14 +19,17 @@ from mecopt._version import __version__
 from mecopt.comparing.machine import machine_id, peak_memory_bytes
 from mecopt.errors import CouplingError
 from mecopt.generation import generate
+from mecopt.parts import Coupling
 from mecopt.solving import solve
 
 if TYPE_CHECKING:
     from mecopt.instance import Instance
-    from mecopt.parts import Coupling
     from mecopt.result import Result
 
 WARM_UP = "camera-alexnet:slots=2,servers=2"
+# With limits that bind, for energy budgets alone and for all else; budgets join the slots of the second.
+TIGHT_BUDGETS = "energy:slots=2,servers=2,energy_budget_share=0.8"
+TIGHT_SERVERS = "crowd:slots=2,servers=2,batch=12,energy_budget_j=0.01,server_memory_bytes=4e7"
 WARM_UP_LIMIT_S = 1.0
 GRACE = 0.10  # a run may be late by this share of its limit
 GRACE_S = 2.0  # and by so many seconds more, before it is ended from outside
@@ -64,20 +67,23 @@ class Outcome:
 def warm_up(order: Order, couplings: frozenset[Coupling]) -> None:
     """Let the method import and compile what it needs, so that its first run is measured like the others.
 
-    It is called once in every process, on a tiny instance. What comes out is of no interest: a method that
-    fails does so again in the run.
+    It is called once in every process, on a tiny instance, and where there are couplings on another whose
+    limits bind: most methods compile what they need for those only then. What comes out is of no interest: a
+    method that fails does so again in the run.
     """
-    instance = generate(WARM_UP)
-    rules = dataclasses.replace(instance.rules, couplings=couplings)
-    with contextlib.suppress(BaseException), warnings.catch_warnings(action="ignore"):
-        solve(
-            instance.replace(rules=rules),
-            order.method,
-            time_limit_s=WARM_UP_LIMIT_S,
-            seed=order.seed,
-            threads=order.threads,
-            **order.options,
-        )
+    tight = TIGHT_BUDGETS if couplings == {Coupling.ENERGY} else TIGHT_SERVERS
+    for spec in (WARM_UP, tight) if couplings else (WARM_UP,):
+        with contextlib.suppress(BaseException), warnings.catch_warnings(action="ignore"):
+            instance = generate(spec)
+            rules = dataclasses.replace(instance.rules, couplings=couplings)
+            solve(
+                instance.replace(rules=rules),
+                order.method,
+                time_limit_s=WARM_UP_LIMIT_S,
+                seed=order.seed,
+                threads=order.threads,
+                **order.options,
+            )
 
 
 def perform(instance: Instance, order: Order, *, isolated: bool = False) -> Outcome:

@@ -69,7 +69,7 @@ def warnings(comparison: Any, numbers: Numbers) -> list[str]:
         )
     pending = getattr(comparison, "pending", 0)
     if pending:
-        found.append(f"The comparison is not finished: {counted(pending, 'run')} of it is missing here.")
+        found.append(f"The comparison is not finished: {counted(pending, 'run')} still to be made.")
     unbounded = int((numbers.runs["placed"] & numbers.runs["gap_used"].isna()).sum())
     if unbounded:
         found.append(f"{counted(unbounded, 'placement')} without a bound to compare with have no gap.")

@@ -6,7 +6,8 @@ Arrays of tasks have a row for each task of `tasks`; the ledger's have one for e
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from mecopt.compiling import njit
 
 INF = np.inf
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from mecopt.compiling import njit
 from solvers.decomposition import search_kernels
 from solvers.decomposition.problem import WITHIN
 

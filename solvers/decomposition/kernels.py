@@ -6,7 +6,8 @@ Shapes as in `problem.Part`. No kernel holds the interpreter's lock, so that slo
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from mecopt.compiling import njit
 
 INF = np.inf
 

@@ -7,7 +7,8 @@ triangle counts; it may be negative.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from mecopt.compiling import njit
 
 INF = np.inf
 

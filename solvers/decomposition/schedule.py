@@ -15,6 +15,7 @@ from mecopt.parts import Coupling, Floats, Ints
 from mecopt.run import Run
 from mecopt.trellis import infeasible_tasks, shortest_paths
 from solvers.decomposition.branch import CLOSED
+from solvers.decomposition.first import first_placement
 from solvers.decomposition.parts import Search, search_part
 from solvers.decomposition.problem import split
 
@@ -36,14 +37,20 @@ def solve(instance: Instance, run: Run) -> None:
         return
     if run.warm_start is not None:
         run.found(run.warm_start)
-    _offer_local(instance, run, free.placement)
+    _offer_first(instance, run, free.placement)
     parts = [tasks for tasks in split(instance) if _broken(judged, tasks)]
     Schedule(instance, run, parts, free.value, free.placement).work()
 
 
-def _offer_local(instance: Instance, run: Run, free: Ints) -> None:
-    """Hand over the placement of everything on its device, which fits any server."""
-    if run.node_cost is None and run.objective is None:
+def _offer_first(instance: Instance, run: Run, free: Ints) -> None:
+    """Hand over something that fits before the search, whose loops may have to be loaded or compiled."""
+    if run.objective is not None:
+        return
+    if Coupling.CAPACITY in instance.rules.couplings:
+        first = first_placement(instance, run, free)
+        if first is not None and run.found(first).feasible:
+            return
+    if run.node_cost is None:  # everything on its device, which fits any server
         run.found(np.where(free >= 0, 0, -1))
 
 

@@ -6,7 +6,8 @@ chosen (K,) holds a pool index for every task (-1: none yet), load (rows + 1,) w
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from mecopt.compiling import njit
 
 
 @njit(cache=True, nogil=True)

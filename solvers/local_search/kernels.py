@@ -7,7 +7,8 @@ references, which costs ten times the move.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from mecopt.compiling import njit
 
 INF = np.inf
 FEE = 0.1  # what being above a limit costs however little it is, in units of its row
