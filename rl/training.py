@@ -38,6 +38,8 @@ from rl.workers import Engine, InProcess, Job, Note, Processes
 LAST, POLICY = "last.safetensors", "policy.safetensors"
 BEST = "best."  # what the names of the best policy's weights begin with, in the former
 
+GROWS = "memory."  # what the names of segments kept for replay begin with, which are ever more
+
 # A policy has collapsed when it is far off, but no longer explores, or gives nearly all tasks one placement.
 COLLAPSED_SHARE, COLLAPSED_ENTROPY, COLLAPSED_GAP = 0.99, 0.05, 0.01
 
@@ -117,11 +119,26 @@ class Training:
             self._check_same(header["said"], header["samples"])
             self.rows, self.seconds = header["rows"], header["seconds"]
             self.best, self.card = header["best"], header["card"]
-            self.weights = {name[len(BEST) :]: state[name] for name in state if name.startswith(BEST)}
-            self.learner.load_state(state)
-        except (KeyError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"does not hold this learner's state ({reason})", str(last)) from None
+        except KeyError as error:
+            raise InputError(f"does not hold this learner's state ({error})", str(last)) from None
+        misfit = self._misfit(state)
+        if misfit:
+            reason = f"{misfit}; another version may have written it"
+            raise InputError(f"does not hold this learner's state ({reason}); {ELSEWHERE}", str(last))
+        self.weights = {name[len(BEST) :]: state[name] for name in state if name.startswith(BEST)}
+        self.learner.load_state(state)
+
+    def _misfit(self, state: Mapping[str, Tensor]) -> str | None:
+        """Say which tensor of a checkpoint is missing or of another shape: a copy might stretch it."""
+        mine = {name: t for name, t in self.learner.state().items() if not name.startswith(GROWS)}
+        if self.card is not None:
+            mine |= {BEST + name: t for name, t in self.learner.network.state_dict().items()}
+        for name, tensor in mine.items():
+            if name not in state:
+                return f"no {name}"
+            if state[name].shape != tensor.shape:
+                return f"{name}: shape {tuple(state[name].shape)}, expected {tuple(tensor.shape)}"
+        return None
 
     def _said(self) -> dict[str, Any]:
         """Return what makes two trainings one and the same; recipes may share settings."""
