@@ -81,8 +81,14 @@ class Steps:
     missing: NDArray[np.bool_]  # (K, M + 1) whether the step needs a link that is missing; last: the result
 
 
-def chain_costs(instance: Instance) -> ChainCosts:
+def chain_costs(instance: Instance, *, device_speed: Floats | None = None) -> ChainCosts:
     """Work out the cost figures of every task of the instance.
+
+    Parameters
+    ----------
+    instance : Instance
+    device_speed : array of shape (tasks,), optional
+        Cycles/s of every task's device, in place of the instance's own.
 
     Raises
     ------
@@ -93,7 +99,7 @@ def chain_costs(instance: Instance) -> ChainCosts:
     batch = tasks.batch.astype(np.float64)
     cycles, inputs = (_block_table(instance, name) for name in ("cycles", "input_bits"))
     group, server_s = _server_seconds(instance, cycles)
-    device_s, device_j = _device_costs(instance, cycles)
+    device_s, device_j = _device_costs(instance, cycles, device_speed)
     outputs = np.array([model.output_bits for model in instance.models])[tasks.model]
     watts = np.array([device.transmit_power_w for device in instance.devices])[tasks.device]
     no_deadline = np.full(tasks.max_delay_s.shape, np.inf)
@@ -200,10 +206,12 @@ def _server_seconds(instance: Instance, cycles: Floats) -> tuple[Ints, Floats]:
     return group, frozen(seconds)
 
 
-def _device_costs(instance: Instance, cycles: Floats) -> tuple[Floats, Floats]:
+def _device_costs(instance: Instance, cycles: Floats, device_speed: Floats | None) -> tuple[Floats, Floats]:
     """Eq. 3 (or the measured time) and Eq. 4 (or power times time) of one inference, both (tasks, blocks)."""
     devices, tasks = instance.devices, instance.tasks
-    speed = np.array([device.cycles_per_s for device in devices])[tasks.device][:, None]
+    if device_speed is None:
+        device_speed = np.array([device.cycles_per_s for device in devices])[tasks.device]
+    speed = device_speed[:, None]
     kappa = np.array([device.kappa for device in devices])[tasks.device][:, None]
     power = np.array([np.nan if d.compute_power_w is None else d.compute_power_w for d in devices])
     work = cycles[tasks.model]

@@ -9,9 +9,10 @@ import dataclasses
 from dataclasses import dataclass
 
 from mecopt.errors import InputError
+from rl.a3c_settings import PAPER as MULTITASK_PAPER
+from rl.a3c_settings import A3CSettings
 from rl.learner import LearnerKind, Shape, at_least
-from rl.multitask_a3c import A3C, A3CSettings, Shared
-from rl.multitask_a3c import PAPER as MULTITASK_PAPER
+from rl.multitask_a3c import A3C, Shared
 from rl.single_task import JOINT_ACTIONS, ActorCritic
 
 BRANCHES_ONLY = ("branch_width", "sharing", "soft_weight", "shared_noise", "credit")

@@ -62,6 +62,10 @@ class Draw:
         slots = in_order(self.instance).reshape(-1, self.count, self._per_slot)
         return slots.swapaxes(1, 2).reshape(-1, self.count)
 
+    def costs(self) -> ChainCosts:
+        """Return the costs of the tasks, with the speeds of each episode's own devices."""
+        return chain_costs(self.instance, device_speed=self.sites.task_speed if self.sites else None)
+
     @property
     def _per_slot(self) -> int:
         return self.instance.task_count // self.instance.slot_count
@@ -71,12 +75,12 @@ class Draw:
         if self.sites is None:
             return self.instance
         whole, sites = self.instance, self.sites
-        each = sites.budget.shape[1]
-        own = whole.devices[e * each : (e + 1) * each] if len(whole.devices) > each else whole.devices
         budgets = [None if np.isinf(b) else b for b in sites.budget[e].tolist()]
+        speeds = [d.cycles_per_s for d in whole.devices]
+        speeds = speeds if sites.device_speed is None else sites.device_speed[e].tolist()
         devices = [
-            dataclasses.replace(d, name=f"device{i}", energy_budget_j=b)
-            for i, (d, b) in enumerate(zip(own, budgets, strict=True), 1)
+            dataclasses.replace(d, cycles_per_s=v, energy_budget_j=b)
+            for d, v, b in zip(whole.devices, speeds, budgets, strict=True)
         ]
         speed = whole.server_speed
         speed = speed[:, e :: self.count] if speed.shape[1] > 1 else speed
@@ -226,7 +230,8 @@ class Episodes:
 
 
 def _single(instance: Instance) -> Drawn:
-    return Draw(instance, 1), chain_costs(instance)
+    draw = Draw(instance, 1)
+    return draw, draw.costs()
 
 
 def _batch(drawn: Iterable[Drawn], encoder: Encoder) -> Batch:
@@ -250,10 +255,11 @@ def _drawn(spec: Spec, count: int, rng: np.random.Generator) -> Drawn:
     p = spec.parameters()
     seed = int(rng.integers(2**62))
     changes: dict[str, Any] = {"slots": p.release.slots * count}
-    if p.devices.energy_budget_share is not None:
-        changes["energy_budget_share"] = None
+    for name in ("energy_budget_share", "energy_budget_j"):  # every episode gets its own below
+        if getattr(p.devices, name) is not None:
+            changes[name] = None
     if p.release.ratio is not None:
-        changes |= {"ratio": None, "slot_s": 1.0}  # every episode gets its own below
+        changes |= {"ratio": None, "slot_s": 1.0}  # the same
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # `samples` gave them already
         instance = generate(spec, seed=seed, **changes)
@@ -268,31 +274,19 @@ def _drawn(spec: Spec, count: int, rng: np.random.Generator) -> Drawn:
         instance, speeds = instance.replace(servers=tuple(servers)), own
     slot, site = np.divmod(instance.tasks.slot, count)
     device = instance.tasks.device
+    speed: Floats | None = None
     if isinstance(p.devices.device_cycles_per_s, Range):
-        instance = _own_devices(p, instance, site, count, rng)
+        drawn = p.devices.device_cycles_per_s(rng.random(count * p.tasks_per_slot))
+        speed = np.rint(drawn).reshape(count, p.tasks_per_slot)
     slot_s = np.full(count, instance.slot_s)
     if p.release.ratio is not None:
         work = fsum(block.cycles for block in instance.models[0].blocks) * p.release.release_rate
         total = [fsum(column) for column in np.broadcast_to(speeds, (len(speeds), count)).T.tolist()]
         slot_s = np.array([work / (p.release.ratio * speed) for speed in total])
-    costs = chain_costs(instance)
+    sites = Sites(site, slot, device, slot_s, np.empty(0), speed)
+    costs = chain_costs(instance, device_speed=sites.task_speed)
     budget = _budgets(p, instance, costs, site * p.tasks_per_slot + device, count)
-    return Draw(instance, count, Sites(site, slot, device, slot_s, budget)), costs
-
-
-def _own_devices(
-    p: Parameters, instance: Instance, site: Ints, count: int, rng: np.random.Generator
-) -> Instance:  # fmt: skip
-    """Give every episode devices of its own, at speeds of their own."""
-    drawn, each = p.devices.device_cycles_per_s, p.tasks_per_slot
-    assert isinstance(drawn, Range)
-    speeds = np.rint(drawn(rng.random(count * each))).tolist()
-    first = instance.devices[0]  # they differ in nothing else
-    devices = tuple(
-        dataclasses.replace(first, name=f"device{i}", cycles_per_s=speed) for i, speed in enumerate(speeds, 1)
-    )
-    tasks = dataclasses.replace(instance.tasks, device=site * each + instance.tasks.device)
-    return instance.replace(devices=devices, tasks=tasks)
+    return Draw(instance, count, dataclasses.replace(sites, budget=budget)), costs
 
 
 def _budgets(p: Parameters, instance: Instance, costs: ChainCosts, place: Ints, count: int) -> Floats:

@@ -34,6 +34,12 @@ class Sites:
     device: Ints  # (K,) device of every task within its episode
     slot_s: Floats  # (I,) seconds
     budget: Floats  # (I, devices) joules, inf = none
+    device_speed: Floats | None = None  # (I, devices) cycles/s; None: those of the instance
+
+    @property
+    def task_speed(self) -> Floats | None:
+        """Speed of every task's device, (K,)."""
+        return None if self.device_speed is None else self.device_speed[self.task, self.device]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +62,12 @@ class Pool:
     ) -> Pool:
         """Lay out the tasks of an instance, in its own order."""
         encoder.check(instance)
-        costs = chain_costs(instance) if costs is None else costs
         sites = sites if sites is not None else _one_site(instance)
+        speed = sites.task_speed
+        costs = chain_costs(instance, device_speed=speed) if costs is None else costs
         tables = _tables(instance, costs, sites, encoder.blocks)
-        return cls(tables, rule_of(instance), encoder.encode(instance, costs), paths(costs).value)
+        static = encoder.encode(instance, device_speed=speed)
+        return cls(tables, rule_of(instance), static, paths(costs).value)
 
     @classmethod
     def joined(cls, pools: Sequence[Pool]) -> Pool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rl.a3c_settings import PAPER as MULTITASK_PAPER
+from rl.a3c_settings import A3CSettings
 from rl.learner import LearnerKind, Shape
-from rl.multitask_a3c import A3C, A3CSettings, Shared
-from rl.multitask_a3c import PAPER as MULTITASK_PAPER
+from rl.multitask_a3c import A3C, Shared
 from rl.networks import MarkovBranches
 
 

@@ -8,7 +8,6 @@ after the other. Weights of all branches are stacked, so that all M are one matr
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,65 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rl.gradients import Passed, Slopes, bent
+from rl.layers import FORBIDDEN, SPREAD, Standard, Trunk, gumbel_noise, linear_back, masked, stacked
 from rl.learner import Flags, Masks, Nodes, Shape
 
-SPREAD = 0.01  # of the last layer's first weights: the first policy is nearly uniform
-SAME = 1e-6  # standard deviation of what does not vary
 ROWS = 1000  # tasks decided at a time
-FORBIDDEN = -1e9  # score of a node that may not be used; finite, so that no gradient is NaN
-
-
-class Trunk(nn.Sequential):
-    """Fully connected layers with rectifiers."""
-
-    def __init__(self, inputs: int, width: int, layers: int) -> None:
-        sizes = [inputs] + [width] * layers
-        steps = [nn.Linear(a, b) for a, b in pairwise(sizes)]
-        super().__init__(*(part for step in steps for part in (step, nn.ReLU())))
-        self.steps = tuple(steps)
-
-    def outputs(self, inputs: Tensor) -> list[Tensor]:
-        """Return the inputs (B, .) and what every layer makes of those before it."""
-        found = [inputs]
-        for step in self.steps:
-            found.append(functional.linear(found[-1], step.weight, step.bias).relu_())
-        return found
-
-    def back(self, outputs: list[Tensor], slope: Tensor) -> None:
-        """Write the gradients of the weights, from that of the last output."""
-        for i in reversed(range(len(self.steps))):
-            slope = bent(slope, outputs[i + 1])
-            linear_back(self.steps[i], outputs[i], slope)
-            if i > 0:
-                slope = slope @ self.steps[i].weight
-
-
-def linear_back(layer: nn.Linear, inputs: Tensor, slope: Tensor) -> None:
-    """Write the gradients of a linear layer, from that of its outputs (B, .)."""
-    torch.mm(slope.T, inputs, out=layer.weight.grad)
-    torch.sum(slope, 0, out=layer.bias.grad)
-
-
-class Standard(nn.Module):
-    """Shifts and scales observations to mean 0 and variance 1 over a sample; before `fit` changes nothing."""
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("scale", torch.ones(size))
-
-    def fit(self, observations: Tensor) -> None:
-        """Take mean and scale from observations (B, D); what is the same in all of them is only shifted."""
-        spread = observations.std(0)
-        self.mean.copy_(observations.mean(0))
-        self.scale.copy_(torch.where(spread > SAME, 1.0 / spread, 1.0))
-
-    def forward(self, observations: Tensor) -> Tensor:
-        """Return the observations on the new scale."""
-        return (observations - self.mean) * self.scale
 
 
 class Branches(nn.Module):
@@ -92,7 +36,7 @@ class Branches(nn.Module):
     sharing : {"trunk", "soft"}
         "soft": a trunk for each branch and the critic, held close to each other by `distance`.
     shared_noise : bool
-        Sample all branches with the same noise for a node (`_gumbel`).
+        Sample all branches with the same noise for a node (`rl.layers.gumbel_noise`).
     """
 
     trunks: Any  # nn.ModuleList of Trunk
@@ -112,7 +56,7 @@ class Branches(nn.Module):
         outputs, count = shape.blocks + 1, 1 if sharing == "trunk" else shape.blocks + 1
         self.standard = Standard(shape.observation)
         self.trunks = nn.ModuleList(Trunk(shape.observation, width, layers) for _ in range(count))
-        self.hidden, self.hidden_bias = _stacked(outputs, width, branch_width)
+        self.hidden, self.hidden_bias = stacked(outputs, width, branch_width)
         self.score = nn.Parameter(SPREAD * torch.randn(shape.blocks, branch_width, shape.nodes))
         self.score_bias = nn.Parameter(torch.zeros(shape.blocks, 1, shape.nodes))
         self.value = nn.Linear(branch_width, 1)
@@ -128,7 +72,7 @@ class Branches(nn.Module):
         """
         layers = self._features(observations)
         scores = torch.baddbmm(self.score_bias, layers[-1][:-1], self.score)
-        return Passed(_masked(scores, masks), self.value(layers[-1][-1]), actions, actions, layers)
+        return Passed(masked(scores, masks), self.value(layers[-1][-1]), actions, actions, layers)
 
     @torch.no_grad()
     def sample(
@@ -140,7 +84,7 @@ class Branches(nn.Module):
         passed = self.run(observations, undecided, None if allowed is None else torch.from_numpy(allowed))
         scores = passed.scores
         if noise is not None:
-            scores = scores + _gumbel(scores, noise, self.shared_noise)
+            scores = scores + gumbel_noise(scores, noise, self.shared_noise)
         nodes = scores.argmax(-1).T.contiguous()
         return replace(passed, nodes=nodes, chosen=nodes), allowed
 
@@ -243,7 +187,7 @@ class MarkovBranches(nn.Module):
         outputs, features = self._features(observations)
         hidden = torch.baddbmm(features.transpose(0, 1), self._told(actions), self.previous).relu_()
         scores = torch.baddbmm(self.score_bias, hidden, self.score)
-        return Passed(_masked(scores, masks), self._values(hidden), actions, actions, (outputs, hidden))
+        return Passed(masked(scores, masks), self._values(hidden), actions, actions, (outputs, hidden))
 
     def _told(self, actions: Tensor) -> Tensor:
         """Return the node of the block before each block as 0 and 1, (M, B, J)."""
@@ -276,7 +220,7 @@ class MarkovBranches(nn.Module):
         outputs, features = self._features(observations)
         count, blocks, width = features.shape
         scores, hidden = torch.empty(blocks, count, self.shape.nodes), torch.empty(blocks, count, width)
-        gumbel = torch.zeros_like(scores) if noise is None else _gumbel(scores, noise)
+        gumbel = torch.zeros_like(scores) if noise is None else gumbel_noise(scores, noise)
         chosen = np.zeros((count, blocks), dtype=np.int64)
         allowed = np.ones((count, blocks, self.shape.nodes), dtype=np.bool_)
         given = features, self.previous, self.score.mT.contiguous(), self.score_bias, gumbel, hidden, scores
@@ -333,27 +277,3 @@ def _decide(
         return passed.nodes.numpy(), allowed
     parts = [network.sample(part, None, noise)[0].nodes for part in torch.split(observations, ROWS)]
     return torch.cat(parts).numpy(), None
-
-
-def _stacked(count: int, inputs: int, outputs: int) -> tuple[nn.Parameter, nn.Parameter]:
-    """Return weights and biases of several linear layers, with the first values of `nn.Linear`."""
-    layers = [nn.Linear(inputs, outputs) for _ in range(count)]
-    weight = torch.stack([layer.weight.detach().T for layer in layers]).contiguous()
-    bias = torch.stack([layer.bias.detach() for layer in layers])[:, None]
-    return nn.Parameter(weight), nn.Parameter(bias)
-
-
-def _masked(scores: Tensor, masks: Tensor | None) -> Tensor:
-    """Rule out what masks (B, M, J) forbid, of scores (M, B, J)."""
-    return scores if masks is None else scores.masked_fill(~masks.transpose(0, 1), FORBIDDEN)
-
-
-def _gumbel(scores: Tensor, noise: torch.Generator, shared: bool = False) -> Tensor:
-    """Return noise for scores (M, B, J), with which the maximum is a sample of their softmax.
-
-    Shared by the blocks, it leaves each block's distribution as it is but moves blocks together: those
-    that agree on the scores agree on the node. Then a whole group of blocks tries another server
-    at once, which independent noise almost never does.
-    """
-    uniform = torch.rand((1 if shared else len(scores), *scores.shape[1:]), generator=noise)
-    return uniform.clamp_(1e-9, 1.0 - 1e-7).log_().neg_().log_().neg_()

@@ -135,6 +135,7 @@ class Encoder:
         energy_left: Floats | None = None,
         free_capacity: Floats | None = None,
         free_memory: Floats | None = None,
+        device_speed: Floats | None = None,
     ) -> NDArray[np.float32]:
         """Encode any tasks of an instance.
 
@@ -151,6 +152,8 @@ class Encoder:
             Seconds of calculation left on every server in the task's slot; the whole slot by default.
         free_memory : array of shape (K, N + 1), optional
             Bytes free on the task's device and on every server; all by default.
+        device_speed : array of shape (tasks of the instance,), optional
+            Cycles/s of every task's device, in place of the instance's own.
 
         Returns
         -------
@@ -167,7 +170,7 @@ class Encoder:
                 free = limit if amount is None else np.asarray(amount, np.float64).reshape(limit.shape)
                 out[:, columns] = self._share(name, free, limit)
             else:
-                out[:, columns] = self._scaled(name, instance, k)
+                out[:, columns] = self._scaled(name, instance, k, device_speed)
         return out
 
     def _share(self, name: str, left: Floats, limit: Floats) -> Floats:
@@ -177,9 +180,13 @@ class Encoder:
             share = np.where(limit > 0, left / limit, np.where(left < 0, LOW, 0.0))
         return np.where(np.isinf(limit), HIGH, np.clip(share, LOW, HIGH))
 
-    def _scaled(self, name: str, instance: Instance, k: Ints) -> NDArray[np.float32]:
+    def _scaled(
+        self, name: str, instance: Instance, k: Ints, device_speed: Floats | None
+    ) -> NDArray[np.float32]:
         low, high = self.ranges[name]
         table, index = _values(name, instance)
+        if name == "device_speed" and device_speed is not None:
+            table, index = device_speed[:, None], None
         if self.raw:
             scaled = np.where(np.isinf(table), HIGH * high, table)
         else:

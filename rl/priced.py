@@ -22,7 +22,6 @@ import torch
 
 from mecopt._version import __version__
 from mecopt.arcs import build_arcs, shortest
-from mecopt.costs import ChainCosts, chain_costs
 from mecopt.errors import InputError, MecoptError
 from mecopt.parts import Coupling, Floats
 from rl.episodes import Episodes
@@ -59,8 +58,7 @@ def drawn(episodes: Episodes, encoder: Encoder, rng: np.random.Generator, tasks:
         If a link is missing, a deadline hard or a model shorter than another: a price is no help with these.
     """
     batch = episodes.draw(max(1, tasks // episodes.horizon), rng, encoder)
-    costs: list[ChainCosts] = [chain_costs(draw.instance) for draw in batch.draws]
-    parts = [build_arcs(cost) for cost in costs]
+    parts = [build_arcs(draw.costs()) for draw in batch.draws]
     sample = Sample(
         batch.pool.static,
         *(np.concatenate([getattr(p, name) for p in parts]) for name in ("weight", "energy_j", "work_s")),

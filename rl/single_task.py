@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rl.gradients import Passed, Slopes
+from rl.layers import FORBIDDEN, SPREAD, Standard, Trunk, linear_back
 from rl.learner import Flags, Masks, Nodes, Shape
-from rl.networks import FORBIDDEN, SPREAD, Standard, Trunk, linear_back
 
 JOINT_ACTIONS = 20_000  # most placements that are one action each
 ROWS = 64  # scored at once: a row of J^M scores can take 80 kB, and all should stay in the cache

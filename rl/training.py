@@ -32,16 +32,17 @@ from rl.learner import Shape, kind
 from rl.lock import locked
 from rl.logs import Logs
 from rl.plan import Plan
+from rl.resume import check_same, check_samples, check_shapes
 from rl.rounds import TRAINING, Judgement, Tally, Validation
 from rl.workers import Engine, InProcess, Job, Note, Processes
 
 LAST, POLICY = "last.safetensors", "policy.safetensors"
 BEST = "best."  # what the names of the best policy's weights begin with, in the former
 
+GROWS = "memory."  # what the names of segments kept for replay begin with, which are ever more
+
 # A policy has collapsed when it is far off, but no longer explores, or gives nearly all tasks one placement.
 COLLAPSED_SHARE, COLLAPSED_ENTROPY, COLLAPSED_GAP = 0.99, 0.05, 0.01
-
-ELSEWHERE = "expected the same, or another folder"
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -114,36 +115,24 @@ class Training:
         last = self.folder / LAST
         state, header = read(last, TRAINING_FORMAT)
         try:
-            self._check_same(header["said"], header["samples"])
+            check_same(self._said(), header["said"], self.folder)
+            check_samples(self._samples(), header["samples"], self.folder, self.plan.spec)
             self.rows, self.seconds = header["rows"], header["seconds"]
             self.best, self.card = header["best"], header["card"]
-            self.weights = {name[len(BEST) :]: state[name] for name in state if name.startswith(BEST)}
-            self.learner.load_state(state)
-        except (KeyError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"does not hold this learner's state ({reason})", str(last)) from None
+        except KeyError as error:
+            raise InputError(f"does not hold this learner's state ({error})", str(last)) from None
+        mine = {name: t for name, t in self.learner.state().items() if not name.startswith(GROWS)}
+        if self.card is not None:
+            mine |= {BEST + name: t for name, t in self.learner.network.state_dict().items()}
+        check_shapes(mine, state, last)
+        self.weights = {name[len(BEST) :]: state[name] for name in state if name.startswith(BEST)}
+        self.learner.load_state(state)
 
     def _said(self) -> dict[str, Any]:
         """Return what makes two trainings one and the same; recipes may share settings."""
         plan = dataclasses.asdict(self.plan)
         del plan["recipe"], plan["changes"]
         return {**plan, **dataclasses.asdict(self.settings)}
-
-    def _check_same(self, stored: Mapping[str, Any], samples: Any) -> None:
-        """Refuse to go on with the training of another plan."""
-        mine = self._said()
-        other = [name for name in mine if stored.get(name) != mine[name]]
-        if "learner" in other:  # its settings have other names
-            other = ["learner"]
-        if other:
-            parts = ", ".join(f"{name} {stored.get(name)!r} (here {mine[name]!r})" for name in other)
-            why = ""
-            if other == ["episodes"]:
-                why = ": temperature and learning rate fall over all of them, so it cannot be made longer"
-            raise InputError(f"holds a training with {parts}{why}; {ELSEWHERE}", str(self.folder))
-        if samples != self._samples():
-            text = f"holds a training on other instances of {self.plan.spec}, which has changed since"
-            raise InputError(f"{text}; {ELSEWHERE}", str(self.folder))
 
     def _samples(self) -> list[str]:
         """Return what tells whether the episodes are still the same: identities of instances."""

@@ -189,9 +189,19 @@ def test_an_instance_that_has_changed_since_is_noticed(used):
             lambda path, tensors, header: write(path, {**tensors, "network.score": torch.zeros(3)}, header),
             "does not hold this learner's state",
         ),
+        (
+            lambda path, tensors, header: write(
+                path, {**tensors, "optimiser.0.exp_avg": torch.zeros(1)}, header
+            ),
+            "(optimiser.0.exp_avg: shape (1,), expected",  # a copy would stretch it
+        ),
+        (
+            lambda path, tensors, header: write(path, {**tensors, "best.score": torch.zeros(8, 5)}, header),
+            "(best.score: shape (8, 5), expected (6, 8, 5)",
+        ),
         (lambda path, tensors, header: write(path, tensors, {"format": header["format"]}), "state ('said')"),
     ],
-    ids=["short", "other", "version", "empty", "shape", "header"],
+    ids=["short", "other", "version", "empty", "shape", "optimiser", "best", "header"],
 )
 def test_checkpoints_that_are_damaged(used, change, text):
     folder, file = used

@@ -101,6 +101,15 @@ def test_an_episode_out_of_a_long_instance_is_one_of_the_generator():
                 assert work / capacity == pytest.approx(p.release.ratio)
 
 
+def test_a_budget_in_joules_is_that_of_every_episode():
+    """However many episodes are made out of one long instance, which alone would spend far more."""
+    budget = float(mecopt.generate("energy:slots=6").devices[0].energy_budget_j)
+    vector = VectorPartition(f"energy:slots=6,energy_budget_share=none,energy_budget_j={2 * budget}", 40)
+    vector.reset(seed=0)
+    for e in (0, 39):
+        assert [d.energy_budget_j for d in vector.instance(e).devices] == [2 * budget]
+
+
 def test_a_seed_repeats_everything():
     runs = []
     for _ in range(2):
