@@ -30,6 +30,7 @@ Engine = Callable[[Job], Outcome]
 SAFE = 1e-8  # a floating-point bound is lowered by this fraction
 DONE = 1e-10  # a gap that is nothing but rounding
 SCALE = 1e3  # the solver sees an objective of about this size
+BLUR = 1e-6  # what a solver may take for nothing, where it sees an objective of that size
 FINE = 1e-9  # the objective's resolution, a fraction of it
 FINER = 6  # searches on a better scale, at most
 LEFT = 1e-7  # a larger gap than this, and the solver's optimum was one of its tolerances
@@ -50,6 +51,7 @@ class Search:
     violating: list[Evaluation] = field(default_factory=list)
     fresh: bool = False  # whether a violating placement was found in this round
     offset: float = 0.0  # seconds that the program leaves out
+    blur: float = 0.0  # seconds that the solver may not tell from nothing
     finer: int = 0  # searches repeated on a better scale
 
     def work(self) -> None:
@@ -111,7 +113,6 @@ class Search:
             return False
         if outcome.ended == "infeasible":  # nothing better than what is known
             self._bound(known - self.offset)
-            return False
         coarse = outcome.error > FINE * abs(known) or not 1e-2 < known / (unit * SCALE) < 1e2
         # What is known by now leaves out the arcs whose cost made the solver inexact, or was held down.
         coarse |= self.run.gap is None or self.run.gap > LEFT
@@ -133,7 +134,7 @@ class Search:
             reduced = reduced.within(known)
         program = self.build(reduced)
         rows = [row for judged in self.violating if _fits(program, judged) for row in program.cut_off(judged)]
-        self.offset = self.reduced.offset
+        self.offset, self.blur = self.reduced.offset, BLUR * unit
         # A cost far above the objective times the solver's tolerance would move its bound. Held down, it can
         # only lower the bound.
         cost = np.minimum(program.cost, WIDEST * SCALE * unit)
@@ -164,7 +165,7 @@ class Search:
 
     def _bound(self, bound: float) -> None:
         value = self.offset + bound
-        value -= SAFE * (abs(self.offset) + abs(bound))
+        value -= SAFE * (abs(self.offset) + abs(bound)) + self.blur
         known = self.run.objective
         if known is not None:
             value = min(value, known - SAFE * abs(known))

@@ -156,7 +156,7 @@ def test_numbers_of_very_different_size():
         assert [(a.method, a.what) for a in check(instance) if a.what] == []
 
 
-@pytest.mark.parametrize("name", ["tiny_uses", "large_costs", "wide_costs"])
+@pytest.mark.parametrize("name", ["tiny_uses", "large_costs", "wide_costs", "far_costs"])
 def test_instances_that_once_misled_a_solver(name):
     """Uses too small for HiGHS that tip a limit; costs that its tolerance turns into a wrong bound."""
     instance = io.load(f"tests/data/{name}.json")
