@@ -35,7 +35,8 @@ def main() -> int:
     exact = [method.name for method in known if method.kind == "exact"]
     others = [method.name for method in known if method.kind in ("baseline", "heuristic")]
     folder, begun = given.out.resolve() / "runs", time.perf_counter()
-    os.chdir(ROOT)  # the report repeats the command, which names the folder of the instances
+    os.chdir(ROOT)  # the report repeats the commands, which name folders
+    folder = Path(os.path.relpath(folder))
     for methods, seeds in ((others, SEEDS), (exact, 1)):
         mecopt.compare("instances", methods, seeds=seeds, time_limit_s=limit, out=folder, progress=True)
     report = [sys.executable, "-m", "mecopt", "report", str(folder), "--out", str(folder.parent)]
