@@ -39,6 +39,18 @@ json_option = click.option(
 )
 
 
+def engine_options(text: str) -> Callable[[Decorated], Decorated]:
+    """Return the options ``--engine`` and ``--address``."""
+
+    def options(command: Decorated) -> Decorated:
+        address = click.option("--address", metavar="A", help="Address of a Ray cluster, HOST:PORT.")
+        choice = click.Choice(["local", "ray"])
+        engine = click.option("--engine", type=choice, default="local", show_default=True, help=text)
+        return engine(address(command))
+
+    return options
+
+
 def out_option(text: str) -> Callable[[Decorated], Decorated]:
     """Return the option ``--out FILE``."""
     return click.option("--out", metavar="FILE", help=text)

@@ -42,14 +42,7 @@ NOTHING = ("infeasible", "unknown", "refused", "failed", "timeout")  # no placem
     "--workers", metavar="N", type=click.IntRange(1), help="Runs at the same time  [default: all cores]"
 )
 @click.option("--isolate", is_flag=True, help="One process for each run, whose peak memory is kept.")
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Where runs are made.",
-)
-@click.option("--address", metavar="A", help="Address of a Ray cluster, HOST:PORT.")
+@common.engine_options("Where runs are made.")
 @click.option(
     "--out", metavar="DIR", required=True, help="Folder of the comparison; an unfinished one goes on."
 )

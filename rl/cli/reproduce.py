@@ -28,14 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out", metavar="DIR", help="Folder; what is finished there is kept  [default: reproduction-BUDGET]"
 )
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Where the comparisons run.",
-)
-@click.option("--address", metavar="A", help="Address of a Ray cluster, HOST:PORT.")
+@common.engine_options("Where the comparisons run.")
 @common.json_option
 @click.pass_context
 def reproduce(

@@ -38,14 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Change a setting of the recipe."
 )
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Where the workers are.",
-)
-@click.option("--address", metavar="A", help="Address of a Ray cluster, HOST:PORT.")
+@common.engine_options("Where the workers are.")
 @common.json_option
 @click.pass_context
 def train(
