@@ -1,6 +1,6 @@
 """`decomposition` and `auto` beside `ilp` and `cpsat`: the certified gap at 1, 10 and 60 s of one run each.
 
-Run: ``python benchmarks/head_to_head.py`` (12 cases x 4 methods x 3 seeds x 1 minute: up to 2.5 hours);
+Run: ``python benchmarks/head_to_head.py`` (12 cases x 4 methods x 5 seeds x 1 minute: up to 4 hours);
 writes reports/head_to_head/. Every run is appended to runs.jsonl there as it ends, and what is there is not
 run again: start it as often as it takes. Delete that file to measure anew.
 """
@@ -166,7 +166,7 @@ def write(out: Path, rows: list[Row], marks: tuple[float, ...], threads: int) ->
 def main() -> None:
     """Run what has not been run, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3, help="instances a case")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[*range(5)], help="instances of every case")
     parser.add_argument(
         "--marks", type=float, nargs="+", default=MARKS_S, help="seconds, the last is the limit"
     )
@@ -185,7 +185,7 @@ def main() -> None:
     mecopt.solve(warm, "decomposition", gap=1e-4, time_limit_s=10)  # compiles
     few = mecopt.generate("crowd", seed=99, batch=10, servers=9)
     mecopt.solve(few, "decomposition", time_limit_s=10)  # compiles what few tasks need
-    for seed in range(arguments.seeds):
+    for seed in arguments.seeds:
         for case in (case for case in CASES if arguments.only in case.name):
             for method in arguments.methods:
                 wanted = key(case, method, seed, marks, threads)

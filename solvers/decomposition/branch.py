@@ -14,12 +14,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mecopt.parts import Floats, Ints
+from solvers.decomposition.branching import branches
 from solvers.decomposition.dual import Ascent, Counts, Priced
 from solvers.decomposition.filling import fill
 from solvers.decomposition.incumbent import Incumbent, exhaust, kick, nearest, round_and_improve
 from solvers.decomposition.master import Columns, Generation, Solution
 from solvers.decomposition.pool import Pool, fill_pool, pool_of_size
 from solvers.decomposition.problem import WITHIN, Part
+from solvers.decomposition.run_dive import dive
 from solvers.decomposition.runs import RunGeneration, Sizes, price_runs
 
 ASCENT_STEPS = 200
@@ -31,9 +33,9 @@ KICKS = 10  # of the incumbent, at every eighth node: the first ones gain more b
 KICK_EVERY = 8
 MANY_TASKS = 200
 PLAIN_NODES = 12  # before the bound is strengthened, where that may help
-RUN_TASKS = 40  # most tasks of a part whose bound is strengthened
-INTEGRAL = 1e-6
-DEVICE_FIRST = 1e4  # how much rather a decision is taken on the device than on a server
+DIVE_EVERY = 2  # nodes of a strengthened tree, the first one included
+DIVE_GAP = 5e-4  # of the value; branching closes what is less
+RUN_TASKS = 60  # most tasks of a part whose bound is strengthened; at 100 the linear programs take too long
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,18 +164,17 @@ class Tree:
         """Prepare the linear program of a node from what is known about its parent."""
         if self.sizes is None:
             return Generation(self.part, parent.columns, counts)
-        center = np.concatenate(
-            [
-                parent.prices[: len(self.sizes.size)],
-                counts.carried(parent.counts, parent.prices[len(self.sizes.size) :]),
-            ]
-        )
+        return self._runs(self.sizes, parent, counts)
+
+    def _runs(self, sizes: Sizes, parent: Node, counts: Counts) -> RunGeneration:
+        decided = counts.carried(parent.counts, parent.prices[len(sizes.size) :])
+        center = np.concatenate([parent.prices[: len(sizes.size)], decided])
         return RunGeneration(
-            self.part, self.sizes, parent.columns, parent.patterns, counts, center, self.should_stop
+            self.part, sizes, parent.columns, parent.patterns, counts, center, self.should_stop
         )
 
     def _solve(self, parent: Node, counts: Counts, start: Priced | None = None) -> None:
-        """Solve a node's linear program, and keep the node unless nothing better can be in it."""
+        """Solve a node's linear program, and open the node unless nothing better can be in it."""
         self.born += 1
         generation = self._generation(parent, counts)
         generation.best = start
@@ -205,15 +206,10 @@ class Tree:
         self.visited += 1
         if self._search(node, gap, should_stop):
             return
-        decision = _decision(self.part, node)
-        if decision is None:
+        divided = branches(self.part, node.columns, node.solution, node.counts)
+        if not divided:
             self._close(node.bound)
-            return
-        weight, server, count = decision
-        for counts in (
-            node.counts.also(weight, server, np.floor(count)),
-            node.counts.also(-weight, server, -np.ceil(count)),
-        ):
+        for counts in divided:
             self._solve(node, counts)
 
     def _search(self, node: Node, gap: float, should_stop: Callable[[], bool]) -> bool:
@@ -238,6 +234,12 @@ class Tree:
             fill(self.part, pool, self.incumbent, node.bound + gap, should_stop)
             if self.gap <= gap or should_stop():
                 return False
+        due = (self.visited - PLAIN_NODES) % DIVE_EVERY == 0 and self.gap > DIVE_GAP * self.incumbent.value
+        if self.sizes is not None and due:
+            generation = self._runs(self.sizes, node, node.counts)
+            found = dive(generation, self.price_cap, self.cutoff, should_stop)
+            if found is not None:
+                self.incumbent.offer(*found)
         rounds = 4 if self.visited <= 4 else 2
         round_and_improve(self.part, pool, start, self.incumbent, rounds, self.seed)
         if self.visited == 1:
@@ -277,46 +279,6 @@ def _rounded(pool: Pool, columns: Columns, solution: Solution) -> Ints:
     order = np.lexsort((solution.share, columns.task))
     last = np.append(np.flatnonzero(np.diff(columns.task[order])), len(order) - 1)
     return nearest(pool, columns.path[order[last]])
-
-
-def _decision(part: Part, node: Node) -> tuple[Floats, int, float] | None:
-    """Return the most fractional count: weights (K, M), node and value; None when all are whole."""
-    columns, solution = node.columns, node.solution
-    if solution is None:
-        return None
-    tasks, stages, nodes = part.weight.shape[:3]
-    _, group = np.unique(np.column_stack([part.slot, part.kind]), axis=0, return_inverse=True)
-    used = np.flatnonzero(solution.share > 0)
-    for label in (group, np.arange(tasks)):  # sets of like tasks first, single tasks when all these are whole
-        size = int(label.max()) + 1
-        count = np.zeros((size, stages, nodes))
-        for m in range(stages):
-            real = used[columns.path[used, m] >= 0]
-            key = label[columns.task[real]] * nodes + columns.path[real, m]
-            count[:, m] = np.bincount(key, solution.share[real], size * nodes).reshape(size, nodes)
-        score = np.abs(count - np.rint(count))
-        score[score < INTEGRAL] = 0.0
-        score[:, :, 0] *= DEVICE_FIRST
-        score *= _importance(part)[label_first(label)]
-        if score.max() > 0:
-            g, m, j = (int(i) for i in np.unravel_index(int(score.argmax()), score.shape))
-            weight = np.zeros((tasks, stages))
-            weight[label == g, m] = 1.0
-            return weight, j, float(count[g, m, j])
-    return None
-
-
-def label_first(label: Ints) -> Ints:
-    """Return the first task of every set."""
-    _, first = np.unique(label, return_index=True)
-    return first
-
-
-def _importance(part: Part) -> Floats:
-    """Weigh blocks by what they take of a server: a decision on a tiny one changes nothing, (K, M, 1)."""
-    size = part.work.max(axis=2)
-    largest = size.max(axis=1, keepdims=True)
-    return np.where(largest > 0, np.sqrt(size / np.maximum(largest, 1e-300)) + 1e-6, 1.0)[:, :, None]
 
 
 def ceiling(part: Part) -> float:

@@ -113,16 +113,15 @@ class JoinedSearch:
         generation = Generation(self.sorted, columns, Counts.none(len(tasks)), ascent.best)
         self.cap = max(FIRST_CAP * abs(ascent.best.bound), 10.0 * float(ascent.best.prices.max()), 1e-300)
         for _ in range(CAP_STEPS):  # overflow that pays means that the cap is too low, or nothing feasible
-            for _ in range(LP_ROUNDS):
-                many = len(generation.columns.task)
-                generation.run(self.cap, highest, LP_TOLERANCE, rounds=1)
+            for left in reversed(range(LP_ROUNDS)):
+                more = generation.step(self.cap, highest, LP_TOLERANCE, last=left == 0)
                 best = generation.best or ascent.best
                 self.bound = max(self.bound, min(best.bound, highest))
                 if best.bound >= highest:
                     self.finished = self.infeasible = True
                 if self.finished or should_stop():
                     return None
-                if len(generation.columns.task) == many:
+                if not more:
                     break
             if generation.solution is None or generation.solution.overflow < 1e-9:
                 break

@@ -139,19 +139,26 @@ class Generation:
         self, price_cap: float, cutoff: float = np.inf, tolerance: float = 1e-10, rounds: int = 60
     ) -> None:
         """Add columns until the master's value meets the bound, relatively, or the bound meets the cutoff."""
-        tasks = np.arange(len(self.part.tasks))
-        for _ in range(rounds):
-            self.solution = solve_master(self.part, self.columns, self.counts, price_cap)
-            if self.solution is None:
+        for left in reversed(range(rounds)):
+            if not self.step(price_cap, cutoff, tolerance, last=left == 0):
                 return
-            priced = price_paths(self.part, self.solution.prices, self.counts, self.solution.count_prices)
-            if self.best is None or priced.bound > self.best.bound:
-                self.best = priced
-            if self.best.bound >= cutoff:
-                return
-            if self.solution.value - self.best.bound <= tolerance * max(abs(self.best.bound), 1e-300):
-                return
-            before = len(self.columns.task)
-            self.columns = self.columns.joined(Columns.of(self.part, tasks, priced.path))
-            if len(self.columns.task) == before:
-                return
+
+    def step(self, price_cap: float, cutoff: float, tolerance: float, last: bool) -> bool:
+        """Solve the master and price; whether columns came of it, which the solution does not know yet.
+
+        After the last step there are none: the solution is that of all columns.
+        """
+        self.solution = solve_master(self.part, self.columns, self.counts, price_cap)
+        if self.solution is None:
+            return False
+        priced = price_paths(self.part, self.solution.prices, self.counts, self.solution.count_prices)
+        if self.best is None or priced.bound > self.best.bound:
+            self.best = priced
+        bound = self.best.bound
+        close = self.solution.value - bound <= tolerance * max(abs(bound), 1e-300)
+        if last or bound >= cutoff or close:
+            return False
+        before = len(self.columns.task)
+        new = Columns.of(self.part, np.arange(len(self.part.tasks)), priced.path)
+        self.columns = self.columns.joined(new)
+        return len(self.columns.task) > before

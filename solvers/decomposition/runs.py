@@ -11,16 +11,16 @@ prices, a knapsack, bounds what a server can earn.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-import highspy
 import numpy as np
 
 from mecopt.parts import Floats, Ints
-from solvers.decomposition import lp, run_kernels
+from solvers.decomposition import run_kernels
 from solvers.decomposition.dual import NO_EXTRA, ROUNDING, Counts, Priced
 from solvers.decomposition.master import Columns, Solution
 from solvers.decomposition.problem import WITHIN, Part
+from solvers.decomposition.run_master import RunMaster
 
 GRID = 10_000  # a server's capacity in the knapsack, whose sizes are rounded down
 ALIKE = 1e-4  # of a server: runs that differ by less count as the smaller
@@ -77,6 +77,17 @@ class Sizes:
         column, at = np.nonzero(row >= 0)
         key, number = np.unique(column * max(len(self.size), 1) + row[column, at], return_counts=True)
         return *np.divmod(key, max(len(self.size), 1)), number.astype(np.float64)
+
+    def owner(self, patterns: Floats) -> Ints:
+        """Return the server, counted from 0, of every pattern (Q, L)."""
+        owner: Ints = np.searchsorted(self.first, (patterns > 0).argmax(axis=1), "right") - 1
+        return owner
+
+    def apart(self, pattern: Floats) -> Floats:
+        """Split the patterns of all servers (L,) by server, and leave out what is empty."""
+        owner = np.searchsorted(self.first, np.arange(len(pattern)), "right") - 1
+        split: Floats = np.where(owner == np.arange(len(self.first) - 1)[:, None], pattern, 0.0)
+        return split[split.any(axis=1)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,105 +160,56 @@ class RunGeneration:
         self, price_cap: float, cutoff: float = np.inf, tolerance: float = 1e-9, rounds: int = 150
     ) -> None:
         """Add columns until the master's value meets the bound, relatively, or the bound meets the cutoff."""
-        for _ in range(rounds):
-            prices = self._master(price_cap)
-            if prices is None or self.solution is None:
-                return
-            trials = [prices]
-            share = 0.0 if self.best is None else NEW_SHARE
-            trials.insert(0, (1.0 - share) * self.center + share * prices)
-            paths, patterns = [], [self.patterns]
-            for trial in trials:
-                priced, filled = price_runs(
-                    self.part,
-                    self.sizes,
-                    trial[: len(self.sizes.size)],
-                    self.counts,
-                    trial[len(self.sizes.size) :],
-                )
-                if self.best is None or priced.bound > self.best.bound:
-                    self.best, self.center = priced, trial
-                paths.append(priced.path)
-                patterns.append(self._single(filled.pattern))
-            best = self.best
-            if best is None or best.bound >= cutoff:
-                return
-            if self.solution.value - best.bound <= tolerance * max(abs(best.bound), 1e-300):
-                return
-            if self.should_stop():
-                return
-            before = len(self.columns.task), len(self.patterns)
-            task = np.tile(np.arange(len(self.part.tasks)), len(paths))
-            self.columns = self.columns.joined(Columns.of(self.part, task, np.concatenate(paths)))
-            self.patterns = np.unique(np.concatenate(patterns), axis=0)
-            if (len(self.columns.task), len(self.patterns)) == before:
-                return
+        master = RunMaster(self.part, self.sizes, self.counts, price_cap, self.columns, self.patterns)
+        for left in reversed(range(rounds)):
+            solved = master.solve()
+            if solved is None:
+                self.solution = None
+                break
+            prices, self.solution = solved
+            priced, patterns = zip(*(self._price(trial) for trial in self._trials(prices)), strict=True)
+            if left == 0 or self._settled(cutoff, tolerance) or self.should_stop():
+                break
+            task = np.tile(np.arange(len(self.part.tasks)), len(priced))
+            paths = Columns.of(self.part, task, np.concatenate([one.path for one in priced]))
+            if not master.add(paths, np.unique(np.concatenate(patterns), axis=0)):
+                break
+        self._take_over(master)
 
-    def _single(self, pattern: Floats) -> Floats:
-        """Split the patterns of all servers, (J - 1, L), and leave out what is empty."""
-        owner = np.searchsorted(self.sizes.first, np.arange(len(pattern)), "right") - 1
-        split = np.where(owner == np.arange(len(self.sizes.first) - 1)[:, None], pattern, 0.0)
-        return split[split.any(axis=1)]
+    def _trials(self, prices: Floats) -> list[Floats]:
+        """Return the prices to try: between the best so far and the master's, and the master's."""
+        share = 0.0 if self.best is None else NEW_SHARE
+        return [(1.0 - share) * self.center + share * prices, prices]
 
-    def _master(self, price_cap: float) -> Floats | None:
-        """Solve the linear program over paths and patterns; return the prices of sizes and counts."""
-        part, sizes, columns, counts = self.part, self.sizes, self.columns, self.counts
-        paths, patterns, tasks = len(columns.task), len(self.patterns), len(part.tasks)
-        linked, decided = len(sizes.size), len(counts)
-        shared = linked + decided
-        owner = np.searchsorted(sizes.first, (self.patterns > 0).argmax(axis=1), "right") - 1
-        column, size, number = sizes.rows(part, columns)
-        entries = counts.entries(columns.task, columns.path)
-        p, b = np.nonzero(entries)
-        q, c = np.nonzero(self.patterns)
-        col = np.concatenate([
-            column, p, np.arange(paths), paths + q, paths + np.arange(patterns),
-            paths + patterns + np.arange(shared),
-        ])  # fmt: skip
-        row = np.concatenate([
-            size, linked + b, shared + columns.task, c, shared + tasks + owner, np.arange(shared)
-        ])  # fmt: skip
-        value = np.concatenate([
-            number, entries[p, b], np.ones(paths), -self.patterns[q, c], np.ones(patterns),
-            np.full(shared, -1.0),
-        ])  # fmt: skip
-        order = np.lexsort((row, col))
-        width = paths + patterns + shared
-        matrix = lp.Matrix(np.searchsorted(col[order], np.arange(width)), row[order], value[order])
-        penalty = price_cap * np.concatenate([np.maximum(sizes.size, 0.05), np.ones(decided)])
-        cost = np.concatenate([columns.cost, np.zeros(patterns), penalty])
-        servers = len(sizes.first) - 1
-        scale = float(np.abs(columns.cost).max(initial=0.0)) or 1.0
-        highs = lp.model(
-            cost / scale,
-            np.full(width, highspy.kHighsInf),
-            np.concatenate([
-                np.full(shared, -highspy.kHighsInf), np.ones(tasks), np.full(servers, -highspy.kHighsInf)
-            ]),
-            np.concatenate([np.zeros(linked), counts.limit, np.ones(tasks + servers)]),
-            matrix,
-        )  # fmt: skip
-        highs.setOptionValue("presolve", "off")
-        if lp.run(highs) != highspy.HighsModelStatus.kOptimal:
-            self.solution = None
-            return None
-        solution = highs.getSolution()
-        values = np.array(solution.col_value)
-        prices: Floats = scale * np.maximum(-np.array(solution.row_dual)[:shared], 0.0)
-        self.weights = values[paths : paths + patterns]
-        self.solution = Solution(
-            values[:paths], float(cost @ values), float(values[paths + patterns :].sum()),
-            np.zeros(part.rows + 1), prices[linked:],
-        )  # fmt: skip
-        return prices
+    def _price(self, trial: Floats) -> tuple[Priced, Floats]:
+        """Solve the pricing problems at some prices, and keep those if their bound is the best."""
+        sizes = len(self.sizes.size)
+        priced, filled = price_runs(self.part, self.sizes, trial[:sizes], self.counts, trial[sizes:])
+        if self.best is None or priced.bound > self.best.bound:
+            self.best, self.center = priced, trial
+        return priced, self.sizes.apart(filled.pattern)
+
+    def _settled(self, cutoff: float, tolerance: float) -> bool:
+        """Say whether the bound meets the cutoff or, relatively, the master's value."""
+        if self.best is None or self.solution is None:
+            return False
+        bound = self.best.bound
+        return bound >= cutoff or self.solution.value - bound <= tolerance * max(abs(bound), 1e-300)
+
+    def _take_over(self, master: RunMaster) -> None:
+        """Take over the master's columns, which are sorted by task everywhere else, and its patterns."""
+        order = np.argsort(master.columns.task, kind="stable")
+        self.columns, self.patterns = master.columns.at(order), master.patterns
+        if self.solution is not None:
+            self.solution = replace(self.solution, share=self.solution.share[order])
+            self.weights = master.weights
 
     def kept_patterns(self) -> Floats:
         """Return the patterns that a node below is likely to use."""
-        if self.best is None or len(self.weights) != len(self.patterns):
+        if self.solution is None:
             return self.patterns
         worth = self.patterns @ self.center[: len(self.sizes.size)]
-        owner = np.searchsorted(self.sizes.first, (self.patterns > 0).argmax(axis=1), "right") - 1
-        keep = self.weights > 0
+        owner, keep = self.sizes.owner(self.patterns), self.weights > 0
         for n in range(len(self.sizes.first) - 1):
             mine = np.flatnonzero(owner == n)
             keep[mine[np.argsort(-worth[mine])[:KEPT_PATTERNS]]] = True

@@ -17,8 +17,9 @@ from mecopt.trellis import shortest_paths
 from solvers.crosscheck import brute_force, instances
 from solvers.decomposition import branch
 from solvers.decomposition.branch import Tree
-from solvers.decomposition.dual import price_paths
-from solvers.decomposition.master import Columns
+from solvers.decomposition.branching import branches
+from solvers.decomposition.dual import Counts, price_paths
+from solvers.decomposition.master import Columns, Solution
 from solvers.decomposition.pool import fill_pool
 from solvers.decomposition.problem import build_part
 from solvers.decomposition.tighten import tightened
@@ -54,7 +55,7 @@ def test_agrees_with_brute_force(couplings):
 
 
 def crowd(**changes):
-    return mecopt.generate("crowd", seed=7, **changes)
+    return mecopt.generate("crowd", **{"seed": 7} | changes)
 
 
 def part_of(instance):
@@ -184,6 +185,44 @@ def test_few_tasks_are_proved_by_patterns():
     assert strong.bound > plain.bound * 1.001
     strong.advance(0.0, lambda: False, 2000)
     assert strong.bound == pytest.approx(strong.value, rel=1e-9)
+
+
+def test_a_solution_of_whole_counts_that_overfills_a_server_is_cut_off():
+    """All counts were whole in a node of this tree, and no branch was made of it: 1.5e-4 stayed for good."""
+    instance = crowd(batch=10, servers=4, ratio=1.3, seed=0)
+    result = mecopt.solve(instance, "decomposition", time_limit_s=30)
+    assert result.status == "optimal"
+    assert result.objective == pytest.approx(0.17414386566633708, rel=1e-9)  # `cpsat` proves it too
+
+
+def test_branches_leave_out_the_solution_and_no_placement():
+    """A server that three tasks overfill together; whoever fits there is in one branch."""
+    part = part_of(crowd(batch=3, servers=1))
+    part.work[:] = 0.0
+    part.work[:, 0, 1] = [0.4, 0.5, 0.6]
+    path = np.where(part.weight[:, :, 0, 0] >= 0, 0, -1)
+    path[:, 0] = 1
+    columns = Columns.of(part, np.arange(3), path)
+    solution = Solution(np.ones(3), 1.0, 0.0, np.zeros(2), np.zeros(0))
+    divided = branches(part, columns, solution, Counts.none(3))
+
+    def holds(counts, there):
+        placed = path.copy()
+        placed[~np.array(there), 0] = 0
+        return (counts.entries(np.arange(3), placed).sum(axis=0) <= counts.limit).all()
+
+    every = itertools.product([False, True], repeat=3)
+    fits = [there for there in every if part.work[there, 0, 1].sum() <= 1]
+    assert len(fits) == 6
+    assert all(sum(holds(counts, there) for counts in divided) == 1 for there in fits)
+    assert not any(holds(counts, [True] * 3) for counts in divided)
+
+
+def test_dives_find_what_pools_of_paths_do_not():
+    """Ten tasks on nine servers: thousands of paths cost about the same."""
+    instance = crowd(batch=10, servers=9, seed=105)
+    plain = 1e-2  # certified in 2 s on a slow core; 3e-2 after 10 s without dives
+    assert mecopt.solve(instance, "decomposition", gap=plain, time_limit_s=60).gap <= plain
 
 
 def test_filling_closes_the_gap_of_many_tasks():
