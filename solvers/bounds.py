@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from mecopt.errors import MecoptError
 from mecopt.highs import lp_bound
 from mecopt.instance import Instance
 from mecopt.registry import method, methods
+from mecopt.result import Result
 from mecopt.run import Run
 from mecopt.solving import solve
 from solvers.flow import build_flow
@@ -23,13 +25,18 @@ ROUNDS = 1  # of the decomposition
 
 @dataclass(frozen=True)
 class Bound:
-    """One relaxation; `value` None with a remark where it proves that nothing is feasible, or fails."""
+    """One relaxation; `value` None with a remark where it proves that nothing is feasible, or fails.
+
+    A proof that nothing is feasible has `remark` "infeasible", and `reasons` as those of a result where the
+    method gives any.
+    """
 
     name: str
     value: float | None
     cpu_s: float
     wall_s: float
     remark: str = ""
+    reasons: tuple[Mapping[str, Any], ...] = ()
 
 
 def bounds(instance: Instance, *, time_limit_s: float = 60.0, threads: int = 1) -> Iterator[Bound]:
@@ -37,12 +44,13 @@ def bounds(instance: Instance, *, time_limit_s: float = 60.0, threads: int = 1) 
     the other.
     """
     run = Run(instance, threads=threads)
-
-    def trellis() -> float | None:
-        result = solve(instance, "trellis", relax=True, threads=threads)
-        return result.lower_bound
-
     unit: float = 1.0
+
+    def trellis() -> Result:
+        return solve(instance, "trellis", relax=True, threads=threads)
+
+    def decomposition() -> Result:
+        return solve(instance, "decomposition", time_limit_s=time_limit_s, threads=threads, iterations=ROUNDS)
 
     def flow() -> float | None:
         return lp_bound(
@@ -68,21 +76,20 @@ def bounds(instance: Instance, *, time_limit_s: float = 60.0, threads: int = 1) 
     if "decomposition" in {m.name for m in methods()}:
         known = method("decomposition")
         if known.honours >= instance.rules.couplings:
-            yield _timed("decomposition", lambda: _decomposition(instance, time_limit_s, threads))
+            yield _timed("decomposition", decomposition)
 
 
-def _decomposition(instance: Instance, time_limit_s: float, threads: int) -> float | None:
-    result = solve(instance, "decomposition", time_limit_s=time_limit_s, threads=threads, iterations=ROUNDS)
-    return result.lower_bound
-
-
-def _timed(name: str, work: Callable[[], float | None]) -> Bound:
+def _timed(name: str, work: Callable[[], float | Result | None]) -> Bound:
     start, start_cpu, remark = time.perf_counter(), time.process_time(), ""
+    reasons: tuple[Mapping[str, Any], ...] = ()
     try:
-        value = work()
+        found = work()
+        value = found.lower_bound if isinstance(found, Result) else found
+        if isinstance(found, Result):
+            reasons = tuple(found.reasons)
         remark = "infeasible" if value is None else ""
     except MecoptError as error:
         value, remark = None, str(error)
     if value is not None and not np.isfinite(value):
         value, remark = None, "no bound"
-    return Bound(name, value, time.process_time() - start_cpu, time.perf_counter() - start, remark)
+    return Bound(name, value, time.process_time() - start_cpu, time.perf_counter() - start, remark, reasons)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mecopt.cli import common
@@ -60,9 +60,15 @@ def show_result(result: Result, tasks: Sequence[int]) -> None:
     rows.append(("Time", seconds(result.runtime_s, 3)))
     _print_rows(out, rows, STYLES[result.status.value])
     if result.reasons:
-        _print_list(out, "No placement is feasible", [str(r.get("message", r)) for r in result.reasons])
+        show_reasons(result.reasons)
     if result.evaluation is not None:
         _show_placement(out, result.evaluation, tasks)
+
+
+def show_reasons(reasons: Sequence[Mapping[str, object]]) -> None:
+    """Show why no placement is feasible; `mecopt explain` finds more where a method gives no reason."""
+    messages = [str(reason.get("message", reason)) for reason in reasons]
+    _print_list(common.console(), "No placement is feasible", messages or ["see mecopt explain"])
 
 
 def show_evaluation(evaluation: Evaluation, tasks: Sequence[int]) -> None:

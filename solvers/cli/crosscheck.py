@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mecopt.cli import ERROR, common
+from mecopt.cli import ERROR, INTERRUPTED, common
 from mecopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ def crosscheck(
 ) -> None:
     """Solve random small instances by every exact method, and compare with all their placements.
 
-    The instances have every set of couplings in turn, ties, missing links, limits met exactly or missed
-    by a hair,
-    and numbers of very different size. Ends with status 1 if any method disagrees; the instance is saved.
+    The instances have every set of couplings in turn, ties, missing links, limits met exactly or missed by
+    a hair, and numbers of very different size. Ends with status 1 if any method disagrees; the instance is
+    saved. An interrupt shows what was checked until then.
     """
     from mecopt import registry
     from solvers.crosscheck import check, instances
@@ -54,8 +55,11 @@ def crosscheck(
     if not folder.is_dir():
         raise InputError(f"--out {out}: expected a folder that exists")
     start, checked, wrong = time.perf_counter(), Counter[str](), []
-    drawn = 0
-    with common.working(f"checking {common.counted(count, 'instance')}", seconds):
+    drawn, interrupted = 0, True
+    with (
+        suppress(KeyboardInterrupt),
+        common.working(f"checking {common.counted(count, 'instance')}", seconds),
+    ):
         for instance in instances(count, seed):
             if seconds is not None and time.perf_counter() - start > seconds:
                 break
@@ -73,6 +77,7 @@ def crosscheck(
                         }
                     )
                     common.note(f"{instance.name}: {answer.method}: {answer.what}; saved as {file}")
+        interrupted = False
     bad = Counter(row["method"] for row in wrong)
     rows = [(name, f"{checked[name]:,}", f"{bad[name]:,}") for name in sorted(checked)]
     if as_json:
@@ -81,6 +86,7 @@ def crosscheck(
                 "instances": drawn,
                 "seed": seed,
                 "seconds": time.perf_counter() - start,
+                "interrupted": interrupted,
                 "methods": {
                     name: {"checked": checked[name], "disagreements": bad[name]} for name in sorted(checked)
                 },
@@ -90,6 +96,9 @@ def crosscheck(
     else:
         common.table(("Method", "Instances", "Disagreements"), rows, numbers=2, wraps=())
         click.echo(f"{common.counted(drawn, 'instance')} of seed {seed}, {time.perf_counter() - start:.1f} s")
+    if interrupted:
+        common.note("interrupted")
+        ctx.exit(INTERRUPTED)
     if wrong:
         ctx.exit(ERROR)
 

@@ -1,8 +1,8 @@
 """`mecopt bounds`: every bound is one, and the flow LP is stronger than the assignment LP."""
 
+import dataclasses
 import json
 
-import pytest
 from click.testing import CliRunner
 
 import mecopt
@@ -42,7 +42,22 @@ def test_the_table():
 
 def test_an_infeasible_instance_has_no_bounds():
     done = CliRunner().invoke(bounds, ["instances/tiny_infeasible.json", "--json"])
-    assert done.exit_code == 0
+    assert done.exit_code == 3
     (row,) = json.loads(done.stdout)["bounds"]
     assert (row["value"], row["remark"]) == (None, "infeasible")
-    assert pytest.approx(0, abs=10) == row["wall_s"]
+    assert row["reasons"][0]["kind"] == "deadline"
+    shown = CliRunner().invoke(bounds, ["instances/tiny_infeasible.json"])
+    assert shown.exit_code == 3
+    assert "No placement is feasible" in shown.stdout
+
+
+def test_couplings_that_cannot_hold_are_infeasible_too():
+    free = mecopt.generate("crowd", seed=7, batch=4)
+    instance = free.replace(
+        servers=tuple(dataclasses.replace(server, memory_bytes=0.0) for server in free.servers),
+        devices=tuple(dataclasses.replace(device, memory_bytes=1.0) for device in free.devices),
+        rules=dataclasses.replace(free.rules, couplings=frozenset({"memory"})),
+    )
+    infeasible = [bound for bound in all_bounds(instance, time_limit_s=5) if bound.remark == "infeasible"]
+    assert infeasible
+    assert infeasible[-1].reasons

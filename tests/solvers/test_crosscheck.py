@@ -103,3 +103,17 @@ def test_the_command_stops_in_time(tmp_path):
     )
     assert done.exit_code == 0
     assert 0 < json.loads(done.stdout)["instances"] < 10000
+
+
+def test_an_interrupt_shows_what_was_checked(monkeypatch):
+    def check_three(instance, names):
+        if instance.name.endswith("-3"):
+            raise KeyboardInterrupt
+        yield checks.Check("ilp", "")
+
+    monkeypatch.setattr(checks, "check", check_three)
+    done = CliRunner().invoke(crosscheck, ["--json"])
+    assert done.exit_code == 130
+    document = json.loads(done.stdout)
+    assert document["interrupted"]
+    assert document["methods"] == {"ilp": {"checked": 3, "disagreements": 0}}
