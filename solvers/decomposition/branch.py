@@ -18,8 +18,8 @@ from solvers.decomposition.branching import branches
 from solvers.decomposition.dual import Ascent, Counts, Priced
 from solvers.decomposition.filling import fill
 from solvers.decomposition.incumbent import Incumbent, exhaust, kick, nearest, round_and_improve
-from solvers.decomposition.master import Columns, Generation, Solution
-from solvers.decomposition.pool import Pool, fill_pool, pool_of_size
+from solvers.decomposition.master import Columns, Generation, Solution, largest_shares
+from solvers.decomposition.pool import fill_pool, pool_of_size
 from solvers.decomposition.problem import WITHIN, Part
 from solvers.decomposition.run_dive import dive
 from solvers.decomposition.runs import RunGeneration, Sizes, price_runs
@@ -226,7 +226,7 @@ class Tree:
         pool = pool_of_size(self.part, node.priced, each, within, node.columns) if every is None else every
         start = pool.first[:-1].copy()
         if node.solution is not None:
-            start = _rounded(pool, node.columns, node.solution)
+            start = nearest(pool, node.columns.path[largest_shares(node.columns, node.solution)])
         self.seed += 7
         if tasks >= MANY_TASKS:
             # The bound is as good as it gets at once, and all that is missing is a placement.
@@ -272,13 +272,6 @@ def _worth_keeping(
         solution.share[kept], solution.value, solution.overflow, solution.prices, solution.count_prices
     )
     return columns.at(kept), share
-
-
-def _rounded(pool: Pool, columns: Columns, solution: Solution) -> Ints:
-    """Return for every task the path with the largest share."""
-    order = np.lexsort((solution.share, columns.task))
-    last = np.append(np.flatnonzero(np.diff(columns.task[order])), len(order) - 1)
-    return nearest(pool, columns.path[order[last]])
 
 
 def ceiling(part: Part) -> float:

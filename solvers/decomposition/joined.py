@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from mecopt.parts import Ints
 from solvers.decomposition.branch import CLOSED, Tree, ceiling
 from solvers.decomposition.dual import Ascent, Counts, Priced, price_paths
-from solvers.decomposition.joined_budgets import Placements, largest_shares
+from solvers.decomposition.joined_budgets import Placements
 from solvers.decomposition.joined_slots import Sweep, by_slot, near_paths, slot_bounds
 from solvers.decomposition.joined_trees import SlotTrees
-from solvers.decomposition.master import Columns, Generation
+from solvers.decomposition.master import Columns, Generation, largest_shares
 from solvers.decomposition.problem import Part
 from solvers.decomposition.tighten import tightened
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mecopt.parts import Floats, Ints
 from solvers.decomposition.dual import NO_EXTRA, Counts, Priced
 from solvers.decomposition.incumbent import Incumbent, nearest, round_and_improve
-from solvers.decomposition.master import Columns, Solution, solve_master
+from solvers.decomposition.master import Columns, Solution, largest_shares, solve_master
 from solvers.decomposition.pool import Pool, sort_pool
 from solvers.decomposition.problem import WITHIN, Part
 
@@ -125,11 +125,3 @@ def _starts(pool: Pool, columns: Columns, solution: Solution | None) -> list[Int
     if solution is not None:
         starts.append(nearest(pool, columns.path[largest_shares(columns, solution)]))
     return starts
-
-
-def largest_shares(columns: Columns, solution: Solution) -> Ints:
-    """Return the column of every task that has the largest share, (K,)."""
-    order = np.lexsort((solution.share, columns.task))
-    last = np.append(np.flatnonzero(np.diff(columns.task[order])), len(order) - 1)
-    chosen: Ints = order[last]
-    return chosen

@@ -125,6 +125,14 @@ def solve_master(part: Part, columns: Columns, counts: Counts, price_cap: float)
     return Solution(share, objective, overflow, np.append(prices[:rows], 0.0), prices[rows:])
 
 
+def largest_shares(columns: Columns, solution: Solution) -> Ints:
+    """Return the column of every task that has the largest share, (K,)."""
+    order = np.lexsort((solution.share, columns.task))
+    last = np.append(np.flatnonzero(np.diff(columns.task[order])), len(order) - 1)
+    chosen: Ints = order[last]
+    return chosen
+
+
 @dataclass(eq=False)
 class Generation:
     """Column generation from good prices on; keeps the best bound and the last solution."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mecopt.parts import Ints
 from solvers.decomposition.dual import Counts
-from solvers.decomposition.master import Columns, Solution
+from solvers.decomposition.master import Columns, Solution, largest_shares
 from solvers.decomposition.problem import WITHIN, Part
 from solvers.decomposition.run_master import RunMaster
 from solvers.decomposition.runs import RunGeneration, price_runs
@@ -68,8 +68,6 @@ def _converged(master: RunMaster, counts: Counts, fixed: NDArray[np.bool_]) -> S
 
 def _placement(part: Part, columns: Columns, solution: Solution) -> tuple[float, Ints] | None:
     """Return every task's path of largest share if all together fit: sizes were rounded down."""
-    order = np.lexsort((solution.share, columns.task))
-    last = np.append(np.flatnonzero(np.diff(columns.task[order])), len(order) - 1)
-    chosen = columns.at(order[last])
+    chosen = columns.at(largest_shares(columns, solution))
     load = np.bincount(part.row.ravel(), chosen.use.ravel(), part.rows + 1)[:-1]
     return (float(chosen.cost.sum()), chosen.path) if load.max(initial=0.0) <= WITHIN else None
