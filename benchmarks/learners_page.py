@@ -177,10 +177,10 @@ def time_table() -> list[str]:
     said = [
         "## Time of a decision",
         "",
-        "`time`: the network alone, from observations to nodes, 6 blocks and 5 nodes; CPU time, median",
-        "of 5. The compiled trellis goes from costs to optimal placements in the same run; its gap is 0:",
-        "where costs are known and nothing couples the tasks, no learner is worth having. One head for",
-        "whole placements scores 15,625 of them for every task.",
+        "`time`: the network alone, from observations (any-size: costs of steps) to nodes, 6 blocks and",
+        "5 nodes; CPU time, median of 5. The compiled trellis goes from costs to optimal placements in",
+        "the same run; its gap is 0: where costs are known and nothing couples the tasks, no learner is",
+        "worth having. One head for whole placements scores 15,625 of them for every task.",
     ]
     return [*said, "", table([*header, "trellis, 10,000, microseconds a task"], rows), ""]
 
