@@ -1,7 +1,7 @@
 """All exact methods and baselines on the whole benchmark set: `mecopt compare`, then `mecopt report`.
 
-Run: ``python benchmarks/baselines.py`` (60 s for a run, ten seeds for the baselines that are random; up to
-two hours on two cores, half of them for `local-search`) or ``python benchmarks/baselines.py --quick`` (5 s,
+Run: ``python benchmarks/baselines.py`` (60 s for a run, ten seeds for the baselines that are random; 80
+minutes of one core, most of them for `local-search`) or ``python benchmarks/baselines.py --quick`` (5 s,
 under ten minutes); writes reports/baselines/. Stopped at any moment, the same command goes on where it
 stopped.
 """
