@@ -136,8 +136,7 @@ class Drive(Generic[W]):
     def _assign(self) -> bool:
         """Give idle workers runs, start workers; say whether there is anything to listen to."""
         while True:
-            while self.idle and (order := self._next()):
-                self._give(self.idle.pop(), order)
+            self._give_idle()
             self._start()
             if self.busy or self.starting:
                 return True
@@ -146,6 +145,10 @@ class Drive(Generic[W]):
             time.sleep(POLL_S)  # the rest is claimed by another process, which may leave it
             self.store.free_dead()
             self.tick()
+
+    def _give_idle(self) -> None:
+        while self.idle and (order := self._next()):
+            self._give(self.idle.pop(), order)
 
     def _next(self) -> Order | None:
         return self.again.pop() if self.again else self.store.claim()
@@ -205,6 +208,7 @@ class Drive(Generic[W]):
                 self._drop(worker)
             else:
                 self.idle.append(worker)
+                self._give_idle()  # it goes on while its last run is written
             self._keep(event)
         else:
             self._lost(worker, event.text)
