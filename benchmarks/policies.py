@@ -22,19 +22,21 @@ from rl.training import POLICY, Plan, Training
 
 FOLDER = Path(__file__).resolve().parent.parent / "rl" / "policies"
 TEST_EPISODES = 60
-LONG = {"environments": 120}  # larger batches for longer trainings
+# Larger batches, and rates and temperatures that end lower, for longer trainings.
+LONG = {"environments": 240, "temperature_end": 0.0001, "learning_rate_end": 0.003}
+# Independent branches get stuck the sooner the lower the temperature ends.
+HARD = {"environments": 60, "temperature_end": 0.002}
 # Setting, learner, episodes, changes to recipe `best`.
 WORK: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
     *((name, "markov-a3c", 400, {}) for name in ("camera-alexnet", "camera-vgg", "paper", "paper-near")),
     *((name, "mtl-a3c", 400, {}) for name in ("camera-alexnet", "camera-vgg", "paper", "paper-near")),
     ("paper-load", "markov-a3c", 400, {}),
-    ("paper-deadline", "markov-a3c", 1000, LONG),
+    ("paper-deadline", "markov-a3c", 1000, {}),
     *((name, "mtl-a3c", 400, {}) for name in ("paper-load", "paper-deadline")),
-    *((name, "mtl-a3c", 800, {}) for name in ("camera-vgg-load", "camera-alexnet-deadline")),
-    ("camera-vgg-load", "markov-a3c", 2000, LONG),
-    ("camera-alexnet-deadline", "markov-a3c", 3000, LONG),
-    ("camera-alexnet-uint8", "markov-a3c", 1000, LONG),
-    ("camera-alexnet-uint8", "mtl-a3c", 800, {}),
+    *((name, "mtl-a3c", 800, HARD) for name in ("camera-vgg-load", "camera-alexnet-deadline")),
+    *((name, "markov-a3c", 4000, LONG) for name in ("camera-vgg-load", "camera-alexnet-deadline")),
+    ("camera-alexnet-uint8", "markov-a3c", 1000, {}),
+    ("camera-alexnet-uint8", "mtl-a3c", 800, HARD),
 )
 
 

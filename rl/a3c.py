@@ -22,6 +22,8 @@ BRANCHES_ONLY = ("branch_width", "sharing", "soft_weight", "shared_noise", "cred
 class SingleTaskSettings(A3CSettings):
     """As `A3CSettings`; there are no branches, so what concerns them cannot be changed."""
 
+    environments: int = 60  # more, or a lower last temperature, are worse here
+    temperature_end: float = 0.002
     shared_noise: bool = False
     joint_actions: int = JOINT_ACTIONS  # most placements that are one action each; more: block by block
 

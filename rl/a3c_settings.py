@@ -12,6 +12,7 @@ from rl.learner import Settings, at_least, one_of
 class A3CSettings(Settings):
     """Settings of recipe `best`; those of recipe `paper` are in `PAPER`."""
 
+    environments: int = 120
     width: int = 64  # of the trunk's layers
     layers: int = 2
     branch_width: int = 64
@@ -23,7 +24,7 @@ class A3CSettings(Settings):
     gamma: float = 0.0  # nothing joins two slots unless something couples them
     cost_unit: str = "mean"  # of rewards: the mean cost of the first decisions, or "second"
     temperature_start: float = 0.3  # weight of the entropy, beta_H of Eq. 18; in units of the cost
-    temperature_end: float = 0.002
+    temperature_end: float = 0.0005
     value_weight: float = 0.5  # of the critic's loss beside the actor's
     optimiser: str = "adam"  # or "rmsprop", Eq. 23-24
     learning_rate: float = 0.01

@@ -35,6 +35,7 @@ LEARNER = "markov-a3c"
 DRAWN = 12_000  # tasks made at a time
 JUDGED = 12_000  # tasks, each at a price of its own, on which a policy is validated
 SAMPLE = 2_000  # tasks from which a range of prices is read
+LAST_TEMPERATURE = 0.002  # of the entropy: lower ones were tried without prices only
 STAY = 3.0  # log-odds of staying on a node rather than leaving it, before training
 
 
@@ -96,7 +97,7 @@ def train(plan: PricedPlan) -> tuple[Any, dict[str, Any]]:
     first = drawn(episodes, encoder, rng, SAMPLE)
     prices: Prices = EnergyPrice.of(first) if Coupling.ENERGY in on else ServerPrices.of(first)
     learner_kind = kind(LEARNER)
-    changes = {"environments": plan.environments, **plan.changes}
+    changes = {"environments": plan.environments, "temperature_end": LAST_TEMPERATURE, **plan.changes}
     settings = learner_kind.settings("best", changes)
     shape = Shape(encoder.size + prices.size, episodes.blocks, episodes.servers + 1)
     learner = learner_kind.make(shape, settings, plan.seed, None)
