@@ -39,7 +39,8 @@ from rl.rounds import TEST, TRAINING, Round, Worker
 SETTINGS = ("camera-vgg-load", "camera-alexnet-deadline")
 SAME = 1e-9  # relative; costs closer than this are equal
 
-COLD = {"temperature_start": kind("mtl-a3c").settings().temperature_end}
+RECIPE = {"environments": 60, "temperature_end": 0.002}  # that of the policies of these settings
+COLD = {"temperature_start": RECIPE["temperature_end"]}
 ALONE = {"shared_noise": False}
 
 Weights = dict[str, Tensor]
@@ -97,7 +98,7 @@ Slope = Callable[[Passed, Tasks, slice, float], Slopes]
 def supervised(name: str, seed: int, learner: str, slope: Slope, weights: Weights | None = None) -> Any:
     """Train a network on fresh tasks by a slope worked out from their costs, from given weights if any."""
     setting, chosen = setting_of(name), kind(learner)
-    settings = chosen.settings()
+    settings = chosen.settings(None, RECIPE)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = chosen.network(setting.shape, settings)
@@ -152,7 +153,7 @@ def expect(unit: float, cold: bool) -> Slope:
 
     E cost = sum over m of p_{m-1}' W_m p_m, minus temperature times entropy; cold: the last temperature.
     """
-    recipe = kind("mtl-a3c").settings(None, COLD if cold else {})
+    recipe = kind("mtl-a3c").settings(None, RECIPE | (COLD if cold else {}))
     ratio = recipe.temperature_end / recipe.temperature_start
 
     def slope(passed: Passed, tasks: Tasks, part: slice, progress: float) -> Slopes:
@@ -170,9 +171,9 @@ def expect(unit: float, cold: bool) -> Slope:
 
 
 def learn(name: str, seed: int, changes: dict[str, Any], weights: Weights | None = None) -> Any:
-    """Train mtl-a3c by recipe best, some settings changed, from given weights if any; returns the network."""
+    """Train mtl-a3c by `RECIPE`, some settings changed, from given weights if any; returns the network."""
     setting, chosen = setting_of(name), kind("mtl-a3c")
-    learner = chosen.make(setting.shape, chosen.settings(None, changes), seed, None)
+    learner = chosen.make(setting.shape, chosen.settings(None, RECIPE | changes), seed, None)
     sample = setting.sample(seed)
     learner.prepare(sample.seen)
     if weights is not None:
