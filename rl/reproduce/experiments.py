@@ -39,6 +39,8 @@ class Budget:
         Of a training, between two validations, and of a validation.
     seeds : int
         Trainings and instances of each point, paired: training s meets instance s.
+    changes : tuple of (str, number)
+        To recipe `best` of `BATCHED`.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Budget:
     round_episodes: int
     validation_episodes: int
     seeds: int
+    changes: tuple[tuple[str, Any], ...] = ()
 
     @property
     def full(self) -> bool:
@@ -54,9 +57,13 @@ class Budget:
         return self.name == "full"
 
 
+BATCHED = (OURS, "markov-a3c")
+SMALL = (("environments", 60), ("temperature_end", 0.002))  # a short training needs more updates
 BUDGETS = {
-    "quick": Budget("quick", slots=100, episodes=40, round_episodes=8, validation_episodes=2, seeds=2),
-    "full": Budget("full", slots=600, episodes=400, round_episodes=20, validation_episodes=20, seeds=5),
+    "quick": Budget(
+        "quick", 100, episodes=40, round_episodes=8, validation_episodes=2, seeds=2, changes=SMALL
+    ),
+    "full": Budget("full", 600, episodes=400, round_episodes=20, validation_episodes=20, seeds=5),
 }
 
 SETTINGS = {
@@ -244,10 +251,14 @@ def points(figure: str, setting: str, budget: Budget) -> list[Point]:
                 learners = [
                     one for one in about.learners if _trains(one, figure, setting, sweep, place, budget)
                 ]
-                found.append(
-                    Point(name, setting, x, own, network, tuple(Train(family, one) for one in learners))
-                )
+                trainings = tuple(_best(family, one, budget) for one in learners)
+                found.append(Point(name, setting, x, own, network, trainings))
     return found
+
+
+def _best(text: str, learner: str, budget: Budget) -> Train:
+    """Return the training of a learner by recipe `best`, as the budget has it."""
+    return Train(text, learner, changes=budget.changes if learner in BATCHED else ())
 
 
 def _trains(learner: str, figure: str, setting: str, sweep: Sweep, place: float, budget: Budget) -> bool:
@@ -265,7 +276,7 @@ def curves(figure: str, setting: str, budget: Budget) -> dict[str, dict[str, Tra
     """Return the trainings whose course a figure shows: part of the figure -> label -> training."""
     base = spec(PLAIN[setting], {"slots": str(budget.slots)})
     if figure == "fig6":
-        best = [Train(base, learner) for learner in FIGURES["fig6"].learners]
+        best = [_best(base, learner, budget) for learner in FIGURES["fig6"].learners]
         printed = [Train(base, learner, "paper") for learner in (OURS, *SLOW)]
         return {"convergence": {one.label: one for one in (*best, *printed)}}
     if figure != "fig7":

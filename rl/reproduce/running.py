@@ -109,7 +109,7 @@ def _record(path: Path, budget: ex.Budget) -> tuple[str, ...]:
             raise InputError(f"format {document['format']!r}, expected {FORMAT}", str(path))
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"cannot be read as {FORMAT}; choose another --out", str(path)) from None
-    mine = asdict(budget) | {"seeds": None}
+    mine = json.loads(json.dumps(asdict(budget) | {"seeds": None}))  # tuples are lists there
     if stored[0] != mine:
         other = stored[0].get("name") if isinstance(stored[0], dict) else stored[0]
         raise InputError(
