@@ -22,6 +22,7 @@ from solvers.decomposition.dual import Counts, price_paths
 from solvers.decomposition.master import Columns, Solution
 from solvers.decomposition.pool import fill_pool
 from solvers.decomposition.problem import build_part
+from solvers.decomposition.run_master import RunMaster
 from solvers.decomposition.tighten import tightened
 
 SETS = [
@@ -223,6 +224,30 @@ def test_dives_find_what_pools_of_paths_do_not():
     instance = crowd(batch=10, servers=9, seed=105)
     plain = 1e-2  # certified in 2 s on a slow core; 3e-2 after 10 s without dives
     assert mecopt.solve(instance, "decomposition", gap=plain, time_limit_s=60).gap <= plain
+
+
+def test_a_master_that_grew_is_that_of_all_its_columns():
+    tree = Tree(part_of(crowd(batch=8, servers=4)))
+    tree.advance(0.0, lambda: False, 1)
+    tree._strengthen()
+    node = tree.open[0][2]
+    every, patterns = node.columns, node.patterns
+    assert len(patterns) > 4
+    first = every.at(np.flatnonzero(np.diff(every.task, prepend=-1)))
+    assert len(first.task) < len(every.task)
+    whole, grown = (
+        RunMaster(tree.part, tree.sizes, node.counts, tree.price_cap, columns, found)
+        for columns, found in ((every, patterns), (first, patterns[:4]))
+    )
+    before = grown.solve()[1].value
+    assert grown.add(every, patterns)
+    assert not grown.add(every, patterns)
+    prices, solution = grown.solve()
+    assert solution.value == pytest.approx(whole.solve()[1].value, rel=1e-9)
+    assert solution.value <= before
+    assert (prices >= 0).all()
+    shares = np.bincount(grown.columns.task, solution.share)
+    assert shares == pytest.approx(np.ones(8))
 
 
 def test_filling_closes_the_gap_of_many_tasks():
