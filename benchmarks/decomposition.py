@@ -100,7 +100,7 @@ CASES = (
     Case("K = 10, N = 4, ratio 1.1", crowd(batch=10), 1e-6, 90, "optimal in 60 s"),
     Case("K = 10, N = 4, ratio 1.3", crowd(batch=10, ratio=1.3), 1e-6, 90, "optimal in 60 s"),
     Case("K = 10, N = 9, ratio 1.1", crowd(batch=10, servers=9), 2e-2, 60, "2e-2 in 60 s"),
-    Case("memory, 60 tasks, 2 models, N = 4", two_models, 0.0, 30, "1e-2 in 30 s"),
+    Case("memory, 60 tasks, 2 models, N = 4", two_models, 1e-6, 30, "1e-2 in 30 s"),
     Case("600 slots x 60 tasks, N = 4", crowd(slots=600), 1e-3, 300, "1e-3 in 300 s on 2 cores"),
     Case("energy and capacity, 600 slots x 10", budgets, 1e-2, 120, "1e-2 in 120 s"),
 )
