@@ -84,10 +84,13 @@ def _timed(name: str, work: Callable[[], float | Result | None]) -> Bound:
     reasons: tuple[Mapping[str, Any], ...] = ()
     try:
         found = work()
-        value = found.lower_bound if isinstance(found, Result) else found
         if isinstance(found, Result):
-            reasons = tuple(found.reasons)
-        remark = "infeasible" if value is None else ""
+            if found.stopped_by == "interrupt":  # of all bounds
+                raise KeyboardInterrupt
+            value, reasons = found.lower_bound, found.reasons
+            remark = "infeasible" if found.status == "infeasible" else "no bound" if value is None else ""
+        else:
+            value, remark = found, "infeasible" if found is None else ""
     except MecoptError as error:
         value, remark = None, str(error)
     if value is not None and not np.isfinite(value):

@@ -504,3 +504,19 @@ def test_placements_of_earlier_stores_are_read():
     placement = np.array([[0, 4], [2, -1]])
     packed = zlib.compress(placement.astype("<i1").tobytes())
     assert unpack_placement(packed, 2, 2, 4) == [[0, 4], [2]]
+
+
+def test_a_finished_run_is_kept_though_the_next_cannot_be_claimed(tmp_path, monkeypatch):
+    claim, claimed = store.RunStore.claim, []
+
+    def once(runs):
+        if claimed:
+            raise MecoptError("no room left")
+        claimed.append(claim(runs))
+        return claimed[0]
+
+    monkeypatch.setattr(store.RunStore, "claim", once)
+    with pytest.raises(MecoptError, match="no room left"):
+        mecopt.compare("instances/tiny_paper.json", "rpdi", seeds=3, workers=1, out=tmp_path / "c")
+    with sqlite3.connect(tmp_path / "c" / "comparison.sqlite") as db:
+        assert db.execute("SELECT count(*) FROM runs WHERE status IS NOT NULL").fetchone() == (1,)

@@ -208,8 +208,10 @@ class Drive(Generic[W]):
                 self._drop(worker)
             else:
                 self.idle.append(worker)
+            try:
                 self._give_idle()  # it goes on while its last run is written
-            self._keep(event)
+            finally:
+                self._keep(event)
         else:
             self._lost(worker, event.text)
 

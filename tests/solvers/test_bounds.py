@@ -3,10 +3,12 @@
 import dataclasses
 import json
 
+import pytest
 from click.testing import CliRunner
 
 import mecopt
 from mecopt.io import load
+from mecopt.stop import StopReason
 from solvers.bounds import bounds as all_bounds
 from solvers.cli.bounds import bounds
 from solvers.crosscheck import brute_force, instances
@@ -49,6 +51,16 @@ def test_an_infeasible_instance_has_no_bounds():
     shown = CliRunner().invoke(bounds, ["instances/tiny_infeasible.json"])
     assert shown.exit_code == 3
     assert "No placement is feasible" in shown.stdout
+
+
+def test_an_interrupt_is_no_bound(monkeypatch):
+    def interrupted(instance, method, **options):
+        result = mecopt.solve(instance, method, **options)
+        return dataclasses.replace(result, stopped_by=StopReason.INTERRUPT, lower_bound=None)
+
+    monkeypatch.setattr("solvers.bounds.solve", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(all_bounds(load("instances/tiny_memory.json")))
 
 
 def test_couplings_that_cannot_hold_are_infeasible_too():
