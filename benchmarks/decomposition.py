@@ -1,6 +1,6 @@
 """The decomposition on crowded slots, many slots, memory and energy: certified gap and CPU seconds.
 
-Run: ``python benchmarks/decomposition.py`` (about 20 minutes); writes reports/decomposition/. ``--quick``
+Run: ``python benchmarks/decomposition.py`` (about six minutes); writes reports/decomposition/. ``--quick``
 takes one seed of the small cases, ``--only TEXT`` the cases whose name contains it; both only print.
 """
 

@@ -243,8 +243,8 @@ class Tree:
             fill(self.part, pool, self.incumbent, node.bound + gap, should_stop)
             if self.gap <= gap or should_stop():
                 return False
-        due = (self.visited - PLAIN_NODES) % DIVE_EVERY == 0 and self.gap > DIVE_GAP * self.incumbent.value
-        if self.sizes is not None and due:
+        wide = self.incumbent.path is None or self.gap > DIVE_GAP * self.incumbent.value
+        if self.sizes is not None and wide and (self.visited - PLAIN_NODES) % DIVE_EVERY == 0:
             generation = self._runs(self.sizes, node, node.counts)
             found = dive(generation, self.price_cap, self.cutoff, should_stop)
             if found is not None:
