@@ -206,7 +206,7 @@ class LearnerKind:
     training: Callable[..., Any] | None = None
 
     def settings(self, recipe: str | None = None, changes: Mapping[str, Any] | None = None) -> Any:
-        """Return the settings of a recipe, some changed; texts are read as JSON where they are JSON.
+        """Return the settings of a recipe, some changed; texts are read as what the setting is.
 
         Raises
         ------
@@ -233,10 +233,10 @@ class LearnerKind:
 
 def _typed(key: str, value: Any, example: Any) -> Any:
     """Read a setting's value as the type of its default."""
-    if isinstance(value, str) and not isinstance(example, str):
-        with contextlib.suppress(ValueError):
-            value = json.loads(value)
     kind = type(example)
+    if isinstance(value, str) and kind is not str:
+        with contextlib.suppress(ValueError):
+            value = float(value) if kind is float else json.loads(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

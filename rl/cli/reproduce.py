@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 @click.argument("figures", metavar="FIGURES...", nargs=-1, required=True)
 @click.option(
     "--budget",
-    type=click.Choice(["quick", "full"]),
+    type=click.Choice(["quick", "medium", "full"]),
     default="quick",
     show_default=True,
-    help="Minutes, or the paper's own over hours.",
+    help="Minutes; an hour or two; the paper's own over many hours.",
 )
-@click.option("--seeds", metavar="N", type=click.IntRange(1), help="Seeds  [default: quick 2, full 5]")
+@click.option("--seeds", metavar="N", type=click.IntRange(1), help="Seeds  [default: quick 2, else 5]")
 @click.option(
     "--out", metavar="DIR", help="Folder; what is finished there is kept  [default: reproduction-BUDGET]"
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from mecopt.errors import InputError
 from mecopt.generation import Spec
@@ -41,6 +41,8 @@ class Budget:
         Trainings and instances of each point, paired: training s meets instance s.
     changes : tuple of (str, number)
         To recipe `best` of `BATCHED`.
+    scope : {"some", "claims", "all"}
+        Where: all values and learners; those that claims name; these without most of setting ``near``.
     """
 
     name: str
@@ -50,20 +52,18 @@ class Budget:
     validation_episodes: int
     seeds: int
     changes: tuple[tuple[str, Any], ...] = ()
+    scope: Literal["some", "claims", "all"] = "all"
 
-    @property
-    def full(self) -> bool:
-        """Whether every value of the sweeps is run."""
-        return self.name == "full"
+
+def _batches(environments: int) -> tuple[tuple[str, Any], ...]:
+    return (("environments", environments), ("temperature_end", 0.002))
 
 
 BATCHED = (OURS, "markov-a3c")
-SMALL = (("environments", 60), ("temperature_end", 0.002))  # a short training needs more updates
-BUDGETS = {
-    "quick": Budget(
-        "quick", 100, episodes=40, round_episodes=8, validation_episodes=2, seeds=2, changes=SMALL
-    ),
-    "full": Budget("full", 600, episodes=400, round_episodes=20, validation_episodes=20, seeds=5),
+BUDGETS = {  # a short training needs more updates, so smaller batches
+    "quick": Budget("quick", 100, 120, 8, 2, seeds=2, changes=_batches(30), scope="some"),
+    "medium": Budget("medium", 600, 100, 10, 5, seeds=5, changes=_batches(60), scope="claims"),
+    "full": Budget("full", 600, 400, 20, 20, seeds=5),
 }
 
 SETTINGS = {
@@ -83,8 +83,8 @@ class Sweep:
         Of the axis.
     parameter : str
         Of the generator.
-    values, quick, slow : tuple
-        All values; those of the quick budget; those at which the quick budget trains the slow learners.
+    values, claimed, slow : tuple
+        All values; those that claims name, and the ends; those where they name the slow learners.
     bases : dict
         Named regime of each setting.
     shared : bool
@@ -98,7 +98,7 @@ class Sweep:
     label: str
     parameter: str
     values: tuple[float, ...]
-    quick: tuple[float, ...]
+    claimed: tuple[float, ...]
     slow: tuple[float, ...]
     bases: Mapping[str, str]
     shared: bool = False
@@ -235,7 +235,7 @@ def points(figure: str, setting: str, budget: Budget) -> list[Point]:
     for name in about.sweeps:
         sweep = SWEEPS[name]
         networks = NETWORKS[setting] if figure == "fig13" else ("",)
-        places = sweep.values if budget.full else sweep.quick
+        places = sweep.values if budget.scope == "all" else sweep.claimed
         for place in places:
             for network in networks:
                 base = {"slots": str(budget.slots), **({"model": network} if network else {})}
@@ -262,13 +262,14 @@ def _best(text: str, learner: str, budget: Budget) -> Train:
 
 
 def _trains(learner: str, figure: str, setting: str, sweep: Sweep, place: float, budget: Budget) -> bool:
-    """Whether a learner is trained for a point; the quick budget leaves out what no claim asks for."""
-    if budget.full or figure == "fig6":
+    """Whether a learner is trained for a point; outside scope ``all`` only what claims ask for."""
+    if budget.scope == "all" or figure == "fig6":
         return True
     if learner == "markov-a3c":
         return False  # any-size, trained once and for all, stands in
     if learner in SLOW:
-        return place in sweep.slow and (setting != "near" or (learner == "dqn" and figure == "fig8"))
+        named = setting != "near" or budget.scope == "claims" or (learner == "dqn" and figure == "fig8")
+        return place in sweep.slow and named
     return True
 
 
@@ -285,8 +286,9 @@ def curves(figure: str, setting: str, budget: Budget) -> dict[str, dict[str, Tra
     def one(workers: int = 1, **changes: Any) -> Train:
         return Train(base, OURS, "paper", tuple(changes.items()), workers)
 
-    counts = (1, 2, 4, 8) if budget.full else (1, 2)  # starting a worker costs more than it saves here
-    sizes = (16, 32, 64, 128) if budget.full else (32, 64)
+    few = budget.scope == "some"  # starting a worker costs more than it saves there
+    counts = (1, 2) if few else (1, 2, 4, 8)
+    sizes = (32, 64) if few else (16, 32, 64, 128)
     return {
         "learning rate": {"0.01": one(), "0.001": one(learning_rate=0.001)},
         "workers": {str(count): one(count) for count in counts},

@@ -46,7 +46,7 @@ def reproduce(
         ``fig6`` to ``fig13``, or ``all``.
     out : path
         Folder. What is finished in it is not made again; figures and seeds can be added.
-    budget : {"quick", "full"} or Budget
+    budget : {"quick", "medium", "full"} or Budget
     seeds : int, optional
         Seeds instead of the budget's.
     engine, address

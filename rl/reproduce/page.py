@@ -142,11 +142,11 @@ def _head(results: Results, given: Sequence[Answer], command: str) -> Iterator[s
         f"{spent / 60:.0f} CPU "
         "minutes of trainings and runs."
     )
-    if not budget.full:
+    full = ex.BUDGETS["full"]
+    if budget.episodes * budget.slots < full.episodes * full.slots:
         yield (
-            "This is the small budget: the paper trains for 400 episodes of 600 slots and longer, so what "
-            "a learner "
-            "is worth here is its worth after a short training. `--budget full` is the paper's."
+            f"The paper trains for {full.episodes} episodes of {full.slots} slots and longer, so what a "
+            "learner is worth here is its worth after a shorter training. `--budget full` is the paper's."
         )
     yield ""
     yield f"Of {len(printed)} printed claims, in the setting that each is about: **{told}**."
@@ -198,6 +198,13 @@ CAPTIONS = {
 }
 
 
+SCOPES = {
+    "some": " In this budget a3c and dqn are trained only where a claim names them, and hardly in `near`.",
+    "claims": " In this budget a3c and dqn are trained only where a claim names them.",
+    "all": "",
+}
+
+
 def _figures(results: Results) -> Iterator[str]:
     yield "## Figures"
     yield ""
@@ -206,8 +213,8 @@ def _figures(results: Results) -> Iterator[str]:
         "is, at each "
         "point, the best of those that the paper does not compare with: "
         f"{', '.join(ex.OTHER_BASELINES)}. `any-size` is one policy that ships with mecopt and was not "
-        "trained here. "
-        "In the quick budget a3c and dqn are trained only where a claim names them."
+        "trained here."
+        f"{SCOPES[results.budget.scope]}"
     )
     yield ""
     for name in results.names:

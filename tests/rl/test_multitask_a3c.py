@@ -192,7 +192,7 @@ def test_recipes():
     best, paper = (multitask_a3c.KIND.settings(recipe) for recipe in ("best", "paper"))
     assert (paper.optimiser, paper.learning_rate, paper.gamma, paper.batch) == ("rmsprop", 0.01, 0.95, 32)
     assert (paper.explore_start, paper.explore_end) == (1.0, 0.01)
-    assert multitask_a3c.KIND.settings(None, {"gamma": "0.5", "width": "32"}) == dataclasses.replace(
+    assert multitask_a3c.KIND.settings(None, {"gamma": ".5", "width": "32"}) == dataclasses.replace(
         best, gamma=0.5, width=32
     )
     with pytest.raises(InputError, match="no such recipe, expected one of best, paper"):

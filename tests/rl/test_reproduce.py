@@ -120,22 +120,26 @@ def test_when_a_training_has_settled():
     assert cl.settled(steady) == 20
 
 
-def made_up(names, factors, seeds=3):
-    """Results in which a scheme's delays are `factors` of the optimum's, at every point of every figure."""
+def made_up(names, factors, seeds=3, budget=ex.BUDGETS["full"]):
+    """Results in which the delays of what runs are `factors` of the optimum's, wherever it runs."""
     rows = []
     for name in names:
         for setting in ex.FIGURES[name].settings:
-            for point in ex.points(name, setting, ex.BUDGETS["full"]):
+            for point in ex.points(name, setting, budget):
+                trained = {one.learner for one in point.trainings}
                 for seed in range(seeds):
                     best = 100.0 + seed + point.x
                     for scheme, (edge, local) in factors.items():
+                        if scheme in LEARNERS - trained:
+                            continue
                         place = (name, setting, point.sweep, point.x, point.network, seed, scheme)
                         both = best * (edge + local)
                         rows.append((*place, both, both, best * edge, best * local, best))
     table = pd.DataFrame(rows, columns=[*AT, "seed", "scheme", *NUMBERS])
-    return Results(tuple(names), ex.BUDGETS["full"], seeds, table, {}, {})
+    return Results(tuple(names), budget, seeds, table, {}, {})
 
 
+LEARNERS = {"mtl-a3c", "a3c", "dqn"}
 FACTORS = {
     "mtl-a3c": (1.0, 0.0), "a3c": (1.06, 0.0), "dqn": (1.2, 0.5), "greedy": (1.02, 0.0), "apdi": (1.3, 0.0),
     "rpdi": (1.5, 0.5),
@@ -169,3 +173,16 @@ def test_the_page_answers_every_row_of_the_file():
         assert row in text
     verdicts = {answer.verdict for answer in answers if answer.claim.figure in results.names}
     assert verdicts <= {cl.HOLDS, cl.FAILS, cl.UNDECIDED, cl.UNDEFINED}
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=lambda budget: budget.name)
+def test_what_a_claim_names_is_trained(budget):
+    names = ["fig8", "fig9", "fig10", "fig11", "fig12", "fig13"]
+    answers = page.answers(made_up(names, FACTORS, budget=budget))
+    missing = {
+        found.setting
+        for one in answers
+        for found in one.findings
+        if "not trained in this budget" in found.ours
+    }
+    assert missing == ({"near"} if budget.scope == "some" else set())

@@ -13,7 +13,7 @@ from rl.reproduce import experiments as ex
 from rl.reproduce import make
 from rl.reproduce import running as run
 
-TINY = ex.Budget("quick", slots=3, episodes=2, round_episodes=1, validation_episodes=1, seeds=1)
+TINY = ex.Budget("quick", 3, episodes=2, round_episodes=1, validation_episodes=1, seeds=1, scope="some")
 
 
 def call(*words):
