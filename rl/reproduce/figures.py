@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mecopt.reporting import figures as fg
 from mecopt.reporting.build import pictures
@@ -110,7 +110,7 @@ def panel(
     own : sequence of Look
         Of the schemes of the figure, the same for all its panels.
     symlog : float, optional
-        Makes the vertical axis logarithmic above this value.
+        Makes the vertical axis logarithmic, and where there are zeros linear below this value.
     whole : bool
         Label every x that occurs.
     within : (float, float), optional
@@ -124,12 +124,15 @@ def panel(
     def scale(values: list[Any]) -> Any:
         return alt.Scale(domain=shown, range=values)
 
-    scaling = (
-        alt.Scale(zero=False, nice=True, domain=alt.Undefined if within is None else list(within))
-        if symlog is None
-        else alt.Scale(type="symlog", constant=symlog, nice=False, padding=PADDING)
-    )
-    values = alt.Undefined if symlog is None else [0, *fg.decades(1e-3, 1e7)]
+    values: Any = alt.Undefined
+    if symlog is None:
+        scaling = alt.Scale(zero=False, nice=True, domain=alt.Undefined if within is None else list(within))
+    elif table["low"].min() > 0:
+        scaling = alt.Scale(type="log", nice=False, padding=PADDING)
+        values = [step * power for power in fg.decades(1e-3, 1e7) for step in (1, 2, 5)]
+    else:
+        scaling = alt.Scale(type="symlog", constant=symlog, nice=False, padding=PADDING)
+        values = [0, *fg.decades(1e-3, 1e7)]
     axis = alt.Axis(tickCount=6, values=values, labelExpr=fg.NUMBER, labelOverlap=True)
     xs = sorted(table["x"].unique())
     base = alt.Chart(fg.data(table)).encode(
@@ -151,12 +154,15 @@ def panel(
     return alt.layer(area, line, marks).properties(width=WIDTH, height=HEIGHT)
 
 
-def grid(panels: Sequence[Any], columns: int = 2) -> Any:
-    """Return panels side by side, with one legend."""
+def grid(
+    panels: Sequence[Any], columns: int = 2, *, legends: Literal["shared", "independent"] = "shared"
+) -> Any:
+    """Return panels side by side, with one legend or each with its own."""
     import altair as alt
 
-    rows = [alt.hconcat(*panels[i : i + columns]) for i in range(0, len(panels), columns)]
-    return alt.vconcat(*rows)
+    resolve = alt.Resolve(scale=dict.fromkeys(("color", "shape", "strokeDash"), legends))
+    rows = [alt.hconcat(*panels[i : i + columns], resolve=resolve) for i in range(0, len(panels), columns)]
+    return alt.vconcat(*rows, resolve=resolve)
 
 
 def points(results: Results, figure: str, setting: str, sweep: str, column: str) -> pd.DataFrame:
@@ -249,7 +255,7 @@ def _settings_of_training(results: Results, figure: str, setting: str) -> Any:
         rewards = bands(table.assign(y=table["reward"]), ["scheme", "x"])
         own = looks_of(list(rewards["scheme"].unique()))
         panels.append(panel(rewards, "episodes", "reward per 600 slots", own))
-    return grid(panels).resolve_scale(color="independent", shape="independent", strokeDash="independent")
+    return grid(panels, legends="independent")
 
 
 def _links(results: Results, figure: str, setting: str) -> Any:

@@ -119,6 +119,7 @@ def _written(folder: Path, names: tuple[str, ...], budget: ex.Budget, seeds: int
         "command": command,
         "figures": list(names),
         "budget": asdict(budget) | {"seeds": seeds},
+        "verdicts": page.verdicts(answers),
         "claims": [answer.to_json() for answer in answers],
         "choices": varied,
         "cpu_s": {name: round(value, 1) for name, value in found.cpu_s.items()},

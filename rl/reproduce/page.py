@@ -24,10 +24,11 @@ LEAD = 0.01  # of the objective: how far the learner has to be ahead of a baseli
 
 @dataclass(frozen=True)
 class Answer:
-    """A claim of the paper with what every setting says about it."""
+    """A claim of the paper, or one derived from its numbers, with what every setting says about it."""
 
     claim: cl.Claim
     findings: list[cl.Finding]
+    derived: bool = False
 
     @property
     def verdict(self) -> str:
@@ -38,14 +39,26 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {
-            **asdict(self.claim), "verdict": self.verdict, "findings": [asdict(f) for f in self.findings],
-        }  # fmt: skip
+            **asdict(self.claim),
+            "derived": self.derived,
+            "verdict": self.verdict,
+            "findings": [asdict(f) for f in self.findings],
+        }
 
 
 def answers(results: Results) -> list[Answer]:
     """Return every claim of the paper with its findings, and what follows from its rewards."""
     found = [Answer(claim, cl.judge(claim, results)) for claim in cl.printed_claims()]
-    return found + [Answer(claim, made) for claim, made in cl.derived(results)]
+    return found + [Answer(claim, made, derived=True) for claim, made in cl.derived(results)]
+
+
+def verdicts(given: Sequence[Answer]) -> str:
+    """Return how many of the printed claims got which verdict, in one line."""
+    printed = [answer for answer in given if not answer.derived]
+    count = Counter(answer.verdict for answer in printed)
+    order = (cl.HOLDS, cl.FAILS, cl.UNDECIDED, cl.UNDEFINED, NOT_RUN)
+    told = ", ".join(f"{count[name]} {name}" for name in order if count[name])
+    return f"{len(printed)} printed claims, in the setting that each is about: {told}"
 
 
 def varied(results: Results) -> list[dict[str, Any]]:
@@ -125,10 +138,6 @@ def page(results: Results, given: Sequence[Answer], varied: Sequence[dict[str, A
 
 def _head(results: Results, given: Sequence[Answer], command: str) -> Iterator[str]:
     budget, spent = results.budget, sum(results.cpu_s.values())
-    printed = [answer for answer in given if "from the rewards" not in answer.claim.what]
-    count = Counter(answer.verdict for answer in printed)
-    order = (cl.HOLDS, cl.FAILS, cl.UNDECIDED, cl.UNDEFINED, NOT_RUN)
-    told = ", ".join(f"{count[name]} {name}" for name in order if count[name])
     yield "# The paper's figures made again, with the optimum"
     yield ""
     yield "Figures 6 to 13 of H. Li et al., IEEE Trans. Mobile Computing, 2024, doi 10.1109/TMC.2024.3357874."
@@ -137,19 +146,18 @@ def _head(results: Results, given: Sequence[Answer], command: str) -> Iterator[s
     yield ""
     yield (
         f"Budget `{budget.name}`: instances and episodes of {budget.slots} slots, trainings of "
-        f"{budget.episodes} "
-        f"episodes, {results.seeds} seed{'s' * (results.seeds != 1)}; mecopt {__version__}; "
-        f"{spent / 60:.0f} CPU "
-        "minutes of trainings and runs."
+        f"{budget.episodes} episodes, {results.seeds} seed{'s' * (results.seeds != 1)}; mecopt "
+        f"{__version__}; {spent / 60:.0f} CPU minutes of trainings and runs."
     )
     full = ex.BUDGETS["full"]
     if budget.episodes * budget.slots < full.episodes * full.slots:
         yield (
-            f"The paper trains for {full.episodes} episodes of {full.slots} slots and longer, so what a "
-            "learner is worth here is its worth after a shorter training. `--budget full` is the paper's."
+            f"The paper's MTL-A3C starts to converge after {full.episodes} episodes of {full.slots} "
+            "slots, its DQN after 2,000, so what a learner is worth here is its worth after a shorter "
+            f"training. `--budget full` trains for {full.episodes}."
         )
     yield ""
-    yield f"Of {len(printed)} printed claims, in the setting that each is about: **{told}**."
+    yield f"**{verdicts(given)}.**"
     yield ""
     for name, about in ex.SETTINGS.items():
         yield f"- `{name}`: {about}"
@@ -161,14 +169,11 @@ def _claims(given: Sequence[Answer]) -> Iterator[str]:
     yield ""
     yield (
         "A reduction is (baseline - ours) / baseline, ours is mtl-a3c with the recipe that works best "
-        "here; in "
-        "brackets the 95 % t interval over seeds. It *holds* where the interval lies above 0 and reaches "
-        "the printed "
-        "value, *fails* where it stays below it, is *undefined* against a baseline of zero, else "
-        "*undecided*. A claim "
-        "of several numbers holds when all do. A reward holds within 1 %, since the setting was calibrated "
-        "to it; "
-        "an order holds when every step is larger than 0.1 % and its interval has one sign."
+        "here; in brackets the 95 % t interval over seeds. It *holds* where the interval lies above 0 "
+        "and reaches the printed value, *fails* where it stays below it, is *undefined* against a "
+        "baseline of zero, else *undecided*. A claim of several numbers holds when all do. A reward "
+        "holds within 1 %, since the setting was calibrated to it; an order holds when every step is "
+        "larger than 0.1 % and its interval has one sign."
     )
     yield ""
     yield "| where | what the paper says | at | against | printed | setting | verdict | found | seeds |"
@@ -185,16 +190,14 @@ def _claims(given: Sequence[Answer]) -> Iterator[str]:
 
 CAPTIONS = {
     "fig6": "Every validation during the trainings; lines across are schemes that do not learn. `as "
-    "printed` is the "
-    "recipe with the paper's own settings, the others mecopt's best. The left panel is cut at 1.5 times "
-    "the optimum.",
+    "printed` is the recipe with the paper's own settings, the others mecopt's best. The left panel is "
+    "cut at 1.5 times the optimum.",
     "fig7": "mtl-a3c with the recipe as printed, one setting changed at a time.",
     "fig10": "A batch is one task, so all delays grow with its size in proportion, but for deadlines.",
     "fig11": "The runs of Figures 8 to 10.",
     "fig12": "The delay without the penalty. In `camera` the deadlines are 0.02 to 0.4 s.",
-    "fig13": "Networks of 224 x 224 inputs are here AlexNet and VGG16 only; NiN and ResNet32 are those of "
-    "CIFAR-10. "
-    "Rates are drawn per slot and server from 0.57 to 1.43 of the mean on the axis.",
+    "fig13": "Networks of 224 x 224 inputs are here AlexNet and VGG16 only; NiN and ResNet32 are those "
+    "of CIFAR-10. Rates are drawn per slot and server from 0.57 to 1.43 of the mean on the axis.",
 }
 
 
@@ -210,11 +213,9 @@ def _figures(results: Results) -> Iterator[str]:
     yield ""
     yield (
         "Lines are means over seeds, bands reach from the least to the greatest. The best other baseline "
-        "is, at each "
-        "point, the best of those that the paper does not compare with: "
+        "is, at each point, the best of those that the paper does not compare with: "
         f"{', '.join(ex.OTHER_BASELINES)}. `any-size` is one policy that ships with mecopt and was not "
-        "trained here."
-        f"{SCOPES[results.budget.scope]}"
+        f"trained here.{SCOPES[results.budget.scope]}"
     )
     yield ""
     for name in results.names:
@@ -269,10 +270,9 @@ def _choices(varied: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "## What the paper does not print"
     yield ""
     yield (
-        "Chosen so that the optimum meets the printed -18.3e3 and greedy its printed distance (mecopt/data/"
-        "regimes.json). Also chosen: the workers and batch sizes tried in Fig. 7, the rates of Fig. 13, "
-        "widths and "
-        "schedules of the learners (docs/methods)."
+        "Chosen so that the optimum meets the printed -18.3e3 and greedy its printed distance "
+        "(mecopt/data/regimes.json). Also chosen: the workers and batch sizes tried in Fig. 7, the rates "
+        "of Fig. 13, widths and schedules of the learners (docs/methods)."
     )
     yield ""
     yield "| choice | | chosen | varied |"
@@ -282,11 +282,9 @@ def _choices(varied: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"| {choice.name} | {choice.about} | {choice.chosen} | {values} |"
     yield ""
     yield (
-        "For which choices does the paper's order hold? Setting `paper` with one choice changed; per cent "
-        "above the "
-        f"optimum. *Learner first*: any-size at least {100 * LEAD:.0f} % below greedy, APDI and RPDI. The "
-        "last column "
-        "is the order that the chosen setting gives."
+        "For which choices does the paper's order hold? Setting `paper` with one choice changed; per "
+        f"cent above the optimum. *Learner first*: any-size at least {100 * LEAD:.0f} % below greedy, "
+        "APDI and RPDI. The last column is the order that the chosen setting gives."
     )
     yield ""
     yield (
@@ -313,6 +311,6 @@ def _end() -> Iterator[str]:
     yield ""
     yield (
         "`runs.csv`: every scheme on every instance (`stands_for` names the best other baseline). "
-        "`trainings.csv`: "
-        "rewards and gaps of the curves. `claims.csv`: the verdicts. `figures/`: every figure as SVG and PNG."
+        "`trainings.csv`: rewards and gaps of the curves. `claims.csv`: the verdicts. `figures/`: every "
+        "figure as SVG and PNG."
     )
