@@ -29,8 +29,8 @@ ERROR, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit statuses; those of what was fo
 HINT = "MECOPT_DEBUG=1 shows the traceback"
 
 EPILOG = (
-    "Exit status: 0 done, 2 bad usage or input, 130 interrupted, 1 any other error; solve and evaluate say "
-    "with 3 infeasible, 4 nothing found, 5 a limit is violated."
+    "Exit status: 0 done, 2 bad usage or input, 130 interrupted, 1 any other error; 3 infeasible (solve, "
+    "bounds, explain, export), 4 nothing found (solve, explain), 5 a limit is violated (solve, explain, evaluate)."
 )
 
 
