@@ -103,10 +103,12 @@ def jobs(part: str, options: argparse.Namespace) -> Iterator[Job]:
 
 def main_jobs(_: int) -> Iterator[Job]:
     """Yield the trainings behind the shipped policies, and the paper's learners at the paper's own budget."""
+    paper = {"episodes": PAPER_EPISODES, "changes": {}}
     for setting, learner, episodes, changes in WORK:
         if setting in SETTINGS:
             yield {"setting": setting, "learner": learner, "episodes": episodes, "changes": changes}
-    paper = {"episodes": PAPER_EPISODES, "changes": {}}
+            if episodes > PAPER_EPISODES:
+                yield {"setting": setting, "learner": learner, **paper}
     for learner in ("a3c", "dqn"):  # at the camera settings they are among the peers
         yield {"setting": "paper", "learner": learner, **paper}
     for setting in ("paper", "camera-vgg"):

@@ -32,9 +32,8 @@ EXHAUSTIVE_NODES = 300_000  # some milliseconds
 KICKS = 10  # of the incumbent, at every eighth node: the first ones gain more by branching
 KICK_EVERY = 8
 MANY_TASKS = 200
-PLAIN_NODES = 12  # before the bound is strengthened, where that may help ...
-LATER_NODES = 150  # ... and where it rather does not: with many tasks a server
-FEW_A_SERVER = 10
+PLAIN_NODES = 12  # before the bound is strengthened
+FEW_A_SERVER = 10  # tasks; with more, what patterns add to the bound costs more time than it saves
 DIVE_EVERY = 2  # nodes of a strengthened tree, the first one included
 DIVE_GAP = 5e-4  # of the value; branching closes what is less
 RUN_TASKS = 60  # most tasks of a part whose bound is strengthened; at 100 the linear programs take too long
@@ -114,18 +113,14 @@ class Tree:
             self._raise_bound()
             if self.finished or self.gap <= gap or should_stop():
                 return
-            if self.sizes is None and self.visited == self._plain_nodes():
+            if self.sizes is None and self.visited == PLAIN_NODES and self._has_few_tasks():
                 self._strengthen()
                 continue
             self._visit(heapq.heappop(self.open)[2], gap, should_stop)
         self._raise_bound()
 
-    def _plain_nodes(self) -> int | None:
-        """Return after how many nodes the bound is strengthened; None: never."""
-        tasks = len(self.part.tasks)
-        if tasks > RUN_TASKS:
-            return None
-        return PLAIN_NODES if tasks <= FEW_A_SERVER * (self.part.nodes - 1) else LATER_NODES
+    def _has_few_tasks(self) -> bool:
+        return len(self.part.tasks) <= min(RUN_TASKS, FEW_A_SERVER * (self.part.nodes - 1))
 
     def _raise_bound(self) -> None:
         least = min(self.closed, self.incumbent.value, self.open[0][0] if self.open else np.inf)
