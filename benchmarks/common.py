@@ -77,15 +77,24 @@ def machine(*packages: str) -> list[str]:
         lines = cpuinfo.read_text().splitlines()
         names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
         processor = f"{names[0]}, {len(names)} logical cores" if names else processor
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     return [
-        f"- measured on {datetime.date.today()}, commit {commit.stdout.strip() or 'unknown'}",
+        f"- measured on {datetime.date.today()}, commit {_commit()}",
         f"- {processor}; {platform.system()}, Python {platform.python_version()}",
         f"- mecopt {mecopt.__version__}, {versions}",
     ]
+
+
+def _commit() -> str:
+    """Return the commit, marked where code differs from it: a report that is being written does not count."""
+    head = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!reports")
+    return f"{head or 'unknown'}{'-dirty' if changed else ''}"
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
