@@ -2,10 +2,6 @@
 
 The rows of paper_claims.csv are read off section 5 of H. Li et al., IEEE Trans. Mobile Computing, 2024,
 doi 10.1109/TMC.2024.3357874.
-
-A reduction of x % over a baseline is (baseline - ours) / baseline; against zero it is undefined. Intervals
-are 95 % t intervals of the mean over seeds. A reduction holds where its interval lies above 0 and reaches the
-printed value, fails where it stays below the printed value, and is undecided otherwise.
 """
 
 from __future__ import annotations
@@ -16,17 +12,27 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from rl.reproduce import experiments as ex
-from rl.reproduce.results import Floats, Interval, Results, interval
+from rl.reproduce.results import Floats, Results, interval
+from rl.reproduce.verdicts import (
+    FAILS,
+    HOLDS,
+    UNDECIDED,
+    UNDEFINED,
+    above_zero,
+    percent,
+    plain,
+    reduction_verdict,
+    reductions,
+    step_verdict,
+    together,
+)
 
-HOLDS, FAILS, UNDECIDED, UNDEFINED = "holds", "fails", "undecided", "undefined"
 VALUE_TOLERANCE = 0.01  # of a printed reward: the setting was calibrated to it
-STEP_TOLERANCE = 0.001  # of a delay or energy: a smaller change from one value to the next is none
 SETTLED = 0.01  # a training has converged when its reward stays this close to the last
 SCHEMES = {"A3C": "a3c", "distributed DQN": "dqn", "greedy": "greedy"}
 COLUMNS = {"total": "total_delay_s", "edge": "edge_delay_s", "local": "local_delay_s"}
@@ -108,64 +114,6 @@ def derived(results: Results) -> list[tuple[Claim, list[Finding]]]:
 def numbers(text: str) -> list[float]:
     """Return the numbers of a text."""
     return [float(found) for found in re.findall(r"-?\d+(?:\.\d+)?", text)]
-
-
-def reductions(baseline: Floats, ours: Floats) -> Floats:
-    """Return (baseline - ours) / baseline, NaN where the baseline is zero or missing."""
-    found: Floats = np.full(np.broadcast(baseline, ours).shape, np.nan)
-    np.divide(baseline - ours, baseline, out=found, where=np.nan_to_num(baseline) != 0)
-    return found
-
-
-def reduction_verdict(found: Interval, printed: float) -> str:
-    """Judge a reduction; both are fractions."""
-    if found.seeds == 0:
-        return UNDEFINED
-    if found.low is None or found.high is None:
-        return UNDECIDED
-    if found.high < printed:
-        return FAILS
-    return HOLDS if found.low > 0 else UNDECIDED
-
-
-def together(verdicts: Sequence[str]) -> str:
-    """Return the verdict of a claim that says several things at once."""
-    order = (FAILS, UNDEFINED, UNDECIDED, HOLDS)
-    return next((one for one in order if one in verdicts), UNDECIDED)
-
-
-def step_verdict(values: Floats, rising: bool) -> str:
-    """Judge that values (points, seeds) rise, or fall, from every point to the next."""
-    if len(values) < 2 or not np.isfinite(values).any():
-        return UNDECIDED
-    verdicts = []
-    for before, after in pairwise(values):
-        change = (after - before) * (1.0 if rising else -1.0)
-        found, least = interval(change), STEP_TOLERANCE * abs(float(np.nanmean(before)))
-        if found.low is None or found.high is None:
-            verdicts.append(UNDECIDED)
-        elif found.low > least:
-            verdicts.append(HOLDS)
-        else:
-            verdicts.append(FAILS if found.high < least or found.mean <= 0 else UNDECIDED)
-    return together(verdicts)
-
-
-def percent(found: Interval) -> str:
-    """Write a reduction with its interval."""
-    if found.seeds == 0:
-        return "undefined"
-    if found.low is None or found.high is None:
-        return f"{100 * found.mean:.2f} %"
-    return f"{100 * found.mean:.2f} [{100 * found.low:.2f}, {100 * found.high:.2f}] %"
-
-
-def plain(found: Interval, digits: int = 5) -> str:
-    """Write a value with its interval."""
-    text = f"{found.mean:,.{digits}g}"
-    if found.low is None or found.high is None:
-        return text
-    return f"{text} [{found.low:,.{digits}g}, {found.high:,.{digits}g}]"
 
 
 def _printed_reductions(claim: Claim, results: Results, setting: str) -> Judged:
@@ -269,18 +217,11 @@ def _best_of(
     verdicts = []
     for other, values in own.items():
         if other != label:
-            verdicts.append(_sign(interval(own[label] - values)))
+            verdicts.append(above_zero(interval(own[label] - values)))
     verdict = together(verdicts)
     if part == "learning rate" and verdict == HOLDS:
         return UNDECIDED, f"{text}; one trunk has one rate, so the mixed pairs were not run"
     return verdict, text
-
-
-def _sign(found: Interval) -> str:
-    """Judge that a difference is above zero."""
-    if found.low is None or found.high is None:
-        return UNDECIDED
-    return HOLDS if found.low > 0 else FAILS if found.high < 0 else UNDECIDED
 
 
 def _last_reward(course: Any) -> float:
@@ -309,7 +250,7 @@ def _gap_grows(claim: Claim, results: Results, setting: str) -> Judged:
     lead = np.mean([one for one in theirs if np.isfinite(one).all()], axis=0) - ours
     least = interval(np.delete(lead, xs.index(50), axis=0).min(axis=0) - lead[xs.index(50)])
     grows = step_verdict(lead[xs.index(50) :], True)
-    return together([_sign(least), grows]), "mean lead in seconds, " + _listed(xs, lead)
+    return together([above_zero(least), grows]), "mean lead in seconds, " + _listed(xs, lead)
 
 
 def _valley(claim: Claim, results: Results, setting: str) -> Judged:

@@ -14,6 +14,7 @@ from rl.reproduce import claims as cl
 from rl.reproduce import experiments as ex
 from rl.reproduce import running as run
 from rl.reproduce.results import BEST_OTHER, Results
+from rl.reproduce.verdicts import FAILS, HOLDS, UNDECIDED, UNDEFINED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +57,7 @@ def verdicts(given: Sequence[Answer]) -> str:
     """Return how many of the printed claims got which verdict, in one line."""
     printed = [answer for answer in given if not answer.derived]
     count = Counter(answer.verdict for answer in printed)
-    order = (cl.HOLDS, cl.FAILS, cl.UNDECIDED, cl.UNDEFINED, NOT_RUN)
+    order = (HOLDS, FAILS, UNDECIDED, UNDEFINED, NOT_RUN)
     told = ", ".join(f"{count[name]} {name}" for name in order if count[name])
     return f"{len(printed)} printed claims, in the setting that each is about: {told}"
 

@@ -12,6 +12,7 @@ from rl.reproduce import claims as cl
 from rl.reproduce import experiments as ex
 from rl.reproduce import page
 from rl.reproduce import running as run
+from rl.reproduce import verdicts as vd
 from rl.reproduce.results import AT, NUMBERS, Results, interval
 
 BUDGETS = list(ex.BUDGETS.values())
@@ -76,7 +77,7 @@ def test_intervals():
 
 
 def test_reductions():
-    found = cl.reductions(np.array([10.0, 0.0, np.nan]), np.array([9.0, 1.0, 1.0]))
+    found = vd.reductions(np.array([10.0, 0.0, np.nan]), np.array([9.0, 1.0, 1.0]))
     assert found[0] == pytest.approx(0.1)
     assert np.isnan(found[1:]).all()  # against zero, and against nothing
 
@@ -84,33 +85,33 @@ def test_reductions():
 @pytest.mark.parametrize(
     ("values", "printed", "verdict"),
     [
-        ([0.050, 0.051, 0.049], 0.05, cl.HOLDS),
-        ([0.080, 0.081, 0.079], 0.05, cl.HOLDS),  # more than printed
-        ([0.020, 0.021, 0.019], 0.05, cl.FAILS),
-        ([-0.3, -0.31, -0.29], 0.05, cl.FAILS),
-        ([0.0, 0.1, 0.02], 0.05, cl.UNDECIDED),
-        ([0.05], 0.05, cl.UNDECIDED),  # one seed has no interval
-        ([np.nan, np.nan], 0.05, cl.UNDEFINED),
+        ([0.050, 0.051, 0.049], 0.05, vd.HOLDS),
+        ([0.080, 0.081, 0.079], 0.05, vd.HOLDS),  # more than printed
+        ([0.020, 0.021, 0.019], 0.05, vd.FAILS),
+        ([-0.3, -0.31, -0.29], 0.05, vd.FAILS),
+        ([0.0, 0.1, 0.02], 0.05, vd.UNDECIDED),
+        ([0.05], 0.05, vd.UNDECIDED),  # one seed has no interval
+        ([np.nan, np.nan], 0.05, vd.UNDEFINED),
     ],
 )
 def test_verdicts_on_reductions(values, printed, verdict):
-    assert cl.reduction_verdict(interval(values), printed) == verdict
+    assert vd.reduction_verdict(interval(values), printed) == verdict
 
 
 def test_verdicts_on_orders():
     noise = np.array([[0.0, 0.01, -0.01]])
     falls = np.array([[3.0], [2.0], [1.0]]) + noise
-    assert cl.step_verdict(falls, rising=False) == cl.HOLDS
-    assert cl.step_verdict(falls, rising=True) == cl.FAILS
-    assert cl.step_verdict(np.array([[3.0], [3.0]]) + 0 * noise, rising=False) == cl.FAILS  # no step
-    assert cl.step_verdict(falls[:, :1], rising=False) == cl.UNDECIDED
+    assert vd.step_verdict(falls, rising=False) == vd.HOLDS
+    assert vd.step_verdict(falls, rising=True) == vd.FAILS
+    assert vd.step_verdict(np.array([[3.0], [3.0]]) + 0 * noise, rising=False) == vd.FAILS  # no step
+    assert vd.step_verdict(falls[:, :1], rising=False) == vd.UNDECIDED
 
 
 def test_a_claim_of_several_numbers():
-    assert cl.together([cl.HOLDS, cl.HOLDS]) == cl.HOLDS
-    assert cl.together([cl.HOLDS, cl.UNDECIDED]) == cl.UNDECIDED
-    assert cl.together([cl.HOLDS, cl.UNDEFINED, cl.UNDECIDED]) == cl.UNDEFINED
-    assert cl.together([cl.UNDEFINED, cl.FAILS]) == cl.FAILS
+    assert vd.together([vd.HOLDS, vd.HOLDS]) == vd.HOLDS
+    assert vd.together([vd.HOLDS, vd.UNDECIDED]) == vd.UNDECIDED
+    assert vd.together([vd.HOLDS, vd.UNDEFINED, vd.UNDECIDED]) == vd.UNDEFINED
+    assert vd.together([vd.UNDEFINED, vd.FAILS]) == vd.FAILS
 
 
 def test_when_a_training_has_settled():
@@ -149,14 +150,14 @@ FACTORS = {
 def test_claims_on_a_made_up_table():
     results = made_up(["fig8", "fig9", "fig11"], FACTORS)
     found = {(a.claim.where, a.claim.against): a for a in page.answers(results)}
-    assert found["Fig 8a", "A3C"].verdict == cl.HOLDS  # 0.06 / 1.06 is 5.66 %, printed 4.61 %
+    assert found["Fig 8a", "A3C"].verdict == vd.HOLDS  # 0.06 / 1.06 is 5.66 %, printed 4.61 %
     assert "5.66" in found["Fig 8a", "A3C"].findings[0].ours
-    assert found["Fig 8a", "greedy"].verdict == cl.FAILS  # 1.96 %, printed 7.53 %
-    assert found["Fig 8c", "distributed DQN"].verdict == cl.HOLDS  # all of it
-    assert found["Fig 9c", "greedy"].verdict == cl.UNDEFINED  # greedy has no local delay
-    assert found["Fig 9a", ""].verdict == cl.FAILS  # here delay rises with the blocks
-    assert found["Fig 11a", ""].verdict == cl.FAILS
-    assert found["Fig 11b", ""].verdict == cl.HOLDS
+    assert found["Fig 8a", "greedy"].verdict == vd.FAILS  # 1.96 %, printed 7.53 %
+    assert found["Fig 8c", "distributed DQN"].verdict == vd.HOLDS  # all of it
+    assert found["Fig 9c", "greedy"].verdict == vd.UNDEFINED  # greedy has no local delay
+    assert found["Fig 9a", ""].verdict == vd.FAILS  # here delay rises with the blocks
+    assert found["Fig 11a", ""].verdict == vd.FAILS
+    assert found["Fig 11b", ""].verdict == vd.HOLDS
     assert found["Fig 12b", "A3C"].verdict == page.NOT_RUN
 
 
@@ -172,7 +173,7 @@ def test_the_page_answers_every_row_of_the_file():
         row = f"| {claim.where} | {claim.what} | {claim.setting} | {claim.against} | {claim.printed} |"
         assert row in text
     verdicts = {answer.verdict for answer in answers if answer.claim.figure in results.names}
-    assert verdicts <= {cl.HOLDS, cl.FAILS, cl.UNDECIDED, cl.UNDEFINED}
+    assert verdicts <= {vd.HOLDS, vd.FAILS, vd.UNDECIDED, vd.UNDEFINED}
 
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=lambda budget: budget.name)
