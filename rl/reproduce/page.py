@@ -177,16 +177,21 @@ def _claims(given: Sequence[Answer]) -> Iterator[str]:
         "larger than 0.1 % and its interval has one sign."
     )
     yield ""
-    yield "| where | what the paper says | at | against | printed | setting | verdict | found | seeds |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    yield "| where | what the paper says | printed | setting | verdict | found |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for answer in given:
-        claim = answer.claim
-        head = (claim.where, claim.what, claim.setting, claim.against, claim.printed)
+        head = (answer.claim.where, _said(answer.claim), answer.claim.printed)
         for found in answer.findings or [cl.Finding("", NOT_RUN, "its figure was not asked for", 0)]:
-            cells = (*head, found.setting, f"**{found.verdict}**", found.ours, str(found.seeds))
-            yield "| " + " | ".join(cells) + " |"
-            head = ("", "", "", "", "")
+            yield "| " + " | ".join((*head, found.setting, f"**{found.verdict}**", found.ours)) + " |"
+            head = ("", "", "")
     yield ""
+
+
+def _said(claim: cl.Claim) -> str:
+    """Return what is claimed, with the baseline and the place where it is."""
+    against = f" over {claim.against}" if claim.against else ""
+    place = "" if claim.setting in ("", "default") else f", {claim.setting}"
+    return f"{claim.what}{against}{place}"
 
 
 CAPTIONS = {
