@@ -1,6 +1,6 @@
 """Train the policy for all sizes that ships with mecopt, and test it on sizes and seeds held out.
 
-    python benchmarks/any_size.py train FOLDER    the training behind rl/policies/any-size
+    python benchmarks/any_size.py train FOLDER    the training behind rl/mecopt_rl/policies/any-size
     python benchmarks/any_size.py test            reports/any_size/sizes.csv and regimes.csv
 
 Trained on N in 2, 3, 5, 6, 8, 9 and ten values of M up to 18; N = 4 and 7, and the other M, are held out,
@@ -18,14 +18,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from rl.any_size_policy import find
-from rl.any_size_training import Families, SizesTraining, cost_of
-from rl.checkpoint import load_policy, save_policy
-from rl.rounds import TEST
-from rl.training import POLICY, Plan
+from mecopt_rl.any_size_policy import find
+from mecopt_rl.any_size_training import Families, SizesTraining, cost_of
+from mecopt_rl.checkpoint import load_policy, save_policy
+from mecopt_rl.rounds import TEST
+from mecopt_rl.training import POLICY, Plan
 
 ROOT = Path(__file__).resolve().parent.parent
-REPORT, SHIPPED = ROOT / "reports" / "any_size", ROOT / "rl" / "policies" / "any-size.safetensors"
+REPORT, SHIPPED = (
+    ROOT / "reports" / "any_size",
+    ROOT / "rl" / "mecopt_rl" / "policies" / "any-size.safetensors",
+)
 SERVERS, BLOCKS = (2, 3, 5, 6, 8, 9), (3, 4, 6, 7, 9, 10, 12, 14, 16, 18)
 EPISODES, SEED = 32_000, 0
 

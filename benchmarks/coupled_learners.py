@@ -22,8 +22,8 @@ from common import ROOT, machine, table
 from learners_page import FIRST_SEED, interval
 
 import mecopt
-from rl.checkpoint import save_policy
-from rl.priced import PricedPlan, train
+from mecopt_rl.checkpoint import save_policy
+from mecopt_rl.priced import PricedPlan, train
 
 OUT = ROOT / "reports" / "coupled_learners"
 DECISIONS = {"energy": 600_000, "crowd": 480_000}  # of a training
@@ -48,7 +48,9 @@ def main() -> None:
     parser.add_argument("--trainings", type=int, default=5)
     options = parser.parse_args()
     if options.train:
-        target = options.out or ROOT / "rl" / "policies" / f"{options.train}.markov-a3c.safetensors"
+        target = (
+            options.out or ROOT / "rl" / "mecopt_rl" / "policies" / f"{options.train}.markov-a3c.safetensors"
+        )
         print(train_one(options.train, options.seed, target))
         return
     OUT.mkdir(parents=True, exist_ok=True)

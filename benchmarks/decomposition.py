@@ -23,8 +23,8 @@ import mecopt
 from mecopt.costs import chain_costs
 from mecopt.highs import quiet
 from mecopt.judge import held_bytes
-from solvers.decomposition.branch import Tree
-from solvers.decomposition.problem import build_part
+from mecopt_solvers.decomposition.branch import Tree
+from mecopt_solvers.decomposition.problem import build_part
 
 OUT = ROOT / "reports" / "decomposition"
 SEEDS = range(5)

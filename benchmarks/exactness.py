@@ -12,7 +12,7 @@ from collections import Counter
 
 from common import ROOT, machine, table
 
-from solvers.crosscheck import AGREEMENT, check, instances
+from mecopt_solvers.crosscheck import AGREEMENT, check, instances
 
 OUT = ROOT / "reports" / "exactness"
 SEED = 0

@@ -15,8 +15,8 @@ from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
 from mecopt.milp import build_model
 from mecopt.pyomo_arrays import to_program
-from solvers.bounds import bounds
-from solvers.flow import build_flow
+from mecopt_solvers.bounds import bounds
+from mecopt_solvers.flow import build_flow
 
 OUT = ROOT / "reports" / "formulations"
 CHAINS = 600

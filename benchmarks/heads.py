@@ -27,14 +27,14 @@ from torch.nn import functional
 
 from mecopt.arcs import shortest
 from mecopt.parts import Floats, Ints
-from rl.episodes import Batch, Episodes
-from rl.fleet import Fleet
-from rl.gradients import Passed, Slopes, one_vector
-from rl.learner import Reals, Shape, kind
-from rl.multitask_a3c import SCALE_DECISIONS
-from rl.prices import along
-from rl.rmsprop import Adam, set_rate
-from rl.rounds import TEST, TRAINING, Round, Worker
+from mecopt_rl.episodes import Batch, Episodes
+from mecopt_rl.fleet import Fleet
+from mecopt_rl.gradients import Passed, Slopes, one_vector
+from mecopt_rl.learner import Reals, Shape, kind
+from mecopt_rl.multitask_a3c import SCALE_DECISIONS
+from mecopt_rl.prices import along
+from mecopt_rl.rmsprop import Adam, set_rate
+from mecopt_rl.rounds import TEST, TRAINING, Round, Worker
 
 SETTINGS = ("camera-vgg-load", "camera-alexnet-deadline")
 SAME = 1e-9  # relative; costs closer than this are equal

@@ -41,13 +41,13 @@ import mecopt
 from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
 from mecopt.trellis import shortest_paths
-from rl.checkpoint import load_policy
-from rl.env import Partition
-from rl.episodes import Episodes
-from rl.fleet import Fleet
-from rl.learner import Shape, kind
-from rl.rounds import TEST, Round, Validation, Worker, needed_masks
-from rl.training import POLICY, Plan, Training
+from mecopt_rl.checkpoint import load_policy
+from mecopt_rl.env import Partition
+from mecopt_rl.episodes import Episodes
+from mecopt_rl.fleet import Fleet
+from mecopt_rl.learner import Shape, kind
+from mecopt_rl.rounds import TEST, Round, Validation, Worker, needed_masks
+from mecopt_rl.training import POLICY, Plan, Training
 
 SETTINGS = (
     *("paper", "paper-load", "paper-deadline", "paper-near"),
@@ -196,7 +196,7 @@ class Peer:
         self.model, self.sizes, self.joint = model, sizes, joint
 
     def decide(self, observations: Any, masks: Any, noise: Any) -> Any:
-        """Choose nodes, see `rl.learner.Policy`."""
+        """Choose nodes, see `mecopt_rl.learner.Policy`."""
         chosen = self.model.predict(observations.numpy(), deterministic=True)[0]
         return (np.stack(np.unravel_index(chosen, self.sizes), axis=-1) if self.joint else chosen), None
 

@@ -2,8 +2,9 @@
 
     python benchmarks/policies.py [--only TEXT] [--folder DIR]
 
-Writes ``rl/policies/SETTING.LEARNER.safetensors`` and the card beside it. The card tells the command, seeds
-and budget, and two gaps: on the validation episodes that chose the policy, and on 60 test episodes.
+Writes ``rl/mecopt_rl/policies/SETTING.LEARNER.safetensors`` and the card beside it. The card
+tells the command, seeds and budget, and two gaps: on the validation episodes that chose the policy, and on
+60 test episodes.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rl.checkpoint import load_policy, save_policy
-from rl.episodes import Episodes
-from rl.observation import Encoder
-from rl.rounds import TEST, Validation
-from rl.training import POLICY, Plan, Training
+from mecopt_rl.checkpoint import load_policy, save_policy
+from mecopt_rl.episodes import Episodes
+from mecopt_rl.observation import Encoder
+from mecopt_rl.rounds import TEST, Validation
+from mecopt_rl.training import POLICY, Plan, Training
 
-FOLDER = Path(__file__).resolve().parent.parent / "rl" / "policies"
+FOLDER = Path(__file__).resolve().parent.parent / "rl" / "mecopt_rl" / "policies"
 TEST_EPISODES = 60
 # Larger batches, and rates and temperatures that end lower, for longer trainings.
 LONG = {"environments": 240, "temperature_end": 0.0001, "learning_rate_end": 0.003}

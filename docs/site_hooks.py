@@ -22,7 +22,7 @@ BESIDE = (
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "benchmarks/protocol.md",
-    "mecopt/data/regimes.json",
+    "mecopt/mecopt/data/regimes.json",
     "instances/README.md",
 )
 PICTURES = (".md", ".svg", ".png")

@@ -10,7 +10,7 @@ import pytest
 import mecopt
 from mecopt.judge import evaluate
 from mecopt.result import Status
-from solvers.crosscheck import brute_force, random_instance
+from mecopt_solvers.crosscheck import brute_force, random_instance
 
 ROOT = Path(__file__).parent.parent
 METHODS = [method for method in mecopt.methods() if method.kind != "learner"]

@@ -21,8 +21,8 @@ HEAVY = [
     "matplotlib",
     "ray",
 ]
-# What each package must not import: mecopt <- solvers <- rl.
-FORBIDDEN = {"mecopt": {"solvers", "rl"}, "solvers": {"rl"}}
+# What each package must not import: mecopt <- mecopt_solvers <- mecopt_rl.
+FORBIDDEN = {"mecopt": {"mecopt_solvers", "mecopt_rl"}, "solvers": {"mecopt_rl"}}
 MODULES = [path for package in FORBIDDEN for path in sorted((ROOT / package).rglob("*.py"))]
 
 

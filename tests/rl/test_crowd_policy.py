@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import mecopt
-from rl import crowd_policy
-from rl.checkpoint import save_policy
-from rl.priced import PricedPlan, train
+from mecopt_rl import crowd_policy
+from mecopt_rl.checkpoint import save_policy
+from mecopt_rl.priced import PricedPlan, train
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ import mecopt
 from mecopt.arcs import build_arcs, shortest
 from mecopt.costs import chain_costs
 from mecopt.errors import InputError
-from rl import priced
-from rl.checkpoint import load_policy, save_policy
-from rl.energy_policy import Reserve
-from rl.episodes import Episodes
-from rl.priced import PricedPlan, drawn, priced_gap, train
-from rl.prices import EnergyPrice, Sample, ServerPrices, along, prices_of, see
+from mecopt_rl import priced
+from mecopt_rl.checkpoint import load_policy, save_policy
+from mecopt_rl.energy_policy import Reserve
+from mecopt_rl.episodes import Episodes
+from mecopt_rl.priced import PricedPlan, drawn, priced_gap, train
+from mecopt_rl.prices import EnergyPrice, Sample, ServerPrices, along, prices_of, see
 
 SMALL = {"width": 16, "layers": 1, "branch_width": 16}
 
@@ -163,9 +163,9 @@ def test_a_policy_without_prices_is_refused():
     instance = mecopt.generate("energy:slots=20", seed=5)
     other = mecopt.generate("camera-alexnet:slots=20", seed=5)
     shipped = mecopt.solve(other, "markov-a3c").options["policy"].removeprefix("shipped: ")
-    import rl.policies
+    import mecopt_rl.policies
 
-    path = next(p for p in map(str, rl.policies.__path__)) + f"/{shipped}.safetensors"
+    path = next(p for p in map(str, mecopt_rl.policies.__path__)) + f"/{shipped}.safetensors"
     assert "prices" not in load_policy(path).card
     with (
         pytest.raises(InputError, match="knows no price of energy"),

@@ -18,10 +18,10 @@ import mecopt
 from mecopt.generation import names
 from mecopt.io import to_dict
 from mecopt.parts import Coupling
-from rl.env import Partition
-from rl.fleet import in_order
-from rl.masks import decide, lanes
-from rl.observation import OPTIONAL, PAPER
+from mecopt_rl.env import Partition
+from mecopt_rl.fleet import in_order
+from mecopt_rl.masks import decide, lanes
+from mecopt_rl.observation import OPTIONAL, PAPER
 
 SMALL = "camera-alexnet-deadline:slots=6"
 COUPLED = "crowd:release_rate=6,slots=2,couplings=capacity,server_memory_bytes=1e8"
@@ -105,7 +105,7 @@ def test_the_checkers_of_gymnasium_and_stable_baselines(spec, flat):
 
 
 def test_it_is_made_by_name():
-    env = gymnasium.make("rl.gym:mecopt/Partition-v0", instance=mecopt.generate(SMALL))
+    env = gymnasium.make("mecopt_rl.gym:mecopt/Partition-v0", instance=mecopt.generate(SMALL))
     assert isinstance(env.unwrapped, Partition)
     observation, _ = env.reset(seed=0)
     assert env.observation_space.contains(observation)
@@ -114,7 +114,7 @@ def test_it_is_made_by_name():
 def test_gymnasium_finds_it_without_another_import_and_without_torch():
     code = f"""
 import sys, gymnasium
-env = gymnasium.make("rl.gym:mecopt/Partition-v0", spec={SMALL!r})
+env = gymnasium.make("mecopt_rl.gym:mecopt/Partition-v0", spec={SMALL!r})
 env.reset(seed=0)
 print([name for name in ("torch", "stable_baselines3", "ray", "pandas") if name in sys.modules])
 """
@@ -123,7 +123,7 @@ print([name for name in ("torch", "stable_baselines3", "ray", "pandas") if name 
 
 
 def test_a_time_limit_truncates():
-    env = gymnasium.make("rl.gym:mecopt/Partition-v0", spec=SMALL, max_episode_steps=4)
+    env = gymnasium.make("mecopt_rl.gym:mecopt/Partition-v0", spec=SMALL, max_episode_steps=4)
     env.reset(seed=0)
     ends = [env.step(env.action_space.sample())[2:4] for _ in range(4)]
     assert ends == [(False, False)] * 3 + [(False, True)]

@@ -8,9 +8,9 @@ import strategies
 from hypothesis import given
 
 import mecopt
-from rl.episodes import Episodes
-from rl.observation import OPTIONAL, PAPER, Encoder
-from rl.vector import VectorPartition
+from mecopt_rl.episodes import Episodes
+from mecopt_rl.observation import OPTIONAL, PAPER, Encoder
+from mecopt_rl.vector import VectorPartition
 
 
 def test_default_parts_are_those_that_matter():

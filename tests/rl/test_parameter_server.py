@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from rl import a3c, dqn, markov_a3c, multitask_a3c
-from rl.episodes import Episodes
-from rl.learner import Shape
-from rl.parameter_server import ParameterServer, RemoteWorker
-from rl.rounds import Worker
-from rl.workers import Job, shares
+from mecopt_rl import a3c, dqn, markov_a3c, multitask_a3c
+from mecopt_rl.episodes import Episodes
+from mecopt_rl.learner import Shape
+from mecopt_rl.parameter_server import ParameterServer, RemoteWorker
+from mecopt_rl.rounds import Worker
+from mecopt_rl.workers import Job, shares
 
 SPEC = "paper:slots=20,servers=2,blocks=3"
 SMALL = {"width": 8, "layers": 1, "environments": 12}

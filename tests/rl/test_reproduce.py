@@ -7,13 +7,13 @@ import pytest
 from mecopt.errors import InputError
 from mecopt.generation import expand, parse
 from mecopt.registry import method
-from rl.learner import kind
-from rl.reproduce import claims as cl
-from rl.reproduce import experiments as ex
-from rl.reproduce import page
-from rl.reproduce import running as run
-from rl.reproduce import verdicts as vd
-from rl.reproduce.results import AT, NUMBERS, Results, interval
+from mecopt_rl.learner import kind
+from mecopt_rl.reproduce import claims as cl
+from mecopt_rl.reproduce import experiments as ex
+from mecopt_rl.reproduce import page
+from mecopt_rl.reproduce import running as run
+from mecopt_rl.reproduce import verdicts as vd
+from mecopt_rl.reproduce.results import AT, NUMBERS, Results, interval
 
 BUDGETS = list(ex.BUDGETS.values())
 ALL = [(name, setting) for name, figure in ex.FIGURES.items() for setting in figure.settings]

@@ -8,10 +8,10 @@ from click.testing import CliRunner
 from mecopt.cli import cli
 from mecopt.comparing import Comparison
 from mecopt.errors import InputError, MissingExtraError
-from rl.reproduce import claims as cl
-from rl.reproduce import experiments as ex
-from rl.reproduce import make
-from rl.reproduce import running as run
+from mecopt_rl.reproduce import claims as cl
+from mecopt_rl.reproduce import experiments as ex
+from mecopt_rl.reproduce import make
+from mecopt_rl.reproduce import running as run
 
 TINY = ex.Budget("quick", 3, episodes=2, round_episodes=1, validation_episodes=1, seeds=1, scope="some")
 

@@ -16,11 +16,11 @@ from click.testing import CliRunner
 
 from mecopt.cli import cli
 from mecopt.errors import InputError, MissingExtraError
-from rl import learner
-from rl.checkpoint import TRAINING_FORMAT, read
-from rl.lock import LOCK
-from rl.logs import CSV_NAME
-from rl.training import LAST
+from mecopt_rl import learner
+from mecopt_rl.checkpoint import TRAINING_FORMAT, read
+from mecopt_rl.lock import LOCK
+from mecopt_rl.logs import CSV_NAME
+from mecopt_rl.training import LAST
 
 SMALL = ["--set", "width=8", "--set", "layers=1", "--set", "branch_width=8"]
 SPEC = "camera-vgg:slots=30"

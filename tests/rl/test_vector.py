@@ -14,10 +14,10 @@ from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
 from mecopt.generators.energy import with_budgets
 from mecopt.generators.specs import parse
-from rl.env import Partition
-from rl.episodes import Episodes
-from rl.fleet import in_order
-from rl.vector import VectorPartition
+from mecopt_rl.env import Partition
+from mecopt_rl.episodes import Episodes
+from mecopt_rl.fleet import in_order
+from mecopt_rl.vector import VectorPartition
 
 SPECS = [
     "paper:slots=3",
@@ -194,7 +194,7 @@ def test_step_costs_are_the_arcs(document):
 
 def test_gymnasium_makes_it():
     env = gymnasium.make_vec(
-        "rl.gym:mecopt/Partition-v0",
+        "mecopt_rl.gym:mecopt/Partition-v0",
         num_envs=3,
         vectorization_mode="vector_entry_point",
         spec="paper:slots=2",

@@ -3,7 +3,7 @@
 import pytest
 
 import mecopt
-from solvers import auto
+from mecopt_solvers import auto
 
 
 @pytest.mark.parametrize(

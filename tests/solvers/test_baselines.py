@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import mecopt
-from solvers.baselines import common, cuts
-from solvers.crosscheck import brute_force, instances, random_instance
+from mecopt_solvers.baselines import common, cuts
+from mecopt_solvers.crosscheck import brute_force, instances, random_instance
 
 COUPLED = ["greedy", "apdi", "rpdi", "local", "best-server", "best-node", "single-cut", "greedy-arc"]
 NAMES = [*COUPLED, "best-constant"]

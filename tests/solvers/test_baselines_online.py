@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import mecopt
-from solvers.baselines.online_price import cheapest
-from solvers.crosscheck import random_instance
+from mecopt_solvers.baselines.online_price import cheapest
+from mecopt_solvers.crosscheck import random_instance
 
 SPEC = "energy:slots=200,energy_budget_share=0.6"
 

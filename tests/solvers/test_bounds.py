@@ -9,9 +9,9 @@ from click.testing import CliRunner
 import mecopt
 from mecopt.io import load
 from mecopt.stop import StopReason
-from solvers.bounds import bounds as all_bounds
-from solvers.cli.bounds import bounds
-from solvers.crosscheck import brute_force, instances
+from mecopt_solvers.bounds import bounds as all_bounds
+from mecopt_solvers.cli.bounds import bounds
+from mecopt_solvers.crosscheck import brute_force, instances
 
 
 def test_all_of_them_are_bounds():
@@ -58,7 +58,7 @@ def test_an_interrupt_is_no_bound(monkeypatch):
         result = mecopt.solve(instance, method, **options)
         return dataclasses.replace(result, stopped_by=StopReason.INTERRUPT, lower_bound=None)
 
-    monkeypatch.setattr("solvers.bounds.solve", interrupted)
+    monkeypatch.setattr("mecopt_solvers.bounds.solve", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(all_bounds(load("instances/tiny_memory.json")))
 

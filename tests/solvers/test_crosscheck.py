@@ -9,9 +9,9 @@ from reference import Reference
 
 import mecopt
 from mecopt import registry
-from solvers import crosscheck as checks
-from solvers.cli.crosscheck import crosscheck
-from solvers.crosscheck import SETS, brute_force, check, instances, random_instance
+from mecopt_solvers import crosscheck as checks
+from mecopt_solvers.cli.crosscheck import crosscheck
+from mecopt_solvers.crosscheck import SETS, brute_force, check, instances, random_instance
 
 OWN = ("milp", "ilp", "cpsat", "energy-path", "trellis")
 

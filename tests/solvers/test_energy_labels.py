@@ -8,9 +8,9 @@ import pytest
 import mecopt
 from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
-from solvers.energy_core import ALL
-from solvers.energy_dual import Stages, best_price
-from solvers.energy_labels import Steps, Target, Ways, cheapest_and_steps, choose
+from mecopt_solvers.energy_core import ALL
+from mecopt_solvers.energy_dual import Stages, best_price
+from mecopt_solvers.energy_labels import Steps, Target, Ways, cheapest_and_steps, choose
 
 
 def drawn(rng, tasks, grid):

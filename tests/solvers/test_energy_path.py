@@ -10,9 +10,9 @@ from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
 from mecopt.io import load
 from mecopt.parts import Coupling
-from solvers.crosscheck import check, random_instance
-from solvers.energy_core import Device
-from solvers.energy_dual import Stages, best_price
+from mecopt_solvers.crosscheck import check, random_instance
+from mecopt_solvers.energy_core import Device
+from mecopt_solvers.energy_dual import Stages, best_price
 
 ENERGY = frozenset({Coupling.ENERGY})
 

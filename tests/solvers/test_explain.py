@@ -15,12 +15,12 @@ import mecopt
 from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
 from mecopt.trellis import shortest_paths
-from solvers.explain import explain, report
-from solvers.explain.deadlines import relax_task, smallest_conflict
-from solvers.explain.flow import FlowModel
-from solvers.explain.highs import Clock, Solver
-from solvers.explain.paths import best_paths
-from solvers.explain.prices import prices
+from mecopt_solvers.explain import explain, report
+from mecopt_solvers.explain.deadlines import relax_task, smallest_conflict
+from mecopt_solvers.explain.flow import FlowModel
+from mecopt_solvers.explain.highs import Clock, Solver
+from mecopt_solvers.explain.paths import best_paths
+from mecopt_solvers.explain.prices import prices
 
 EXAMPLES = settings.default.max_examples
 FEW = settings(max_examples=EXAMPLES * 2 // 5)

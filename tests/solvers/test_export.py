@@ -6,8 +6,8 @@ from click.testing import CliRunner
 import mecopt
 from mecopt.highs import quiet
 from mecopt.io import load, save
-from solvers.cli.export import export
-from solvers.crosscheck import brute_force
+from mecopt_solvers.cli.export import export
+from mecopt_solvers.crosscheck import brute_force
 
 TINY = ("tiny_capacity", "tiny_energy", "tiny_memory", "tiny_deadline")
 

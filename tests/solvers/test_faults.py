@@ -12,7 +12,7 @@ from mecopt import io, threads
 from mecopt.cli import main
 from mecopt.highs import Outcome
 from mecopt.parts import Device, Server
-from solvers.crosscheck import SETS, brute_force, check, random_instance
+from mecopt_solvers.crosscheck import SETS, brute_force, check, random_instance
 
 ALL = ("milp", "ilp", "cpsat", "decomposition", "auto")
 ENERGY = (*ALL, "energy-path")
@@ -189,7 +189,7 @@ def test_a_start_does_not_mislead_highs(number, method):
 
 # --- solvers that die or lie ---
 def engine(monkeypatch, work):
-    monkeypatch.setattr("solvers.ilp.branch_and_bound", work)
+    monkeypatch.setattr("mecopt_solvers.ilp.branch_and_bound", work)
 
 
 def raises(job):
@@ -232,7 +232,7 @@ def test_infeasible_is_not_believed_where_a_feasible_placement_is_known(solve, m
 
 
 def test_decomposition_does_without_its_lp(monkeypatch):
-    monkeypatch.setattr("solvers.decomposition.lp.run", lambda highs: None)
+    monkeypatch.setattr("mecopt_solvers.decomposition.lp.run", lambda highs: None)
     instance = named("capacity")
     found = mecopt.solve(instance, "decomposition", time_limit_s=2.0)
     best = brute_force(instance).objective
@@ -255,7 +255,7 @@ def test_an_interrupt_while_the_model_is_built(solve, monkeypatch):
 def test_the_limit_is_asked_between_building_and_solving(monkeypatch):
     asked = []
     engine(monkeypatch, asked.append)
-    monkeypatch.setattr("solvers.ilp.build_flow", lambda *_: threading.Event().wait(0.3) or _program())
+    monkeypatch.setattr("mecopt_solvers.ilp.build_flow", lambda *_: threading.Event().wait(0.3) or _program())
     found = mecopt.solve(named("capacity"), "ilp", time_limit_s=0.2)
     assert (found.stopped_by, asked) == ("time", [])
 
@@ -263,7 +263,7 @@ def test_the_limit_is_asked_between_building_and_solving(monkeypatch):
 def _program():
     from mecopt.costs import chain_costs
     from mecopt.reduction import reduce
-    from solvers.flow import build_flow
+    from mecopt_solvers.flow import build_flow
 
     instance = named("capacity")
     return build_flow(instance, reduce(instance, chain_costs(instance)).arcs)

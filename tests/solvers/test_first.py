@@ -9,8 +9,8 @@ import mecopt
 from mecopt.parts import Coupling
 from mecopt.run import Run
 from mecopt.trellis import shortest_paths
-from solvers.crosscheck import brute_force, random_instance
-from solvers.decomposition.first import first_placement
+from mecopt_solvers.crosscheck import brute_force, random_instance
+from mecopt_solvers.decomposition.first import first_placement
 
 
 def first(instance, **changes):

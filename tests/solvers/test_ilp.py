@@ -17,8 +17,8 @@ from mecopt.io import load
 from mecopt.program import at_most, safe_bound
 from mecopt.reduction import reduce
 from mecopt.trellis import shortest_paths
-from solvers.crosscheck import brute_force, instances
-from solvers.flow import build_flow
+from mecopt_solvers.crosscheck import brute_force, instances
+from mecopt_solvers.flow import build_flow
 
 HARD = "instances/crowd_k60_n4.json"
 
@@ -206,7 +206,7 @@ def test_ctrl_c_keeps_the_best_so_far(method, crowd):
 
 # --- a solver that lies or dies ---
 def lying(monkeypatch, engine):
-    monkeypatch.setattr("solvers.ilp.branch_and_bound", engine)
+    monkeypatch.setattr("mecopt_solvers.ilp.branch_and_bound", engine)
     return mecopt.solve(load("instances/tiny_capacity.json"), "ilp")
 
 

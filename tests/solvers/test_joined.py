@@ -10,8 +10,8 @@ import pytest
 
 import mecopt
 from mecopt.parts import Coupling
-from solvers.crosscheck import brute_force, random_instance
-from solvers.decomposition import parts
+from mecopt_solvers.crosscheck import brute_force, random_instance
+from mecopt_solvers.decomposition import parts
 
 LIMIT_S = 30.0  # of a machine that others use too; they take a tenth of a second each
 BOTH = frozenset({Coupling.CAPACITY, Coupling.ENERGY})

@@ -8,9 +8,9 @@ from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
 from mecopt.judge import evaluate
 from mecopt.trellis import shortest_paths
-from solvers.crosscheck import brute_force, random_instance
-from solvers.local_search import kernels
-from solvers.local_search.state import open_state
+from mecopt_solvers.crosscheck import brute_force, random_instance
+from mecopt_solvers.local_search import kernels
+from mecopt_solvers.local_search.state import open_state
 
 ALL = frozenset(mecopt.Coupling)
 

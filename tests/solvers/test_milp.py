@@ -10,8 +10,8 @@ from mecopt.highs import lp_bound
 from mecopt.io import load
 from mecopt.milp import build_model
 from mecopt.pyomo_arrays import to_program
-from solvers.crosscheck import brute_force, instances
-from solvers.flow import build_flow
+from mecopt_solvers.crosscheck import brute_force, instances
+from mecopt_solvers.flow import build_flow
 
 
 def test_the_assignment_formulation_agrees_with_brute_force():

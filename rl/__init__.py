@@ -1,9 +1,0 @@
-"""Learners: policies trained by reinforcement; found by mecopt through its entry points.
-
-Imported after Gymnasium, it registers the environment ``mecopt/Partition-v0`` there; `rl.gym` always does.
-"""
-
-import sys
-
-if "gymnasium" in sys.modules:  # the command line imports this package too, and must not pay for Gymnasium
-    from rl import gym as gym

@@ -1,0 +1,150 @@
+"""`mecopt train`: train a policy on the episodes of a generator, and keep the best one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mecopt.cli import INTERRUPTED, common
+from mecopt.errors import InputError
+
+if TYPE_CHECKING:
+    from mecopt_rl.training import Training
+
+
+@click.command(short_help="Train a policy by reinforcement learning.")
+@click.argument("spec")
+@click.option(
+    "--learner",
+    metavar="L",
+    required=True,
+    help="markov-a3c, mtl-a3c, any-size, a3c, dqn, or a package's own.",
+)
+@click.option("--out", metavar="DIR", required=True, help="Folder for checkpoints, the policy and the logs.")
+@click.option("--recipe", metavar="R", help="best or paper. [default: best]")
+@click.option(
+    "--episodes", metavar="N", type=click.IntRange(1), default=400, show_default=True, help="Episodes in all."
+)
+@click.option(
+    "--workers", metavar="W", type=click.IntRange(1), default=1, show_default=True, help="Worker processes."
+)
+@click.option(
+    "--seed", metavar="S", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
+)
+@click.option(
+    "--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Change a setting of the recipe."
+)
+@common.engine_options("Where the workers are.")
+@common.json_option
+@click.pass_context
+def train(
+    ctx: click.Context,
+    spec: str,
+    learner: str,
+    out: str,
+    recipe: str | None,
+    episodes: int,
+    workers: int,
+    seed: int,
+    assignments: tuple[str, ...],
+    engine: str,
+    address: str | None,
+    as_json: bool,
+) -> None:
+    """Train a policy on episodes of SPEC: a named setting such as camera-vgg-load, or an instance's file.
+
+    Every 20 episodes the policy is judged on validation episodes and a checkpoint is written. The best policy
+    is kept in DIR/policy.safetensors; `mecopt solve INSTANCE --method L --policy FILE` uses it. Given again,
+    the same command goes on where it stopped and repeats nothing.
+
+    Exit status: 0 done, 130 interrupted (the last checkpoint is kept).
+    """
+    from mecopt_rl.learner import kind, need_torch
+
+    need_torch("mecopt train")
+    from mecopt_rl.plan import Plan
+    from mecopt_rl.training import POLICY, Training
+
+    if not out:
+        raise InputError("--out: no name, expected that of a folder")
+    plan = Plan(spec, learner, recipe, _changes(assignments), episodes, workers, seed, engine=engine)
+    training = (kind(learner).training or Training)(plan, out, address=address)
+    if training.complete:
+        common.note(f"{out} holds this training, and it is complete; nothing was repeated")
+    elif training.rows:
+        common.note(f"going on after {training.rows[-1]['episodes']} of {episodes} episodes")
+    try:
+        with _shown(training):
+            training.run()
+    except KeyboardInterrupt:
+        if not training.rows:
+            raise
+        done = f"{training.rows[-1]['episodes']} of {episodes} episodes"
+        common.note(f"interrupted; {done} are kept in {out}; the same command goes on")
+        ctx.exit(INTERRUPTED)
+    best = next((row for row in training.rows if row["gap"] == training.best), None)
+    if best is None:
+        common.note("warning: every policy had collapsed; none was kept")
+    if as_json:
+        common.emit_json(
+            {"policy": None if best is None else f"{out}/{POLICY}", "best": best, "rows": training.rows}
+        )
+    elif best is not None:
+        click.echo(
+            f"best policy: gap {best['gap']:.3%} on validation episodes, after {best['episodes']} episodes"
+        )
+        common.note(f"kept in {out}/{POLICY}")
+
+
+def _changes(assignments: tuple[str, ...]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        if not equals or name in changes:
+            raise InputError(f"--set {text}: expected NAME=VALUE, each name once")
+        changes[name] = value
+    return changes
+
+
+@contextmanager
+def _shown(training: Training) -> Iterator[None]:
+    """Show a progress bar with reward and gap; without a terminal, a line now and then."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    # A notebook sets FORCE_COLOR, which rich takes for a terminal; a bar there is hundreds of lines.
+    console = Console(stderr=True, force_terminal=sys.stderr.isatty())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.fields[figures]}", markup=False),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    total, seldom = training.plan.episodes, max(training.rounds // 10, 1)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        begun = training.rows[-1]["episodes"] if training.rows else 0
+        name = f"{training.plan.learner}: episodes"
+        bar = progress.add_task(name, total=total, completed=begun, figures="")
+
+        def note(text: str) -> None:
+            progress.console.print(f"mecopt: warning: {text}", highlight=False, markup=False, soft_wrap=True)
+
+        def report(row: Mapping[str, Any]) -> None:
+            best = "none" if training.best is None else f"{training.best:.3%}"
+            figures = f"reward {row['reward']:.5g}, gap {row['gap']:.3%}, best {best}"
+            progress.update(bar, completed=row["episodes"], figures=figures)
+            if row["collapsed"]:
+                share = f"{row['top_placement_share']:.0%} of the tasks get one placement"
+                text = f"collapsed after {row['episodes']} episodes: {share}, the gap is {row['gap']:.1%}"
+                note(f"{text}; not kept as best")
+            elif not console.is_terminal and (row["round"] + 1) % seldom == 0:
+                common.note(f"{row['episodes']} of {total} episodes: {figures}")
+
+        training.report, training.note = report, note
+        yield

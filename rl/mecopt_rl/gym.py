@@ -1,0 +1,16 @@
+"""Tells Gymnasium about the environment ``mecopt/Partition-v0`` when it is imported.
+
+Gymnasium 1.0 dropped its plugin entry points, so whoever makes the environment by name imports this module
+first, or lets Gymnasium do that: ``gymnasium.make("mecopt_rl.gym:mecopt/Partition-v0", instance=...)``.
+"""
+
+from __future__ import annotations
+
+import gymnasium
+
+ID = "mecopt/Partition-v0"
+
+if ID not in gymnasium.registry:
+    gymnasium.register(
+        ID, entry_point="mecopt_rl.env:Partition", vector_entry_point="mecopt_rl.vector:VectorPartition"
+    )

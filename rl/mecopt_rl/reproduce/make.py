@@ -1,0 +1,128 @@
+"""A reproduction made: trainings, comparison, verdicts, figures and the page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from mecopt.errors import InputError, MissingExtraError
+from mecopt_rl.reproduce import experiments as ex
+from mecopt_rl.reproduce import running as run
+
+NEEDED = ("torch", "gymnasium", "safetensors", "altair", "vl_convert", "PIL")
+
+Progress = Callable[[int, int], AbstractContextManager[run.Tick]]  # of so many, so many were there before
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made: the folder, its files, and the numbers for programs."""
+
+    folder: Path
+    files: list[str]
+    document: dict[str, Any]
+
+
+def reproduce(
+    names: Iterable[str],
+    out: str | os.PathLike[str],
+    *,
+    budget: str | ex.Budget = "quick",
+    seeds: int | None = None,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    progress: Progress | None = None,
+) -> Made:
+    """Make figures of the paper again.
+
+    Parameters
+    ----------
+    names : iterable of str
+        ``fig6`` to ``fig13``, or ``all``.
+    out : path
+        Folder. What is finished in it is not made again; figures and seeds can be added.
+    budget : {"quick", "medium", "full"} or Budget
+    seeds : int, optional
+        Seeds instead of the budget's.
+    engine, address
+        As of `mecopt.compare`, for the comparisons; trainings run on this machine.
+    progress : callable, optional
+        ``progress(total, done)`` gives a context whose value is called after every training.
+
+    Raises
+    ------
+    InputError
+        If there is no such figure or budget, or the folder holds something else.
+    MissingExtraError
+        If PyTorch or the libraries of the figures are not installed.
+    KeyboardInterrupt
+        What is finished is kept; the same call goes on.
+    """
+    from mecopt.cli.common import working
+
+    wanted = ex.figures(names)
+    if not wanted:
+        raise InputError(f"no figure, expected some of {', '.join(ex.FIGURES)}, or all")
+    own = ex.BUDGETS.get(budget) if isinstance(budget, str) else budget
+    if own is None:
+        raise InputError(f"budget: {budget!r}, expected one of {', '.join(ex.BUDGETS)}")
+    count = own.seeds if seeds is None else seeds
+    if count < 1:
+        raise InputError(f"seeds: {count}, expected at least 1")
+    if address is not None and engine != "ray":
+        raise InputError(f"address: {address!r}, but the engine is {engine!r}, expected 'ray'")
+    if any(find_spec(name) is None for name in NEEDED):
+        raise MissingExtraError("mecopt reproduce", "rl,report")
+    if engine == "ray" and find_spec("ray") is None:
+        raise MissingExtraError("engine 'ray'", "ray")
+    folder = Path(out)
+    every = run.open_folder(folder, wanted, own, count)
+    with run.quiet():
+        work = run.jobs(every, own, count)
+        done = sum(run.course(folder, job) is not None for job in work)
+        with nullcontext(lambda: None) if progress is None else progress(len(work), done) as tick:
+            run.train_all(folder, work, tick)
+        command = _command(every, own.name, count)
+        meetings = run.meetings(folder, every, own, count)
+        with nullcontext() if progress is None else working("making the instances"):
+            plan = run.plan(meetings, command)
+        run.compare(folder, plan, engine=engine, address=address)
+        with nullcontext() if progress is None else working("drawing"):
+            return _written(folder, every, own, count, command)
+
+
+def _command(names: Iterable[str], budget: str, seeds: int) -> str:
+    given = tuple(names)
+    words = ["all"] if given == tuple(ex.FIGURES) else list(given)
+    return " ".join(["mecopt reproduce", *words, f"--budget {budget} --seeds {seeds}"])
+
+
+def _written(folder: Path, names: tuple[str, ...], budget: ex.Budget, seeds: int, command: str) -> Made:
+    """Read the results, judge, draw, and write all files."""
+    from mecopt.reporting.build import write_all
+    from mecopt_rl.reproduce import figures, page, results
+
+    found = results.collect(folder, names, budget, seeds)
+    answers = page.answers(found)
+    varied = page.varied(found)
+    files = figures.draw(found)
+    files |= page.tables(found, answers)
+    files["README.md"] = page.page(found, answers, varied, command).encode()  # last: all it names is there
+    write_all(folder, files)
+    document = {
+        "folder": str(folder),
+        "command": command,
+        "figures": list(names),
+        "budget": asdict(budget) | {"seeds": seeds},
+        "verdicts": page.verdicts(answers),
+        "claims": [answer.to_json() for answer in answers],
+        "choices": varied,
+        "cpu_s": {name: round(value, 1) for name, value in found.cpu_s.items()},
+        "files": list(files),
+    }
+    return Made(folder, list(files), document)

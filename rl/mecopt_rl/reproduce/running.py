@@ -1,0 +1,353 @@
+"""Trainings and comparisons of a reproduction: each made once, kept in its folder, and taken up again.
+
+A reproduction is a folder: ``reproduction.json`` says which, ``trainings/NAME`` are trainings
+(`mecopt_rl.training`), ``runs`` is the store of `mecopt.compare`. Whatever is finished there is not made
+again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from mecopt._version import __version__
+from mecopt.comparing import machine
+from mecopt.comparing.plan import MethodChoice, Plan
+from mecopt.errors import InputError
+from mecopt.files import write_bytes
+from mecopt.generation import generate
+from mecopt.instance import Instance
+from mecopt.processes import safe_path
+from mecopt_rl.reproduce import experiments as ex
+
+FORMAT = "mecopt-reproduction/1"
+RECORD, TRAININGS, RUNS, DONE = "reproduction.json", "trainings", "runs", "done.json"
+FIRST_TRAINING = 50  # seed of the first training; recipes were tuned on others
+
+Tick = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training with its seed and budget."""
+
+    train: ex.Train
+    seed: int
+    budget: ex.Budget
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        all_of_it = asdict(self)
+        del all_of_it["budget"]["seeds"]  # more of them make no other training
+        digest = hashlib.sha256(json.dumps(all_of_it, sort_keys=True).encode()).hexdigest()
+        recipe = "" if self.train.recipe == "best" else f".{self.train.recipe}"
+        return f"{self.train.spec.partition(':')[0]}.{self.train.learner}{recipe}.{self.seed}.{digest[:8]}"
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a training came to.
+
+    Attributes
+    ----------
+    episodes, reward, gap : list
+        At every validation; the reward per 600 slots.
+    collapsed : bool
+        Whether every policy had collapsed, so that the last one was taken.
+    cpu_s : float
+        Of the process that finished it.
+    """
+
+    episodes: list[int]
+    reward: list[float]
+    gap: list[float]
+    collapsed: bool
+    cpu_s: float
+
+
+def open_folder(folder: Path, names: Sequence[str], budget: ex.Budget, seeds: int) -> tuple[str, ...]:
+    """Make the folder, or take up what it holds; returns all its figures, those asked for among them.
+
+    Raises
+    ------
+    InputError
+        If it cannot be a folder, or holds something else or a reproduction of another budget.
+    """
+    from mecopt.reporting.build import check_folder
+
+    check_folder(folder)
+    record = folder / RECORD
+    there: list[str] = []
+    if record.exists():
+        there = list(_record(record, budget))
+    elif any(folder.iterdir()):
+        raise InputError(
+            "holds something that is no reproduction; expected an empty or a new folder", str(folder)
+        )
+    every = ex.figures([*there, *names])
+    document = {
+        "format": FORMAT, "mecopt_version": __version__, "budget": asdict(budget) | {"seeds": None},
+        "figures": list(every), "seeds": seeds,
+    }  # fmt: skip
+    write_bytes(record, (json.dumps(document, indent=1) + "\n").encode())
+    return every
+
+
+def _record(path: Path, budget: ex.Budget) -> tuple[str, ...]:
+    """Return the figures of a reproduction that goes on, and refuse another one's."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        stored = document["budget"], document["mecopt_version"], document["figures"]
+        if document["format"] != FORMAT:
+            raise InputError(f"format {document['format']!r}, expected {FORMAT}", str(path))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"cannot be read as {FORMAT}; choose another --out", str(path)) from None
+    mine = json.loads(json.dumps(asdict(budget) | {"seeds": None}))  # tuples are lists there
+    if stored[0] != mine:
+        other = stored[0].get("name") if isinstance(stored[0], dict) else stored[0]
+        raise InputError(
+            f"holds another reproduction: budget {other}, here {budget.name}; choose another --out",
+            str(path.parent),
+        )
+    if stored[1] != __version__:
+        raise InputError(
+            f"holds a reproduction by mecopt {stored[1]}, this is {__version__}; choose another --out",
+            str(path.parent),
+        )
+    return ex.figures(stored[2])
+
+
+def jobs(names: Iterable[str], budget: ex.Budget, seeds: int) -> list[Job]:
+    """Return the trainings of some figures, each once; the cheap ones of every figure first."""
+    found: dict[Job, None] = {}
+    for seed in range(FIRST_TRAINING, FIRST_TRAINING + seeds):
+        for name in names:
+            for setting in ex.FIGURES[name].settings:
+                for point in ex.points(name, setting, budget):
+                    found |= dict.fromkeys(Job(one, seed, budget) for one in point.trainings)
+                for part in ex.curves(name, setting, budget).values():
+                    found |= dict.fromkeys(Job(one, seed, budget) for one in part.values())
+    return list(found)
+
+
+def policy_file(folder: Path, job: Job) -> Path:
+    """Return the file of the policy that a training kept."""
+    from mecopt_rl.training import POLICY
+
+    return folder / TRAININGS / job.name / POLICY
+
+
+def course(folder: Path, job: Job) -> Course | None:
+    """Return what a finished training came to; None while it is not finished."""
+    path = folder / TRAININGS / job.name / DONE
+    try:
+        return Course(**json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        raise InputError("cannot be read; delete this training's folder to make it anew", str(path)) from None
+
+
+def train(folder: Path, job: Job) -> None:
+    """Make a training, or what is left of it."""
+    from mecopt_rl.checkpoint import save_policy
+    from mecopt_rl.learner import kind
+    from mecopt_rl.plan import Plan as TrainingPlan
+    from mecopt_rl.training import LAST, POLICY, Training
+
+    own, budget, target = job.train, job.budget, folder / TRAININGS / job.name
+    start = _cpu_s()
+    plan = TrainingPlan(
+        own.spec, own.learner, own.recipe, dict(own.changes), budget.episodes, own.workers, job.seed,
+        budget.round_episodes, budget.validation_episodes,
+    )  # fmt: skip
+    training = (kind(own.learner).training or Training)(plan, target)
+    training.run()
+    collapsed = training.best is None
+    if collapsed:  # the paper would report it all the same
+        save_policy(target / POLICY, training.learner.network, training._card(training.rows[-1]))
+    scale = ex.REWARD_SLOTS / budget.slots
+    found = Course(
+        [int(row["episodes"]) for row in training.rows],
+        [scale * float(row["reward"]) for row in training.rows],
+        [float(row["gap"]) for row in training.rows],
+        collapsed,
+        round(_cpu_s() - start, 3),
+    )
+    write_bytes(target / DONE, (json.dumps(asdict(found)) + "\n").encode())
+    (target / LAST).unlink()  # up to 24 MB of replay memory that nothing needs any more
+
+
+def _cpu_s() -> float:
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def train_all(folder: Path, work: Sequence[Job], tick: Tick) -> None:
+    """Make all trainings that are not finished, as many at a time as there are cores.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The last checkpoint of every training is kept.
+    """
+    left = [job for job in work if course(folder, job) is None]
+    alone = [job for job in left if job.train.workers > 1]  # they have processes of their own
+    together = [job for job in left if job.train.workers == 1]
+    count = min(machine.cores(), len(together))
+    if count < 2:
+        alone, together = [*together, *alone], []
+    else:
+        _side_by_side(folder, together, count, tick)
+    for job in alone:
+        train(folder, job)
+        tick()
+
+
+def _side_by_side(folder: Path, work: Sequence[Job], count: int, tick: Tick) -> None:
+    import multiprocessing
+
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_prepare)
+    try:
+        with safe_path():  # a process starts when it is first needed
+            submitted = [pool.submit(train, folder, job) for job in work]
+        for finished in as_completed(submitted):
+            finished.result()
+            tick()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()  # checkpoints are whole or not there
+        raise
+    pool.shutdown()
+
+
+def _prepare() -> None:
+    """Leave Ctrl-C to the first process, and end with it, however it ends."""
+    import multiprocessing
+    import multiprocessing.connection
+    import signal
+    import threading
+    import warnings
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore", UserWarning)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            multiprocessing.connection.wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@dataclass(frozen=True, eq=False)
+class Paired(Plan):
+    """A comparison in which an instance meets only the policies that were trained for it."""
+
+    pairs: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+
+    def runs(self) -> Iterator[tuple[str, str, str, int]]:
+        """Yield SHA-256, method, options and seed of every run."""
+        for sha256, method, options, seed in super().runs():
+            if (method, options) in self.pairs[sha256]:
+                yield sha256, method, options, seed
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A scheme that runs on the instance of a point and seed."""
+
+    figure: str
+    point: ex.Point
+    seed: int  # 0, 1, ...; training FIRST_TRAINING + seed meets instance FIRST_SEED + seed
+    scheme: str
+    method: str
+    policy: str = ""  # file, of a learner trained here
+
+    @property
+    def instance(self) -> Instance:
+        """What is decided."""
+        return _instance(self.point.spec, ex.FIRST_SEED + self.seed)
+
+    @property
+    def choice(self) -> MethodChoice:
+        """The method with its options, for `compare`."""
+        return (self.method, {"policy": self.policy}) if self.policy else self.method
+
+    @property
+    def options_text(self) -> str:
+        """The options as they stand in the store."""
+        return json.dumps({"policy": self.policy} if self.policy else {}, ensure_ascii=False)
+
+
+@cache
+def _instance(spec: str, seed: int) -> Instance:
+    return generate(spec, seed=seed)
+
+
+VARIED = "choices"  # stands for a figure in the meetings of varied choices
+
+
+def meetings(folder: Path, names: Iterable[str], budget: ex.Budget, seeds: int) -> list[Meeting]:
+    """Return who meets whom: every scheme of every point, and the varied choices with one learner."""
+    fixed = (*ex.PAPER_BASELINES, *ex.OTHER_BASELINES, ex.OPTIMUM, ex.ANY_SIZE)
+    found = []
+    for seed in range(seeds):
+        for name in names:
+            for setting in ex.FIGURES[name].settings:
+                for point in ex.points(name, setting, budget):
+                    found += [Meeting(name, point, seed, scheme, scheme) for scheme in fixed]
+                    for one in point.trainings:
+                        path = policy_file(folder, Job(one, FIRST_TRAINING + seed, budget))
+                        found.append(Meeting(name, point, seed, one.label, one.learner, str(path.resolve())))
+        for choice, text, spec in ex.variations(budget):
+            point = ex.Point(choice, "paper", 0.0, spec, text, ())
+            found += [Meeting(VARIED, point, seed, scheme, scheme) for scheme in fixed]
+    return found
+
+
+def plan(work: Sequence[Meeting], command: str) -> Paired:
+    """Return the comparison in which all meetings take place."""
+    sources = {meeting.instance.sha256: meeting.instance for meeting in work}
+    choices: dict[tuple[str, str], MethodChoice] = {(m.method, m.policy): m.choice for m in work}
+    every = Plan.of(sources.values(), choices.values(), command=command)
+    pairs: dict[str, set[tuple[str, str]]] = {}
+    for one in work:
+        pairs.setdefault(one.instance.sha256, set()).add((one.method, one.options_text))
+    paired = {sha256: frozenset(own) for sha256, own in pairs.items()}
+    return Paired(every.entries, every.methods, every.seeds, command=every.command, pairs=paired)
+
+
+def compare(
+    folder: Path,
+    plan: Paired,
+    *,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+) -> None:
+    """Make the runs that the store does not have yet."""
+    from mecopt.comparing.session import conduct
+
+    with quiet():
+        conduct(plan, folder / RUNS, engine=engine, address=address, progress=True)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out the warnings that single commands give: that a policy meets what it was not trained on."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield

@@ -1,1 +1,0 @@
-"""Commands of the package `solvers`, found by entry points."""

@@ -1,0 +1,24 @@
+"""`best-node`: every task whole on the node that is best for it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mecopt.instance import Instance
+from mecopt.parts import Coupling
+from mecopt.registry import Method
+from mecopt.run import Run
+from mecopt_solvers.baselines.cuts import Cuts, best_cut
+
+
+def _solve(instance: Instance, run: Run) -> None:
+    best_cut(instance, run, Cuts.of(instance, np.zeros(1, dtype=np.int64)))
+
+
+METHOD = Method(
+    name="best-node",
+    kind="baseline",
+    summary="each task whole on the device or on one server, whichever is best for it",
+    honours=frozenset(Coupling),
+    solve=_solve,
+)

@@ -1,0 +1,26 @@
+"""`local`: everything on the devices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mecopt.instance import Instance
+from mecopt.parts import Coupling
+from mecopt.registry import Method
+from mecopt.run import Run
+from mecopt_solvers.baselines.common import cut_off, respect
+
+
+def _solve(instance: Instance, run: Run) -> None:
+    placement = respect(run, cut_off(instance, np.zeros(1, dtype=np.int64)))
+    if placement is not None:
+        run.found(placement)
+
+
+METHOD = Method(
+    name="local",
+    kind="baseline",
+    summary="everything on the device",
+    honours=frozenset(Coupling),
+    solve=_solve,
+)

@@ -1,0 +1,29 @@
+"""`rpdi`: every block on a node drawn uniformly from the device and all servers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mecopt.instance import Instance
+from mecopt.parts import Coupling
+from mecopt.registry import Method
+from mecopt.run import Run
+from mecopt_solvers.baselines.common import STATIC, by_block, cut_off
+
+
+def _solve(instance: Instance, run: Run) -> None:
+    # The nodes of a block in the order of random numbers: the first is uniform over all nodes, and the first
+    # that is allowed is uniform over those that are.
+    shape = (instance.task_count, instance.max_blocks, instance.server_count + 1)
+    score = np.random.default_rng(run.seed).random(shape)
+    by_block(instance, run, STATIC, score, lambda: cut_off(instance, score.argmin(axis=2)))
+
+
+METHOD = Method(
+    name="rpdi",
+    kind="baseline",
+    summary="each block on a random node, the device among them (a baseline of the paper)",
+    honours=frozenset(Coupling),
+    solve=_solve,
+    random=True,
+)

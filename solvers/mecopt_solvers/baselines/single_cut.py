@@ -1,0 +1,28 @@
+"""`single-cut`: every task cut once at the best place, before it the device, behind it the best server.
+
+As Neurosurgeon does for one server: Y. Kang et al., "Neurosurgeon: Collaborative intelligence between the
+cloud and mobile edge", ASPLOS 2017.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mecopt.instance import Instance
+from mecopt.parts import Coupling
+from mecopt.registry import Method
+from mecopt.run import Run
+from mecopt_solvers.baselines.cuts import Cuts, best_cut
+
+
+def _solve(instance: Instance, run: Run) -> None:
+    best_cut(instance, run, Cuts.of(instance, np.arange(instance.max_blocks)))
+
+
+METHOD = Method(
+    name="single-cut",
+    kind="baseline",
+    summary="each task cut once: first blocks on the device, the others on one server (Neurosurgeon)",
+    honours=frozenset(Coupling),
+    solve=_solve,
+)

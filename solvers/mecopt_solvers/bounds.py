@@ -1,0 +1,98 @@
+"""Lower bounds side by side: what each relaxation proves, and what it costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mecopt.arcs import build_arcs
+from mecopt.errors import MecoptError
+from mecopt.highs import lp_bound
+from mecopt.instance import Instance
+from mecopt.registry import method, methods
+from mecopt.result import Result
+from mecopt.run import Run
+from mecopt.solving import solve
+from mecopt_solvers.flow import build_flow
+
+SCALE = 1e3
+ROUNDS = 1  # of the decomposition
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One relaxation; `value` None with a remark where it proves that nothing is feasible, or fails.
+
+    A proof that nothing is feasible has `remark` "infeasible", and `reasons` as those of a result where the
+    method gives any.
+    """
+
+    name: str
+    value: float | None
+    cpu_s: float
+    wall_s: float
+    remark: str = ""
+    reasons: tuple[Mapping[str, Any], ...] = ()
+
+
+def bounds(instance: Instance, *, time_limit_s: float = 60.0, threads: int = 1) -> Iterator[Bound]:
+    """Work out the bounds of the trellis, the LPs of both formulations and the decomposition, one after
+    the other.
+    """
+    run = Run(instance, threads=threads)
+    unit: float = 1.0
+
+    def trellis() -> Result:
+        return solve(instance, "trellis", relax=True, threads=threads)
+
+    def decomposition() -> Result:
+        return solve(instance, "decomposition", time_limit_s=time_limit_s, threads=threads, iterations=ROUNDS)
+
+    def flow() -> float | None:
+        return lp_bound(
+            build_flow(instance, build_arcs(run.costs), all_tasks=True), unit=unit, threads=threads
+        )
+
+    def assignment() -> float | None:
+        from mecopt.milp import build_model
+        from mecopt.pyomo_arrays import to_program
+
+        arcs = build_arcs(run.costs)
+        return lp_bound(
+            to_program(build_model(instance, arcs, "assignment"), arcs), unit=unit, threads=threads
+        )
+
+    first = _timed("trellis, no couplings", trellis)
+    yield first
+    if first.value is None:
+        return
+    unit = max(first.value, 1e-300) / SCALE
+    yield _timed("LP of the flow formulation", flow)
+    yield _timed("LP of the assignment formulation", assignment)
+    if "decomposition" in {m.name for m in methods()}:
+        known = method("decomposition")
+        if known.honours >= instance.rules.couplings:
+            yield _timed("decomposition", decomposition)
+
+
+def _timed(name: str, work: Callable[[], float | Result | None]) -> Bound:
+    start, start_cpu, remark = time.perf_counter(), time.process_time(), ""
+    reasons: tuple[Mapping[str, Any], ...] = ()
+    try:
+        found = work()
+        if isinstance(found, Result):
+            if found.stopped_by == "interrupt":  # of all bounds
+                raise KeyboardInterrupt
+            value, reasons = found.lower_bound, found.reasons
+            remark = "infeasible" if found.status == "infeasible" else "no bound" if value is None else ""
+        else:
+            value, remark = found, "infeasible" if found is None else ""
+    except MecoptError as error:
+        value, remark = None, str(error)
+    if value is not None and not np.isfinite(value):
+        value, remark = None, "no bound"
+    return Bound(name, value, time.process_time() - start_cpu, time.perf_counter() - start, remark, reasons)

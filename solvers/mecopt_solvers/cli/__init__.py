@@ -1,0 +1,1 @@
+"""Commands of the package `mecopt_solvers`, found by entry points."""

@@ -1,0 +1,63 @@
+"""`mecopt bounds`: what each relaxation proves about an instance, side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mecopt.cli import common
+from mecopt.cli.solve import EXIT
+
+
+@click.command(short_help="Compare the lower bounds of an instance.")
+@click.argument("instance_file", metavar="INSTANCE")
+@click.option(
+    "--time-limit",
+    metavar="S",
+    type=float,
+    default=60.0,
+    show_default=True,
+    callback=common.finite,
+    help="Seconds for the decomposition.",
+)
+@click.option("--threads", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
+@common.json_option
+@click.pass_context
+def bounds(ctx: click.Context, instance_file: str, time_limit: float, threads: int, as_json: bool) -> None:
+    """Compare lower bounds: the trellis, the LP relaxations of both formulations, and the decomposition.
+
+    The flow LP is as good as a bound without branching gets, the paper's assignment variables are much
+    weaker; both hold exactly, whatever the LP solver's tolerances. `-` reads the instance from standard
+    input.
+
+    Exit status: 3 if one of them proves that no placement is feasible.
+    """
+    from mecopt_solvers.bounds import Bound
+    from mecopt_solvers.bounds import bounds as all_bounds
+
+    instance = common.load_instance(instance_file)
+    with common.naming(instance_file), common.working(f"bounding {common.plain(instance.name)}"):
+        found = list(all_bounds(instance, time_limit_s=time_limit, threads=threads))
+    infeasible = any(bound.remark == "infeasible" for bound in found)
+    if as_json:
+        common.emit_json(
+            {"instance": instance.name, "sha256": instance.sha256, "bounds": [vars(b) for b in found]}
+        )
+        ctx.exit(EXIT["infeasible"] if infeasible else 0)
+    best = max((b.value for b in found if b.value is not None), default=0.0)
+
+    def row(bound: Bound) -> tuple[Any, ...]:
+        if bound.value is None:
+            return bound.name, bound.remark, "", f"{bound.cpu_s:.3f}", f"{bound.wall_s:.3f}"
+        below = f"{100 * (best - bound.value) / best:.3g} %" if best > 0 else "0 %"
+        return bound.name, f"{bound.value:.9g}", below, f"{bound.cpu_s:.3f}", f"{bound.wall_s:.3f}"
+
+    click.echo(common.one_line(instance))
+    heads = ("Bound", "Seconds", "Below the best", "CPU s", "Wall s")
+    common.table(heads, map(row, found), numbers=4, wraps=(0,))
+    if infeasible:
+        from mecopt.cli.show import show_reasons
+
+        show_reasons([reason for bound in found for reason in bound.reasons])
+        ctx.exit(EXIT["infeasible"])

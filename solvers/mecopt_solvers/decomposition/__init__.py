@@ -1,0 +1,36 @@
+"""Decomposition: prices on the limits that tasks share, one shortest path a task, and a search that proves.
+
+A limit that tasks share (a server's capacity in a slot, a device's energy budget, a node's memory) gets a
+price. Under prices every task is a shortest path through its own trellis, and the sum is a lower bound
+whatever the prices are. Column generation finds the best prices, branching on counts what they miss, and
+exact re-routing of a few tasks at a time makes placements. docs/methods/decomposition.md says how it works.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mecopt.parts import Coupling
+from mecopt.registry import Method
+
+if TYPE_CHECKING:
+    from mecopt.instance import Instance
+    from mecopt.run import Run
+
+__all__ = ["METHOD"]
+
+
+def _solve(instance: Instance, run: Run) -> None:
+    from mecopt_solvers.decomposition.schedule import solve  # numba and HiGHS are imported when they are used
+
+    solve(instance, run)
+
+
+METHOD = Method(
+    name="decomposition",
+    kind="exact",
+    summary="prices, columns, branch and price: certified gaps for many tasks under capacity, energy, memory",
+    honours=frozenset(Coupling),
+    solve=_solve,
+    random=True,
+)

@@ -1,0 +1,212 @@
+"""From an instance to its parts, and whose turn it is: every part a bit, then the worst again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mecopt.instance import Instance
+from mecopt.judge import Evaluation
+from mecopt.parts import Coupling, Floats, Ints
+from mecopt.run import Run
+from mecopt.trellis import infeasible_tasks, shortest_paths
+from mecopt_solvers.decomposition.branch import CLOSED
+from mecopt_solvers.decomposition.first import first_placement
+from mecopt_solvers.decomposition.parts import Search, search_part
+from mecopt_solvers.decomposition.problem import split
+
+FIRST_GAP = 1e-3  # relative gap of every part before any part is searched further
+FIRST_NODES = 12
+POLL_S = 0.1  # how often the stopping rules are asked while threads are at work
+HAND_OVER_SHARE = 0.05  # of the time may go into judging placements
+
+
+def solve(instance: Instance, run: Run) -> None:
+    """Solve an instance; everything found is handed to the run as it comes."""
+    free = shortest_paths(run.costs, run.node_cost, threads=run.threads)
+    if np.isinf(free.value).any():
+        run.infeasible(infeasible_tasks(instance, run.costs, free, run.node_cost))
+        return
+    run.improve_bound(float(free.value.sum()))
+    judged = run.found(free.placement)
+    if judged.feasible:
+        return
+    if run.warm_start is not None:
+        run.found(run.warm_start)
+    _offer_first(instance, run, free.placement)
+    parts = [tasks for tasks in split(instance) if _broken(judged, tasks)]
+    Schedule(instance, run, parts, free.value, free.placement).work()
+
+
+def _offer_first(instance: Instance, run: Run, free: Ints) -> None:
+    """Hand over something that fits before the search, whose loops may have to be loaded or compiled."""
+    if run.objective is not None:
+        return
+    if Coupling.CAPACITY in instance.rules.couplings:
+        first = first_placement(instance, run, free)
+        if first is not None and run.found(first).feasible:
+            return
+    if run.node_cost is None:  # everything on its device, which fits any server
+        run.found(np.where(free >= 0, 0, -1))
+
+
+def _broken(judged: Evaluation, tasks: Ints) -> bool:
+    """Say whether the free optimum breaks a limit that touches these tasks."""
+    instance = judged.instance
+    names = {device.name: d for d, device in enumerate(instance.devices)}
+    slots = {v.where["slot"] for v in judged.violations if "slot" in v.where}
+    devices = {names[str(v.where["device"])] for v in judged.violations if v.kind == "energy"}
+    touched = np.isin(instance.tasks.slot[tasks], [int(s) for s in slots])
+    return bool((touched | np.isin(instance.tasks.device[tasks], list(devices))).any())
+
+
+@dataclass(eq=False)
+class Schedule:
+    """The searches of all parts, their sum, and what has been handed to the run."""
+
+    instance: Instance
+    run: Run
+    parts: list[Ints]
+    free: Floats  # (tasks,) value of the free optimum
+    placement: Ints  # (tasks, longest model) best so far, the free optimum where a part has none
+    searches: list[Search | None] = field(init=False)
+    begun: int = 0  # parts that had their first turn
+    stopped: bool = False
+    handed: float = np.inf  # objective handed over last
+    judging_s: float = 0.0
+    start: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        self.placement = self.placement.copy()
+        self.searches = [None] * len(self.parts)
+        self.turns = np.zeros(len(self.parts), dtype=np.int64)
+        rest = np.ones(len(self.free), dtype=bool)
+        for tasks in self.parts:
+            rest[tasks] = False
+        self.settled = float(self.free[rest].sum())
+        self.bounds = np.array([float(self.free[tasks].sum()) for tasks in self.parts])
+        self.values = np.full(len(self.parts), np.inf)
+
+    def work(self) -> None:
+        """Search until everything is proved or the run says stop."""
+        if self.run.threads == 1 or len(self.parts) == 1:
+            while (job := self._next()) is not None:
+                self._advance(*job, self._should_stop)
+                if self._account(job[0]) or self._should_stop():
+                    break
+        else:
+            self._in_threads()
+        self._hand_over(last=True)
+
+    def _next(self, busy: Collection[int] = ()) -> tuple[int, float, int] | None:
+        """Choose a piece of work: the part, the gap to reach (seconds) and the most nodes.
+
+        Every part once, then the worst that no thread is busy with; None where there is none.
+        """
+        if self.begun < len(self.parts):
+            p = self.begun
+            self.begun += 1
+            return p, FIRST_GAP * abs(self.bounds[p]), FIRST_NODES
+        idle = [p for p in range(len(self.parts)) if p not in busy and not self._finished(p)]
+        if not idle:
+            return None
+        p = max(idle, key=self._gap)
+        self.turns[p] += 1
+        whole = len(self.parts) == 1 or not np.isfinite(self.values[p])
+        return p, 0.0 if whole else 0.5 * self._gap(p), FIRST_NODES * 2 ** int(min(self.turns[p], 6))
+
+    def _gap(self, p: int) -> float:
+        return float(self.values[p] - self.bounds[p])
+
+    def _finished(self, p: int) -> bool:
+        search = self.searches[p]
+        if search is None:
+            return False
+        closed = search.value < np.inf and search.value - search.bound <= CLOSED * abs(search.value)
+        return search.finished or closed
+
+    def _advance(self, p: int, gap: float, nodes: int, should_stop: Callable[[], bool]) -> None:
+        search = self.searches[p]
+        if search is None:
+            seed = self.run.seed * 1_000_003 + p
+            search = search_part(self.instance, self.run, self.parts[p], seed)
+            self.searches[p] = search
+        search.advance(gap, should_stop, nodes)
+
+    def _account(self, p: int) -> bool:
+        """Take over what a finished piece of work has found; whether it proved that nothing is feasible."""
+        search = self.searches[p]
+        if search is None:
+            return False
+        if search.infeasible:
+            self.run.infeasible([_reason(self.instance, self.parts[p])])
+            return True
+        self._take_over(p, search)
+        return False
+
+    def _take_over(self, p: int, search: Search) -> None:
+        """Report a part's bound and placement; the search may be in the middle of its work."""
+        self.bounds[p] = max(self.bounds[p], search.bound)
+        path = search.path
+        if path is not None and search.value < self.values[p]:
+            self.values[p] = search.value
+            self.placement[self.parts[p]] = path
+        self.run.improve_bound(self.settled + float(self.bounds.sum()))
+        self._hand_over()
+
+    def _should_stop(self) -> bool:
+        if len(self.parts) == 1 and (search := self.searches[0]) is not None:
+            self._take_over(0, search)
+        return self.run.should_stop()
+
+    def _hand_over(self, last: bool = False) -> None:
+        """Let the judge see the placement when it is better, if that costs little of the time."""
+        value = self.settled + float(self.values.sum())
+        now = time.perf_counter()
+        if value >= self.handed or self.run.reasons:
+            return
+        if not last and self.judging_s > HAND_OVER_SHARE * (now - self.start) and np.isfinite(self.handed):
+            return
+        self.run.found(self.placement, objective=value)
+        self.handed = value
+        self.judging_s += time.perf_counter() - now
+
+    def _in_threads(self) -> None:
+        """Work on several parts at a time: kernels and HiGHS let go of the interpreter."""
+        busy: dict[Future[None], int] = {}
+        stop = False
+        with ThreadPoolExecutor(self.run.threads) as pool:
+            try:
+                while not stop:
+                    while len(busy) < self.run.threads and (job := self._next(busy.values())) is not None:
+                        busy[pool.submit(self._advance, *job, lambda: self.stopped)] = job[0]
+                    if not busy:
+                        return
+                    done, _ = wait(busy, timeout=POLL_S, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+                        stop |= self._account(busy.pop(future))
+                    stop |= self.run.should_stop()
+            finally:
+                self.stopped = True  # whatever ends it: the threads come back after the node they are at
+        for p in busy.values():
+            self._account(p)
+
+
+def _reason(instance: Instance, tasks: Ints) -> dict[str, object]:
+    """Name the limits that cannot hold together."""
+    kinds = sorted(instance.rules.couplings)
+    slots = np.unique(instance.tasks.slot[tasks])
+    place = f"slot {slots[0]}" if len(slots) == 1 else f"slots {slots[0]} to {slots[-1]}"
+    kind = kinds[0] if len(kinds) == 1 else "+".join(str(k) for k in kinds)
+    where: dict[str, object] = (
+        {"slot": int(slots[0])} if len(slots) == 1 else {"slots": [int(slots[0]), int(slots[-1])]}
+    )
+    if Coupling.ENERGY in instance.rules.couplings and len(np.unique(instance.tasks.device[tasks])) == 1:
+        where = {"device": instance.devices[int(instance.tasks.device[tasks[0]])].name, **where}
+    message = f"{place}: no placement of its {len(tasks)} tasks meets every limit ({', '.join(kinds)})"
+    return {"kind": kind, "where": where, "limit": None, "value": None, "message": message}

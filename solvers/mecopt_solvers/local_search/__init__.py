@@ -1,0 +1,24 @@
+"""Local search: annealing over blocks and tasks, evaluated move by move, restarted from the best so far."""
+
+from __future__ import annotations
+
+from mecopt.instance import Instance
+from mecopt.parts import Coupling
+from mecopt.registry import Method
+from mecopt.run import Run
+
+
+def _solve(instance: Instance, run: Run) -> None:
+    from mecopt_solvers.local_search.search import solve
+
+    solve(instance, run)
+
+
+METHOD = Method(
+    name="local-search",
+    kind="heuristic",
+    summary="annealing over blocks and tasks, restarted from the best so far; stops when told, or when stuck",
+    honours=frozenset(Coupling),
+    solve=_solve,
+    random=True,
+)
