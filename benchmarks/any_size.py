@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mecopt_rl.any_size_policy import find
-from mecopt_rl.any_size_training import Families, SizesTraining, cost_of
-from mecopt_rl.checkpoint import load_policy, save_policy
-from mecopt_rl.rounds import TEST
-from mecopt_rl.training import POLICY, Plan
+from mecopt_rl.deciding.any_size_policy import find
+from mecopt_rl.training.any_size_training import Families, SizesTraining, cost_of
+from mecopt_rl.training.checkpoint import load_policy, save_policy
+from mecopt_rl.training.loop import POLICY, Plan
+from mecopt_rl.training.rounds import TEST
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT, SHIPPED = (

@@ -22,8 +22,8 @@ from common import ROOT, machine, table
 from learners_page import FIRST_SEED, interval
 
 import mecopt
-from mecopt_rl.checkpoint import save_policy
-from mecopt_rl.priced import PricedPlan, train
+from mecopt_rl.training.checkpoint import save_policy
+from mecopt_rl.training.priced_training import PricedPlan, train
 
 OUT = ROOT / "reports" / "coupled_learners"
 DECISIONS = {"energy": 600_000, "crowd": 480_000}  # of a training

@@ -21,10 +21,10 @@ from common import ROOT, machine, table
 
 import mecopt
 from mecopt.costs import chain_costs
-from mecopt.highs import quiet
 from mecopt.judge import held_bytes
 from mecopt_solvers.decomposition.branch import Tree
 from mecopt_solvers.decomposition.problem import build_part
+from mecopt_solvers.programs.highs import quiet
 
 OUT = ROOT / "reports" / "decomposition"
 SEEDS = range(5)

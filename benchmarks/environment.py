@@ -17,8 +17,8 @@ from common import ROOT, machine, table
 from gymnasium.vector import SyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from mecopt_rl.env import Partition
-from mecopt_rl.vector import VectorPartition
+from mecopt_rl.world.env import Partition
+from mecopt_rl.world.vector import VectorPartition
 
 OUT = ROOT / "reports" / "environment"
 REPEATS = 3
@@ -127,8 +127,8 @@ def write(raw: list[dict[str, Any]], times: dict[str, dict[str, float]], busy: s
         "the device. Random actions, drawn beforehand; observations, infos and the resets that fall due are",
         "included, and every episode is a fresh instance of the generator (600 tasks; crowd: 60). CPU time,",
         f"the median of {REPEATS} timings with the least and the largest. The peers step",
-        f"`mecopt_rl.env.Partition`, a single environment, {SINGLE} at a time, in the same run; no reset",
-        "falls into their timings but the crowds', which is in their favour.",
+        f"`mecopt_rl.world.env.Partition`, a single environment, {SINGLE} at a time, in the same run; no",
+        "reset falls into their timings but the crowds', which is in their favour.",
         "",
         table(["", *labels], rows),
         "",

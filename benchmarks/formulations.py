@@ -11,12 +11,12 @@ import sys
 from common import ROOT, machine, random_instance, table, timed
 
 import mecopt
-from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
-from mecopt.milp import build_model
-from mecopt.pyomo_arrays import to_program
+from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.bounds import bounds
-from mecopt_solvers.flow import build_flow
+from mecopt_solvers.programs.flow import build_flow
+from mecopt_solvers.programs.milp import build_model
+from mecopt_solvers.programs.pyomo_arrays import to_program
 
 OUT = ROOT / "reports" / "formulations"
 CHAINS = 600

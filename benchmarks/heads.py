@@ -25,16 +25,16 @@ from learners_page import FIRST_SEED, TEST_EPISODES
 from torch import Tensor
 from torch.nn import functional
 
-from mecopt.arcs import shortest
-from mecopt.parts import Floats, Ints
-from mecopt_rl.episodes import Batch, Episodes
-from mecopt_rl.fleet import Fleet
-from mecopt_rl.gradients import Passed, Slopes, one_vector
-from mecopt_rl.learner import Reals, Shape, kind
-from mecopt_rl.multitask_a3c import SCALE_DECISIONS
-from mecopt_rl.prices import along
-from mecopt_rl.rmsprop import Adam, set_rate
-from mecopt_rl.rounds import TEST, TRAINING, Round, Worker
+from mecopt.arrays import Floats, Ints
+from mecopt.trellis_arcs import shortest
+from mecopt_rl.learners.gradients import Passed, Slopes, one_vector
+from mecopt_rl.learners.learner import Reals, Shape, kind
+from mecopt_rl.learners.multitask_a3c import SCALE_DECISIONS
+from mecopt_rl.learners.optimisers import Adam, set_rate
+from mecopt_rl.training.rounds import TEST, TRAINING, Round, Worker
+from mecopt_rl.world.episodes import Batch, Episodes
+from mecopt_rl.world.fleet import Fleet
+from mecopt_rl.world.prices import along
 
 SETTINGS = ("camera-vgg-load", "camera-alexnet-deadline")
 SAME = 1e-9  # relative; costs closer than this are equal

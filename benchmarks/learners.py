@@ -38,16 +38,16 @@ from learners_page import (
 from policies import WORK
 
 import mecopt
-from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
 from mecopt.trellis import shortest_paths
-from mecopt_rl.checkpoint import load_policy
-from mecopt_rl.env import Partition
-from mecopt_rl.episodes import Episodes
-from mecopt_rl.fleet import Fleet
-from mecopt_rl.learner import Shape, kind
-from mecopt_rl.rounds import TEST, Round, Validation, Worker, needed_masks
-from mecopt_rl.training import POLICY, Plan, Training
+from mecopt.trellis_arcs import build_arcs
+from mecopt_rl.learners.learner import Shape, kind
+from mecopt_rl.training.checkpoint import load_policy
+from mecopt_rl.training.loop import POLICY, Plan, Training
+from mecopt_rl.training.rounds import TEST, Round, Validation, Worker, needed_masks
+from mecopt_rl.world.env import Partition
+from mecopt_rl.world.episodes import Episodes
+from mecopt_rl.world.fleet import Fleet
 
 SETTINGS = (
     *("paper", "paper-load", "paper-deadline", "paper-near"),
@@ -196,7 +196,7 @@ class Peer:
         self.model, self.sizes, self.joint = model, sizes, joint
 
     def decide(self, observations: Any, masks: Any, noise: Any) -> Any:
-        """Choose nodes, see `mecopt_rl.learner.Policy`."""
+        """Choose nodes, see `mecopt_rl.learners.learner.Policy`."""
         chosen = self.model.predict(observations.numpy(), deterministic=True)[0]
         return (np.stack(np.unravel_index(chosen, self.sizes), axis=-1) if self.joint else chosen), None
 

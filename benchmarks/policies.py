@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mecopt_rl.checkpoint import load_policy, save_policy
-from mecopt_rl.episodes import Episodes
-from mecopt_rl.observation import Encoder
-from mecopt_rl.rounds import TEST, Validation
-from mecopt_rl.training import POLICY, Plan, Training
+from mecopt_rl.training.checkpoint import load_policy, save_policy
+from mecopt_rl.training.loop import POLICY, Plan, Training
+from mecopt_rl.training.rounds import TEST, Validation
+from mecopt_rl.world.episodes import Episodes
+from mecopt_rl.world.observation import Encoder
 
 FOLDER = Path(__file__).resolve().parent.parent / "rl" / "mecopt_rl" / "policies"
 TEST_EPISODES = 60

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from mecopt_rl.learner import Rollout, Shape
+from mecopt_rl.learners.learner import Rollout, Shape
 
 
 @dataclasses.dataclass(frozen=True)

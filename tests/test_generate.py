@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 import mecopt
 from mecopt import io
 from mecopt.costs import chain_costs
+from mecopt.entities import Coupling, Deadline
 from mecopt.errors import InputError
 from mecopt.generation import Range, Spec, census, expand, generate, names, parse
-from mecopt.generators.build import server_speeds
+from mecopt.generators.assemble import server_speeds
 from mecopt.generators.draws import unit
 from mecopt.generators.energy import least_energy_j, step_tables
 from mecopt.generators.parameters import fields, respaced
 from mecopt.generators.rates import places
 from mecopt.generators.specs import regimes, setting
 from mecopt.generators.values import from_text, to_text
-from mecopt.parts import Coupling, Deadline
 
 # The same everywhere and for good: a change here breaks every stored seed, so it needs a new major version.
 PINNED = {

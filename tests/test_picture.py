@@ -6,8 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mecopt
-from mecopt.picture import Pen, frequent_placements, legend, share_picture, share_sentence, task_picture
-from mecopt.timeline import ink, node_share, number, seconds, spans
+from mecopt.drawing.picture import (
+    Pen,
+    frequent_placements,
+    legend,
+    share_picture,
+    share_sentence,
+    task_picture,
+)
+from mecopt.drawing.timeline import ink, node_share, number, seconds, spans
 
 
 def judged(cycles, placement, servers=3, rates=1e6, bits=1e5):

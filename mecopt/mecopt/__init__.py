@@ -12,31 +12,31 @@ from typing import TYPE_CHECKING, Any
 from mecopt._version import __version__
 
 _HOME = {
-    "Block": "parts",
-    "Coupling": "parts",
+    "Block": "entities",
+    "Coupling": "entities",
     "CouplingError": "errors",
-    "Deadline": "parts",
-    "Device": "parts",
+    "Deadline": "entities",
+    "Device": "entities",
     "DisagreementError": "errors",
     "Evaluation": "judge",
     "InputError": "errors",
     "Instance": "instance",
     "InstanceError": "errors",
-    "Links": "parts",
+    "Links": "entities",
     "MecoptError": "errors",
     "Method": "registry",
     "MethodError": "errors",
     "MissingExtraError": "errors",
-    "Model": "parts",
+    "Model": "entities",
     "PlacementError": "errors",
     "Range": "generation",
     "Result": "result",
-    "Rules": "parts",
-    "Run": "run",
-    "Server": "parts",
+    "Rules": "entities",
+    "Run": "incumbent",
+    "Server": "entities",
     "Status": "result",
     "StopReason": "stop",
-    "Tasks": "parts",
+    "Tasks": "entities",
     "UnknownMethodError": "errors",
     "Violation": "judge",
     "census": "generation",
@@ -96,6 +96,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from mecopt.comparing import compare
+    from mecopt.entities import Block, Coupling, Deadline, Device, Links, Model, Rules, Server, Tasks
     from mecopt.errors import (
         CouplingError,
         DisagreementError,
@@ -108,13 +109,12 @@ if TYPE_CHECKING:
         UnknownMethodError,
     )
     from mecopt.generation import Range, census, expand, generate
+    from mecopt.incumbent import Run
     from mecopt.instance import Instance
     from mecopt.io import from_dict, load, save, to_dict
     from mecopt.judge import Evaluation, Violation, evaluate
-    from mecopt.parts import Block, Coupling, Deadline, Device, Links, Model, Rules, Server, Tasks
     from mecopt.registry import Method, methods
     from mecopt.result import Result, Status
-    from mecopt.run import Run
     from mecopt.solving import solve
     from mecopt.stop import StopReason
 

@@ -167,8 +167,8 @@ def _dated(entry: Entry, version: str, started: str) -> Entry:
 
 
 def _judged_again(comparison: Comparison, instance: Instance, run: int, value: float) -> float:
+    from mecopt.incumbent import AGREEMENT
     from mecopt.judge import evaluate
-    from mecopt.run import AGREEMENT
 
     solution = comparison.solution(run) or {}
     judged = evaluate(instance, solution["placement"])

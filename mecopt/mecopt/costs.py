@@ -13,9 +13,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt.arrays import Floats, Ints
+from mecopt.entities import Deadline, frozen
 from mecopt.errors import InstanceError
 from mecopt.instance import Instance
-from mecopt.parts import Deadline, Floats, Ints, frozen
 
 # One feasible set for everybody: a limit is met when used <= slack(limit).
 RELATIVE_SLACK = 1e-9

@@ -51,7 +51,7 @@ def generate(spec: str | Spec = "paper", *, seed: int | None = None, **parameter
     >>> mecopt.generate("camera-alexnet:slots=10", seed=3, servers=2).name
     'camera-alexnet:slots=10,servers=2,seed=3'
     """
-    from mecopt.generators.build import build
+    from mecopt.generators.assemble import build
 
     base = parse(spec) if isinstance(spec, str) else spec
     chosen = Spec(base.name, _merged(base.changes, parameters), _seed(base.seed, seed))

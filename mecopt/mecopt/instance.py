@@ -12,20 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from mecopt.arrays import Floats, Ints
+from mecopt.entities import Device, Links, Model, Rules, Server, Tasks, frozen, name_problems, named
 from mecopt.errors import InstanceError
-from mecopt.parts import (
-    Device,
-    Floats,
-    Ints,
-    Links,
-    Model,
-    Rules,
-    Server,
-    Tasks,
-    frozen,
-    name_problems,
-    named,
-)
 
 FORMAT = "mecopt-instance/1"
 MAX_SLOTS = 10_000_000

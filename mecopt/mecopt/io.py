@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt.entities import PRESETS, Block, Device, Links, Model, Rules, Server, Tasks, name_problems
 from mecopt.errors import InputError, InstanceError, PlacementError
 from mecopt.files import read_bytes, write_bytes
 from mecopt.instance import Instance
-from mecopt.parts import PRESETS, Block, Device, Links, Model, Rules, Server, Tasks, name_problems
 
 if TYPE_CHECKING:
     from mecopt.schema import InstanceDoc, RulesDoc, SolutionDoc

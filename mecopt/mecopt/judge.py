@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, Steps, chain_costs, slack, steps
+from mecopt.entities import Coupling
 from mecopt.instance import Instance
 from mecopt.io import placement_array
-from mecopt.parts import Coupling, Floats, Ints
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Python processes of our own, whatever lies in the folder that they start in.
+"""Processes: what keeps this one from ending well, and those that it starts from beginning at all.
 
 ``python -c`` and ``python -m`` put the current folder first on the import path. A `types.py` there would
 stand in for Python's own before a line of ours runs.
@@ -7,11 +7,14 @@ stand in for Python's own before a line of ours runs.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 SAFE = "-P"  # for commands of our own; `safe_path` is for those that `multiprocessing` makes
 VARIABLE = "PYTHONSAFEPATH"
+
+library_threads: list[threading.Thread] = []  # calls into libraries that may not stop when told
 
 
 @contextmanager
@@ -27,3 +30,11 @@ def safe_path() -> Iterator[None]:
     finally:
         if before is None:
             del os.environ[VARIABLE]
+
+
+def left_behind() -> bool:
+    """Say whether a library is still at work that did not stop when told.
+
+    A process that then ends in the usual way can be aborted by the library's clean-up; `os._exit` is safe.
+    """
+    return any(thread.is_alive() for thread in library_threads)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Literal
 from mecopt.errors import CouplingError, InputError, MecoptError, UnknownMethodError
 
 if TYPE_CHECKING:
+    from mecopt.entities import Coupling
+    from mecopt.incumbent import Run
     from mecopt.instance import Instance
-    from mecopt.parts import Coupling
-    from mecopt.run import Run
 
 GROUP = "mecopt.methods"
 

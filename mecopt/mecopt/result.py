@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mecopt._version import __version__
+from mecopt.arrays import Ints
 from mecopt.errors import DisagreementError
 from mecopt.files import write_bytes
 from mecopt.instance import Instance
 from mecopt.io import SOLUTION_FORMAT, placement_lists
 from mecopt.judge import Evaluation
-from mecopt.parts import Ints
 from mecopt.stop import StopReason
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 
 from mecopt import registry
+from mecopt.arrays import Ints
 from mecopt.errors import InputError, MecoptError, MethodError
+from mecopt.incumbent import Run, forbidden
 from mecopt.instance import Instance
 from mecopt.io import placement_array
-from mecopt.parts import Ints
 from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status
-from mecopt.run import Run, forbidden
 from mecopt.stop import AnyOf, GapTarget, IterationLimit, StopReason, StopRule, TimeLimit
 from mecopt.trellis import infeasible_tasks, shortest_paths
 

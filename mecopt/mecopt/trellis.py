@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
-from mecopt.parts import Floats, Ints
 from mecopt.registry import Method
 
 if TYPE_CHECKING:
-    from mecopt.run import Run
+    from mecopt.incumbent import Run
 
 Kernel = Literal["auto", "numpy", "numba"]
 

@@ -18,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from mecopt.arrays import Floats, Ints
 from mecopt.compiling import njit
 from mecopt.costs import ChainCosts
-from mecopt.parts import Floats, Ints
 
 LANES = 64
 EACH = np.uint64(LANES)

@@ -12,5 +12,7 @@ ID = "mecopt/Partition-v0"
 
 if ID not in gymnasium.registry:
     gymnasium.register(
-        ID, entry_point="mecopt_rl.env:Partition", vector_entry_point="mecopt_rl.vector:VectorPartition"
+        ID,
+        entry_point="mecopt_rl.world.env:Partition",
+        vector_entry_point="mecopt_rl.world.vector:VectorPartition",
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mecopt.entities import Coupling
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.parts import Coupling
 from mecopt.registry import Method, method
 from mecopt.result import OPTIMALITY_TOLERANCE
-from mecopt.run import Run
 
 PROGRAM_ARCS = 500_000  # arcs that HiGHS still takes as one program in reasonable time and memory
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from mecopt.arcs import build_arcs
 from mecopt.errors import MecoptError
-from mecopt.highs import lp_bound
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import method, methods
 from mecopt.result import Result
-from mecopt.run import Run
 from mecopt.solving import solve
-from mecopt_solvers.flow import build_flow
+from mecopt.trellis_arcs import build_arcs
+from mecopt_solvers.programs.flow import build_flow
+from mecopt_solvers.programs.highs import lp_bound
 
 SCALE = 1e3
 ROUNDS = 1  # of the decomposition
@@ -58,8 +58,8 @@ def bounds(instance: Instance, *, time_limit_s: float = 60.0, threads: int = 1) 
         )
 
     def assignment() -> float | None:
-        from mecopt.milp import build_model
-        from mecopt.pyomo_arrays import to_program
+        from mecopt_solvers.programs.milp import build_model
+        from mecopt_solvers.programs.pyomo_arrays import to_program
 
         arcs = build_arcs(run.costs)
         return lp_bound(

@@ -9,10 +9,11 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt.arrays import Floats, Ints
+from mecopt.entities import Block, Coupling, Device, Links, Model, Rules, Server, Tasks
 from mecopt.errors import MecoptError
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate, held_bytes, server_load_s
-from mecopt.parts import Block, Coupling, Device, Floats, Ints, Links, Model, Rules, Server, Tasks
 from mecopt.registry import methods
 from mecopt.solving import solve
 

@@ -7,9 +7,9 @@ import pytest
 
 import mecopt as library
 from mecopt.cli import common
+from mecopt.drawing.plot import save_plot
+from mecopt.drawing.timeline import spans
 from mecopt.errors import InputError, MissingExtraError
-from mecopt.plot import save_plot
-from mecopt.timeline import spans
 
 STARTS = {"png": b"\x89PNG\r\n", "svg": b"<?xml", "pdf": b"%PDF"}
 

@@ -8,9 +8,9 @@ import torch
 from learning_problems import BANDIT, TOGETHER, Chain, evaluate, rollout
 
 from mecopt.errors import InputError
-from mecopt_rl import a3c
-from mecopt_rl.learner import Shape
-from mecopt_rl.single_task import ActorCritic
+from mecopt_rl.learners import a3c
+from mecopt_rl.learners.learner import Shape
+from mecopt_rl.learners.single_task import ActorCritic
 
 SHAPE = Shape(observation=4, blocks=3, nodes=2)
 SMALL = {"width": 16, "layers": 1}

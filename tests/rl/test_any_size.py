@@ -8,10 +8,10 @@ import torch
 
 import mecopt
 from mecopt.errors import InputError
-from mecopt_rl.any_size import AnySize, AnySizeSettings, StepScorer, expected_cost, shares
-from mecopt_rl.any_size_training import Families, SizesTraining, cost_of
-from mecopt_rl.checkpoint import load_policy, read
-from mecopt_rl.training import LAST, POLICY, TRAINING_FORMAT, Plan
+from mecopt_rl.learners.any_size import AnySize, AnySizeSettings, StepScorer, expected_cost, shares
+from mecopt_rl.training.any_size_training import Families, SizesTraining, cost_of
+from mecopt_rl.training.checkpoint import load_policy, read
+from mecopt_rl.training.loop import LAST, POLICY, TRAINING_FORMAT, Plan
 
 SPEC = "paper-near:slots=8,servers=2|3,blocks=2|3,server_cycles_per_s=5e9..6.5e9"
 SMALL = {"width": 8, "environments": 4, "batch": 32}

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from mecopt.errors import InputError
-from mecopt_rl.checkpoint import POLICY_FORMAT, load_policy, read, save_policy, write
-from mecopt_rl.learner import Shape
-from mecopt_rl.markov_a3c import KIND
+from mecopt_rl.learners.learner import Shape
+from mecopt_rl.learners.markov_a3c import KIND
+from mecopt_rl.training.checkpoint import POLICY_FORMAT, load_policy, read, save_policy, write
 
 SETTINGS = {"width": 8, "layers": 1, "branch_width": 8}
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import mecopt
-from mecopt_rl import crowd_policy
-from mecopt_rl.checkpoint import save_policy
-from mecopt_rl.priced import PricedPlan, train
+from mecopt_rl.deciding import crowd_policy
+from mecopt_rl.training.checkpoint import save_policy
+from mecopt_rl.training.priced_training import PricedPlan, train
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import torch
 from learning_problems import BANDIT, TOGETHER, Chain, rollout
 
 from mecopt.errors import InputError
-from mecopt_rl import dqn
-from mecopt_rl.learner import Shape
-from mecopt_rl.replay import FileLock, Replay
+from mecopt_rl.learners import dqn
+from mecopt_rl.learners.learner import Shape
+from mecopt_rl.learners.replay import FileLock, Replay
 
 SHAPE = Shape(observation=4, blocks=2, nodes=3)
 SMALL = {"width": 16, "layers": 1}
@@ -176,7 +176,7 @@ def test_a_lock_is_free_again_when_its_holder_is_killed():
 
 @pytest.mark.slow
 def test_workers_train(tmp_path):
-    from mecopt_rl.training import Plan, Training
+    from mecopt_rl.training.loop import Plan, Training
 
     plan = Plan("paper:slots=30", "dqn", changes=SMALL, episodes=8, workers=2, round_episodes=4)
     training = Training(plan, tmp_path / "run")
@@ -226,7 +226,7 @@ def test_random_actions_obey_masks():
 
 def test_a_trained_policy_is_a_method(tmp_path):
     import mecopt
-    from mecopt_rl.training import POLICY, Plan, Training
+    from mecopt_rl.training.loop import POLICY, Plan, Training
 
     plan = Plan("paper:slots=30", "dqn", changes=SMALL, episodes=2, round_episodes=2, validation_episodes=2)
     Training(plan, tmp_path / "run").run()

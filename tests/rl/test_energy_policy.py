@@ -7,15 +7,15 @@ import pytest
 import torch
 
 import mecopt
-from mecopt.arcs import build_arcs, shortest
 from mecopt.costs import chain_costs
 from mecopt.errors import InputError
-from mecopt_rl import priced
-from mecopt_rl.checkpoint import load_policy, save_policy
-from mecopt_rl.energy_policy import Reserve
-from mecopt_rl.episodes import Episodes
-from mecopt_rl.priced import PricedPlan, drawn, priced_gap, train
-from mecopt_rl.prices import EnergyPrice, Sample, ServerPrices, along, prices_of, see
+from mecopt.trellis_arcs import build_arcs, shortest
+from mecopt_rl.deciding.energy_policy import Reserve
+from mecopt_rl.training import priced_training
+from mecopt_rl.training.checkpoint import load_policy, save_policy
+from mecopt_rl.training.priced_training import PricedPlan, drawn, priced_gap, train
+from mecopt_rl.world.episodes import Episodes
+from mecopt_rl.world.prices import EnergyPrice, Sample, ServerPrices, along, prices_of, see
 
 SMALL = {"width": 16, "layers": 1, "branch_width": 16}
 
@@ -104,8 +104,8 @@ def test_the_reserve_is_seldom_too_small():
 
 
 def test_training_repeats_itself_and_learns(monkeypatch):
-    monkeypatch.setattr(priced, "DRAWN", 1200)
-    monkeypatch.setattr(priced, "JUDGED", 600)
+    monkeypatch.setattr(priced_training, "DRAWN", 1200)
+    monkeypatch.setattr(priced_training, "JUDGED", 600)
     plan = PricedPlan("energy:slots=60", 3000, 60, changes=SMALL)
     (first, card), (second, _) = train(plan), train(plan)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))

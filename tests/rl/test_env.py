@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mecopt
+from mecopt.entities import Coupling
 from mecopt.generation import names
 from mecopt.io import to_dict
-from mecopt.parts import Coupling
-from mecopt_rl.env import Partition
-from mecopt_rl.fleet import in_order
-from mecopt_rl.masks import decide, lanes
-from mecopt_rl.observation import OPTIONAL, PAPER
+from mecopt_rl.world.env import Partition
+from mecopt_rl.world.fleet import in_order
+from mecopt_rl.world.masks import decide, lanes
+from mecopt_rl.world.observation import OPTIONAL, PAPER
 
 SMALL = "camera-alexnet-deadline:slots=6"
 COUPLED = "crowd:release_rate=6,slots=2,couplings=capacity,server_memory_bytes=1e8"

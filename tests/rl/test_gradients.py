@@ -5,12 +5,12 @@ import pytest
 import torch
 from learning_problems import rollout
 
-from mecopt_rl import markov_a3c, multitask_a3c
-from mecopt_rl.any_size import FORBIDDEN, StepScorer, shares
-from mecopt_rl.gradients import one_vector, slopes
-from mecopt_rl.learner import Shape
-from mecopt_rl.networks import Branches, MarkovBranches
-from mecopt_rl.single_task import ActorCritic
+from mecopt_rl.learners import markov_a3c, multitask_a3c
+from mecopt_rl.learners.any_size import FORBIDDEN, StepScorer, shares
+from mecopt_rl.learners.gradients import one_vector, slopes
+from mecopt_rl.learners.learner import Shape
+from mecopt_rl.learners.networks import Branches, MarkovBranches
+from mecopt_rl.learners.single_task import ActorCritic
 
 SHAPE, B = Shape(observation=4, blocks=3, nodes=3), 7
 NETWORKS = {

@@ -8,8 +8,8 @@ import torch
 from learning_problems import BANDIT, TOGETHER, Chain, evaluate, rollout, scattered
 
 from mecopt.errors import InputError
-from mecopt_rl import markov_a3c, multitask_a3c
-from mecopt_rl.learner import Shape
+from mecopt_rl.learners import markov_a3c, multitask_a3c
+from mecopt_rl.learners.learner import Shape
 
 SMALL = {"width": 16, "layers": 1, "branch_width": 16}
 LEARNERS = pytest.mark.parametrize("module", [multitask_a3c, markov_a3c], ids=["mtl", "markov"])

@@ -5,8 +5,8 @@ import pytest
 import torch
 from learning_problems import evaluate
 
-from mecopt_rl.learner import Shape
-from mecopt_rl.networks import Branches, MarkovBranches
+from mecopt_rl.learners.learner import Shape
+from mecopt_rl.learners.networks import Branches, MarkovBranches
 
 SHAPE = Shape(observation=3, blocks=4, nodes=3)
 

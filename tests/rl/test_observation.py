@@ -8,9 +8,9 @@ import strategies
 from hypothesis import given
 
 import mecopt
-from mecopt_rl.episodes import Episodes
-from mecopt_rl.observation import OPTIONAL, PAPER, Encoder
-from mecopt_rl.vector import VectorPartition
+from mecopt_rl.world.episodes import Episodes
+from mecopt_rl.world.observation import OPTIONAL, PAPER, Encoder
+from mecopt_rl.world.vector import VectorPartition
 
 
 def test_default_parts_are_those_that_matter():

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from mecopt_rl import a3c, dqn, markov_a3c, multitask_a3c
-from mecopt_rl.episodes import Episodes
-from mecopt_rl.learner import Shape
-from mecopt_rl.parameter_server import ParameterServer, RemoteWorker
-from mecopt_rl.rounds import Worker
-from mecopt_rl.workers import Job, shares
+from mecopt_rl.learners import a3c, dqn, markov_a3c, multitask_a3c
+from mecopt_rl.learners.learner import Shape
+from mecopt_rl.training.parameter_server import ParameterServer, RemoteWorker
+from mecopt_rl.training.rounds import Worker
+from mecopt_rl.training.workers import Job, shares
+from mecopt_rl.world.episodes import Episodes
 
 SPEC = "paper:slots=20,servers=2,blocks=3"
 SMALL = {"width": 8, "layers": 1, "environments": 12}

@@ -8,9 +8,9 @@ import pytest
 
 import mecopt
 from mecopt.errors import InputError
-from mecopt_rl.checkpoint import load_policy, save_policy
-from mecopt_rl.policy import find
-from mecopt_rl.training import POLICY, Plan, Training
+from mecopt_rl.deciding.policy_methods import find
+from mecopt_rl.training.checkpoint import load_policy, save_policy
+from mecopt_rl.training.loop import POLICY, Plan, Training
 
 SMALL = {"width": 8, "layers": 1, "branch_width": 8}
 

@@ -7,10 +7,10 @@ import pytest
 from mecopt.errors import InputError
 from mecopt.generation import expand, parse
 from mecopt.registry import method
-from mecopt_rl.learner import kind
+from mecopt_rl.learners.learner import kind
 from mecopt_rl.reproduce import claims as cl
 from mecopt_rl.reproduce import experiments as ex
-from mecopt_rl.reproduce import page
+from mecopt_rl.reproduce import paper_page
 from mecopt_rl.reproduce import running as run
 from mecopt_rl.reproduce import verdicts as vd
 from mecopt_rl.reproduce.results import AT, NUMBERS, Results, interval
@@ -149,7 +149,7 @@ FACTORS = {
 
 def test_claims_on_a_made_up_table():
     results = made_up(["fig8", "fig9", "fig11"], FACTORS)
-    found = {(a.claim.where, a.claim.against): a for a in page.answers(results)}
+    found = {(a.claim.where, a.claim.against): a for a in paper_page.answers(results)}
     assert found["Fig 8a", "A3C"].verdict == vd.HOLDS  # 0.06 / 1.06 is 5.66 %, printed 4.61 %
     assert "5.66" in found["Fig 8a", "A3C"].findings[0].ours
     assert found["Fig 8a", "greedy"].verdict == vd.FAILS  # 1.96 %, printed 7.53 %
@@ -158,7 +158,7 @@ def test_claims_on_a_made_up_table():
     assert found["Fig 9a", ""].verdict == vd.FAILS  # here delay rises with the blocks
     assert found["Fig 11a", ""].verdict == vd.FAILS
     assert found["Fig 11b", ""].verdict == vd.HOLDS
-    assert found["Fig 12b", "A3C"].verdict == page.NOT_RUN
+    assert found["Fig 12b", "A3C"].verdict == paper_page.NOT_RUN
 
 
 def test_the_page_answers_every_row_of_the_file():
@@ -167,11 +167,13 @@ def test_the_page_answers_every_row_of_the_file():
     assert {(claim.where, claim.what, claim.against) for claim in claims} == set(cl.RULES)
     results = made_up(["fig10", "fig12", "fig13"], FACTORS)
     results.rows["network"] = results.rows["network"].astype(str)
-    answers = page.answers(results)
-    text = "\n".join(page._claims(answers))
+    answers = paper_page.answers(results)
+    text = "\n".join(paper_page._claims(answers))
     for claim in claims:
         (row,) = (
-            line for line in text.splitlines() if line.startswith(f"| {claim.where} | {page._said(claim)} |")
+            line
+            for line in text.splitlines()
+            if line.startswith(f"| {claim.where} | {paper_page._said(claim)} |")
         )
         assert row.split(" | ")[2] == claim.printed
     verdicts = {answer.verdict for answer in answers if answer.claim.figure in results.names}
@@ -180,15 +182,15 @@ def test_the_page_answers_every_row_of_the_file():
 
 def test_a_claim_in_words():
     claim = cl.Claim("Fig 8a", "reduction of total delay", "6 servers", "A3C", "4.61 %", "reduction")
-    assert page._said(claim) == "reduction of total delay over A3C, 6 servers"
+    assert paper_page._said(claim) == "reduction of total delay over A3C, 6 servers"
     claim = cl.Claim("Fig 6", "converged reward", "default", "", "-18300", "value")
-    assert page._said(claim) == "converged reward"
+    assert paper_page._said(claim) == "converged reward"
 
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=lambda budget: budget.name)
 def test_what_a_claim_names_is_trained(budget):
     names = ["fig8", "fig9", "fig10", "fig11", "fig12", "fig13"]
-    answers = page.answers(made_up(names, FACTORS, budget=budget))
+    answers = paper_page.answers(made_up(names, FACTORS, budget=budget))
     missing = {
         found.setting
         for one in answers

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mecopt_rl.rmsprop import Adam, RMSProp, set_rate, statistics
+from mecopt_rl.learners.optimisers import Adam, RMSProp, set_rate, statistics
 
 
 def test_rmsprop_is_eq_23_and_24():

@@ -5,10 +5,10 @@ import pytest
 import torch
 from learning_problems import rollout
 
-from mecopt_rl import dqn, multitask_a3c
-from mecopt_rl.episodes import Episodes
-from mecopt_rl.learner import Settings, Shape
-from mecopt_rl.rounds import Round, Worker
+from mecopt_rl.learners import dqn, multitask_a3c
+from mecopt_rl.learners.learner import Settings, Shape
+from mecopt_rl.training.rounds import Round, Worker
+from mecopt_rl.world.episodes import Episodes
 
 
 class Watching:

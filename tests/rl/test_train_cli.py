@@ -16,11 +16,11 @@ from click.testing import CliRunner
 
 from mecopt.cli import cli
 from mecopt.errors import InputError, MissingExtraError
-from mecopt_rl import learner
-from mecopt_rl.checkpoint import TRAINING_FORMAT, read
-from mecopt_rl.lock import LOCK
-from mecopt_rl.logs import CSV_NAME
-from mecopt_rl.training import LAST
+from mecopt_rl.learners import learner
+from mecopt_rl.training.checkpoint import TRAINING_FORMAT, read
+from mecopt_rl.training.lock import LOCK
+from mecopt_rl.training.logs import CSV_NAME
+from mecopt_rl.training.loop import LAST
 
 SMALL = ["--set", "width=8", "--set", "layers=1", "--set", "branch_width=8"]
 SPEC = "camera-vgg:slots=30"

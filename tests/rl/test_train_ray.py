@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from mecopt.errors import InputError, MecoptError, MissingExtraError
-from mecopt_rl.checkpoint import load_policy, read
-from mecopt_rl.training import LAST, POLICY, TRAINING_FORMAT, Plan, Training
+from mecopt_rl.training.checkpoint import load_policy, read
+from mecopt_rl.training.loop import LAST, POLICY, TRAINING_FORMAT, Plan, Training
 
 ray = pytest.importorskip("ray")
 SMALL = {"width": 8, "layers": 1, "environments": 12}
@@ -56,7 +56,7 @@ def test_the_card_repeats_the_engine():
 
 
 def test_a_learner_without_a_parameter_server_says_so(tmp_path, monkeypatch):
-    from mecopt_rl.multitask_a3c import A3C
+    from mecopt_rl.learners.multitask_a3c import A3C
 
     monkeypatch.delattr(A3C, "remote")
     with pytest.raises(InputError, match="--engine ray: markov-a3c has no parameter server"):

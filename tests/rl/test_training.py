@@ -12,13 +12,13 @@ import torch
 
 import mecopt
 from mecopt.errors import InputError, MecoptError
-from mecopt_rl import training as module
-from mecopt_rl.checkpoint import load_policy, read, write
-from mecopt_rl.learner import Rollout
-from mecopt_rl.lock import LOCK
-from mecopt_rl.rounds import Tally
-from mecopt_rl.training import LAST, POLICY, Plan, Training
-from mecopt_rl.workers import Processes
+from mecopt_rl.learners.learner import Rollout
+from mecopt_rl.training import loop as module
+from mecopt_rl.training.checkpoint import load_policy, read, write
+from mecopt_rl.training.lock import LOCK
+from mecopt_rl.training.loop import LAST, POLICY, Plan, Training
+from mecopt_rl.training.rounds import Tally
+from mecopt_rl.training.workers import Processes
 
 SPEC = "camera-vgg:slots=30"
 SMALL = {"width": 8, "layers": 1, "branch_width": 8, "environments": 12}
@@ -326,7 +326,7 @@ def test_tallies_add_up():
 
 
 def test_a_reward_that_is_no_number_is_refused(tmp_path, monkeypatch):
-    from mecopt_rl.fleet import Fleet
+    from mecopt_rl.world.fleet import Fleet
 
     decide = Fleet.decide
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mecopt
-from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
 from mecopt.generators.energy import with_budgets
 from mecopt.generators.specs import parse
-from mecopt_rl.env import Partition
-from mecopt_rl.episodes import Episodes
-from mecopt_rl.fleet import in_order
-from mecopt_rl.vector import VectorPartition
+from mecopt.trellis_arcs import build_arcs
+from mecopt_rl.world.env import Partition
+from mecopt_rl.world.episodes import Episodes
+from mecopt_rl.world.fleet import in_order
+from mecopt_rl.world.vector import VectorPartition
 
 SPECS = [
     "paper:slots=3",

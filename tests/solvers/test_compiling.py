@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from mecopt_solvers.compiling import interrupts_kept
+from mecopt.interrupts import interrupts_kept
 
 
 def interrupt():

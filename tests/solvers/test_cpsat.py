@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import mecopt
-from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
 from mecopt.io import load
-from mecopt_solvers.cpsat import FINEST, Scaled
+from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.crosscheck import brute_force, instances
-from mecopt_solvers.flow import build_flow
+from mecopt_solvers.programs.cpsat import FINEST, Scaled
+from mecopt_solvers.programs.flow import build_flow
 
 
 def test_the_error_is_reported_and_small():

@@ -22,7 +22,7 @@ from mecopt_solvers.decomposition.dual import Counts, price_paths
 from mecopt_solvers.decomposition.master import Columns, Solution
 from mecopt_solvers.decomposition.pool import fill_pool
 from mecopt_solvers.decomposition.problem import build_part
-from mecopt_solvers.decomposition.run_master import RunMaster
+from mecopt_solvers.decomposition.runs.run_master import RunMaster
 from mecopt_solvers.decomposition.tighten import tightened
 
 SETS = [
@@ -142,7 +142,7 @@ def test_pins_and_bans_hold():
 def test_slots_joined_by_budgets_agree_with_one_tree(monkeypatch):
     instance = crowd(slots=6, batch=4, ratio=0.9, couplings=("capacity", "energy"), energy_budget_share=1.01)
     whole = mecopt.solve(instance, "decomposition", gap=2e-2, time_limit_s=60)
-    monkeypatch.setattr("mecopt_solvers.decomposition.parts.JOINED_TASKS", 4)
+    monkeypatch.setattr("mecopt_solvers.decomposition.searches.JOINED_TASKS", 4)
     joined = mecopt.solve(instance, "decomposition", gap=5e-3, time_limit_s=60)
     assert joined.status in ("optimal", "feasible")
     assert joined.lower_bound <= whole.objective * (1 + 1e-9)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import mecopt
-from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
-from mecopt_solvers.energy_core import ALL
-from mecopt_solvers.energy_dual import Stages, best_price
-from mecopt_solvers.energy_labels import Steps, Target, Ways, cheapest_and_steps, choose
+from mecopt.trellis_arcs import build_arcs
+from mecopt_solvers.energy.core import ALL
+from mecopt_solvers.energy.labels import Steps, Target, Ways, cheapest_and_steps, choose
+from mecopt_solvers.energy.price_search import Stages, best_price
 
 
 def drawn(rng, tasks, grid):

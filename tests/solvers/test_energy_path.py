@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import mecopt
-from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
+from mecopt.entities import Coupling
 from mecopt.io import load
-from mecopt.parts import Coupling
+from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.crosscheck import check, random_instance
-from mecopt_solvers.energy_core import Device
-from mecopt_solvers.energy_dual import Stages, best_price
+from mecopt_solvers.energy.core import Device
+from mecopt_solvers.energy.price_search import Stages, best_price
 
 ENERGY = frozenset({Coupling.ENERGY})
 

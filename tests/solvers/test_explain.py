@@ -12,15 +12,15 @@ from reference import Reference
 from strategies import judged, small_documents, tiny_documents
 
 import mecopt
-from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
 from mecopt.trellis import shortest_paths
-from mecopt_solvers.explain import explain, report
+from mecopt.trellis_arcs import build_arcs
+from mecopt_solvers.explain import assemble, explain
 from mecopt_solvers.explain.deadlines import relax_task, smallest_conflict
-from mecopt_solvers.explain.flow import FlowModel
-from mecopt_solvers.explain.highs import Clock, Solver
+from mecopt_solvers.explain.dual_prices import prices
+from mecopt_solvers.explain.elastic_flow import FlowModel
 from mecopt_solvers.explain.paths import best_paths
-from mecopt_solvers.explain.prices import prices
+from mecopt_solvers.explain.resolved import Clock, Solver
 
 EXAMPLES = settings.default.max_examples
 FEW = settings(max_examples=EXAMPLES * 2 // 5)
@@ -351,7 +351,7 @@ def test_without_a_method_the_relaxation_is_explained(monkeypatch):
             raise mecopt.CouplingError("no method")
         return mecopt.solve(*args, relax=True, **options)
 
-    monkeypatch.setattr(report, "solve", solve)
+    monkeypatch.setattr(assemble, "solve", solve)
     instance = priced_instance("capacity", 0)
     found = explain(instance, pins=["0:0=0"])
     assert found.forced.note == "couplings left out"

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import mecopt
-from mecopt import io, threads
+from mecopt import io
 from mecopt.cli import main
-from mecopt.highs import Outcome
-from mecopt.parts import Device, Server
+from mecopt.entities import Device, Server
+from mecopt.processes import left_behind
 from mecopt_solvers.crosscheck import SETS, brute_force, check, random_instance
+from mecopt_solvers.programs import watched
+from mecopt_solvers.programs.highs import Outcome
 
 ALL = ("milp", "ilp", "cpsat", "decomposition", "auto")
 ENERGY = (*ALL, "energy-path")
@@ -189,7 +191,7 @@ def test_a_start_does_not_mislead_highs(number, method):
 
 # --- solvers that die or lie ---
 def engine(monkeypatch, work):
-    monkeypatch.setattr("mecopt_solvers.ilp.branch_and_bound", work)
+    monkeypatch.setattr("mecopt_solvers.programs.ilp.branch_and_bound", work)
 
 
 def raises(job):
@@ -245,7 +247,7 @@ def test_an_interrupt_while_the_model_is_built(solve, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mecopt.milp._linear", interrupt)
+    monkeypatch.setattr("mecopt_solvers.programs.milp._linear", interrupt)
     code, found, err = solve(named("capacity"), "--method", "milp")
     assert (code, found["stopped_by"]) == (130, "interrupt")
     assert found["lower_bound"] > 0
@@ -255,31 +257,33 @@ def test_an_interrupt_while_the_model_is_built(solve, monkeypatch):
 def test_the_limit_is_asked_between_building_and_solving(monkeypatch):
     asked = []
     engine(monkeypatch, asked.append)
-    monkeypatch.setattr("mecopt_solvers.ilp.build_flow", lambda *_: threading.Event().wait(0.3) or _program())
+    monkeypatch.setattr(
+        "mecopt_solvers.programs.ilp.build_flow", lambda *_: threading.Event().wait(0.3) or _program()
+    )
     found = mecopt.solve(named("capacity"), "ilp", time_limit_s=0.2)
     assert (found.stopped_by, asked) == ("time", [])
 
 
 def _program():
     from mecopt.costs import chain_costs
-    from mecopt.reduction import reduce
-    from mecopt_solvers.flow import build_flow
+    from mecopt_solvers.programs.flow import build_flow
+    from mecopt_solvers.programs.presolve import reduce
 
     instance = named("capacity")
     return build_flow(instance, reduce(instance, chain_costs(instance)).arcs)
 
 
 def test_a_library_that_does_not_stop_is_known_to_be_left_behind(monkeypatch):
-    monkeypatch.setattr(threads, "GRACE_S", 0.05)
+    monkeypatch.setattr(watched, "GRACE_S", 0.05)
     end = threading.Event()
-    outcome, stopped = threads.watched(
+    outcome, stopped = watched.watched(
         lambda post: end.wait(10), lambda: None, lambda kind, value: None, lambda: True
     )
-    assert (outcome, stopped, threads.left_behind()) == (None, True, True)
+    assert (outcome, stopped, left_behind()) == (None, True, True)
     end.set()
-    threads.watched(lambda post: None, lambda: None, lambda kind, value: None, lambda: False)
+    watched.watched(lambda post: None, lambda: None, lambda kind, value: None, lambda: False)
     for _ in range(100):
-        if not threads.left_behind():
+        if not left_behind():
             break
         threading.Event().wait(0.01)
-    assert not threads.left_behind()
+    assert not left_behind()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import mecopt
-from mecopt.parts import Coupling
-from mecopt.run import Run
+from mecopt.entities import Coupling
+from mecopt.incumbent import Run
 from mecopt.trellis import shortest_paths
 from mecopt_solvers.crosscheck import brute_force, random_instance
 from mecopt_solvers.decomposition.first import first_placement

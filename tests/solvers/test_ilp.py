@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 import mecopt
-from mecopt import exact, threads
-from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
 from mecopt.errors import MethodError
-from mecopt.highs import Outcome, lp_bound
 from mecopt.io import load
-from mecopt.program import at_most, safe_bound
-from mecopt.reduction import reduce
 from mecopt.trellis import shortest_paths
+from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.crosscheck import brute_force, instances
-from mecopt_solvers.flow import build_flow
+from mecopt_solvers.programs import exact, watched
+from mecopt_solvers.programs.flow import build_flow
+from mecopt_solvers.programs.highs import Outcome, lp_bound
+from mecopt_solvers.programs.linear_program import at_most, safe_bound
+from mecopt_solvers.programs.presolve import reduce
 
 HARD = "instances/crowd_k60_n4.json"
 
@@ -159,7 +159,7 @@ def test_threads_may_differ_from_one_solve_to_the_next(method):
 def test_the_time_limit_holds(method, crowd):
     start = time.perf_counter()
     result = mecopt.solve(crowd, method, time_limit_s=1.0)
-    assert time.perf_counter() - start < 1.0 + threads.GRACE_S + 1.0
+    assert time.perf_counter() - start < 1.0 + watched.GRACE_S + 1.0
     assert result.stopped_by == "time"
     assert result.lower_bound > 0
     assert result.trace == tuple(sorted(result.trace, key=lambda point: point[0]))
@@ -173,10 +173,10 @@ def test_the_gap_is_a_limit(method, crowd):
 
 
 def test_a_library_that_does_not_stop_is_left_behind(monkeypatch):
-    monkeypatch.setattr(threads, "GRACE_S", 0.2)
+    monkeypatch.setattr(watched, "GRACE_S", 0.2)
     never = threading.Event()
     start = time.perf_counter()
-    done = threads.watched(lambda post: never.wait(20), lambda: None, lambda kind, value: None, lambda: True)
+    done = watched.watched(lambda post: never.wait(20), lambda: None, lambda kind, value: None, lambda: True)
     assert done == (None, True)
     assert time.perf_counter() - start < 2
     never.set()
@@ -187,7 +187,7 @@ def test_an_error_in_the_library_comes_out():
         raise OSError("dead")
 
     with pytest.raises(OSError, match="dead"):
-        threads.watched(work, lambda: None, lambda kind, value: None, lambda: False)
+        watched.watched(work, lambda: None, lambda kind, value: None, lambda: False)
 
 
 @EACH
@@ -197,7 +197,7 @@ def test_ctrl_c_keeps_the_best_so_far(method, crowd):
     timer.start()
     before = time.perf_counter()
     result = mecopt.solve(crowd, method, warm_start=start, time_limit_s=30)
-    assert time.perf_counter() - before < 1.0 + 2 * threads.GRACE_S
+    assert time.perf_counter() - before < 1.0 + 2 * watched.GRACE_S
     timer.cancel()
     assert result.stopped_by == "interrupt"
     assert result.objective is not None
@@ -206,7 +206,7 @@ def test_ctrl_c_keeps_the_best_so_far(method, crowd):
 
 # --- a solver that lies or dies ---
 def lying(monkeypatch, engine):
-    monkeypatch.setattr("mecopt_solvers.ilp.branch_and_bound", engine)
+    monkeypatch.setattr("mecopt_solvers.programs.ilp.branch_and_bound", engine)
     return mecopt.solve(load("instances/tiny_capacity.json"), "ilp")
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import mecopt
-from mecopt.parts import Coupling
+from mecopt.entities import Coupling
 from mecopt_solvers.crosscheck import brute_force, random_instance
-from mecopt_solvers.decomposition import parts
+from mecopt_solvers.decomposition import searches
 
 LIMIT_S = 30.0  # of a machine that others use too; they take a tenth of a second each
 BOTH = frozenset({Coupling.CAPACITY, Coupling.ENERGY})
@@ -22,13 +22,13 @@ def joined(monkeypatch):
     """Send instances of any size to the joined search; return those searches, in order."""
     begun = []
 
-    class Counted(parts.JoinedSearch):
+    class Counted(searches.JoinedSearch):
         def __post_init__(self):
             super().__post_init__()
             begun.append(self)
 
-    monkeypatch.setattr(parts, "JOINED_TASKS", 0)
-    monkeypatch.setattr(parts, "JoinedSearch", Counted)
+    monkeypatch.setattr(searches, "JOINED_TASKS", 0)
+    monkeypatch.setattr(searches, "JoinedSearch", Counted)
     return begun
 
 

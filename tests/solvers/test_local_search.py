@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import mecopt
-from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
 from mecopt.judge import evaluate
 from mecopt.trellis import shortest_paths
+from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.crosscheck import brute_force, random_instance
-from mecopt_solvers.local_search import kernels
+from mecopt_solvers.local_search import move_kernels
 from mecopt_solvers.local_search.state import open_state
 
 ALL = frozenset(mecopt.Coupling)
@@ -31,11 +31,11 @@ def test_after_any_number_of_moves_the_books_are_the_judges():
         part = np.zeros(len(order), dtype=np.int64)
         state = open_state(instance, costs, build_arcs(costs, order), part, paths.placement[order])
         cost = np.empty(len(order))
-        kernels.measure(*state.arrays, cost)
+        move_kernels.measure(*state.arrays, cost)
         ones = np.full(1, 1e6)  # so hot and so cheap that nearly every move is accepted
-        moved += kernels.anneal(*state.arrays, part, state.mates, np.zeros(1), ones, 1e6, 1e3, 500, 9)
+        moved += move_kernels.anneal(*state.arrays, part, state.mates, np.zeros(1), ones, 1e6, 1e3, 500, 9)
         kept_used, kept_held = state.used.copy(), state.held.copy()
-        kernels.measure(*state.arrays, cost)
+        move_kernels.measure(*state.arrays, cost)
         np.testing.assert_allclose(kept_used, state.used, rtol=1e-9, atol=1e-9)
         assert (kept_held == state.held).all()
         placement = np.empty_like(paths.placement)

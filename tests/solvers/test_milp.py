@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 import mecopt
-from mecopt.arcs import build_arcs
 from mecopt.costs import chain_costs
-from mecopt.highs import lp_bound
 from mecopt.io import load
-from mecopt.milp import build_model
-from mecopt.pyomo_arrays import to_program
+from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.crosscheck import brute_force, instances
-from mecopt_solvers.flow import build_flow
+from mecopt_solvers.programs.flow import build_flow
+from mecopt_solvers.programs.highs import lp_bound
+from mecopt_solvers.programs.milp import build_model
+from mecopt_solvers.programs.pyomo_arrays import to_program
 
 
 def test_the_assignment_formulation_agrees_with_brute_force():

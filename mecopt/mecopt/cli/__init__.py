@@ -18,9 +18,9 @@ from typing import Any, NoReturn
 
 import click
 
-from mecopt import threads
 from mecopt._version import __version__
 from mecopt.errors import MecoptError
+from mecopt.processes import left_behind
 
 GROUP = "mecopt.commands"
 
@@ -146,7 +146,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
     status = _run(args)
-    if threads.left_behind():
+    if left_behind():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

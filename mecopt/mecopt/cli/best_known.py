@@ -32,7 +32,7 @@ def best_known(ctx: click.Context) -> None:
 def show(store: str, as_json: bool) -> None:
     """Show a store, by default instances/best_known.json."""
     from mecopt.best_known import Store
-    from mecopt.timeline import number
+    from mecopt.drawing.timeline import number
 
     known = Store.load(store)
     if as_json:

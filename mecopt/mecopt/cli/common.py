@@ -246,7 +246,7 @@ def counted(number: int, noun: str) -> str:
 
 def write_plot(evaluation: Evaluation, path: str, tasks: Sequence[int]) -> None:
     """Write the timeline of a placement, and say so."""
-    from mecopt.plot import save_plot
+    from mecopt.drawing.plot import save_plot
 
     save_plot(evaluation, path, tasks)
     note(f"wrote {path}")

@@ -39,7 +39,7 @@ def methods(as_json: bool) -> None:
 
 
 def _couplings(method: Method) -> str:
-    from mecopt.parts import Coupling
+    from mecopt.entities import Coupling
 
     if method.honours == frozenset(Coupling):
         return "all"

@@ -14,8 +14,8 @@ from mecopt import models as zoo
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from mecopt.entities import Model
     from mecopt.models import Network, Segment
-    from mecopt.parts import Model
 
 FOR_ONE = {
     "blocks": "--blocks",

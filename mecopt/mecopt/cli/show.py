@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mecopt.cli import common
-from mecopt.timeline import number, seconds, slowest_task
+from mecopt.drawing.timeline import number, seconds, slowest_task
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mecopt.drawing.picture import Pen
     from mecopt.judge import Evaluation
-    from mecopt.picture import Pen
     from mecopt.result import Result
 
 MOST_LINES = 10  # violations or reasons shown before the rest is only counted
@@ -127,7 +127,7 @@ def _print_list(out: Console, title: str, lines: Sequence[str]) -> None:
 
 
 def _show_placement(out: Console, judged: Evaluation, tasks: Sequence[int]) -> None:
-    from mecopt import picture
+    from mecopt.drawing import picture
 
     if not judged.feasible:
         found = common.counted(len(judged.violations), "limit")
@@ -151,7 +151,7 @@ def _show_placement(out: Console, judged: Evaluation, tasks: Sequence[int]) -> N
 
 
 def _show_summary(out: Console, judged: Evaluation, pen: Pen) -> None:
-    from mecopt import picture
+    from mecopt.drawing import picture
 
     out.print("\nWhich block runs where, in % of the tasks:", style="bold")
     for line in picture.share_picture(judged, pen):

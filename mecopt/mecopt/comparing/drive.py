@@ -10,9 +10,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from mecopt.comparing.store import RunStore
 from mecopt.comparing.work import Order, Outcome, ended
+from mecopt.entities import Coupling
 from mecopt.errors import MecoptError
 from mecopt.instance import Instance
-from mecopt.parts import Coupling
 
 WARM_S = 60.0  # a method that is not done with a tiny instance by then goes without its warm-up
 START_S = 120.0  # a worker that is not ready by then will never be

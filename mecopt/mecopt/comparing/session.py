@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from mecopt.cluster import check_engine
 from mecopt.comparing import machine
 from mecopt.comparing.drive import Drive, Pool
 from mecopt.comparing.plan import Plan
 from mecopt.comparing.store import RunStore
+from mecopt.ray_cluster import check_engine
 
 REFRESH_S = 0.5  # how often the progress bar asks the store, which other processes may fill too
 
@@ -64,10 +64,10 @@ def conduct(
 
 def _pool(plan: Plan, workers: int | None, engine: str, address: str | None, isolate: bool) -> Pool[Any]:
     if engine == "ray":
-        from mecopt.comparing.cluster import RayPool
+        from mecopt.comparing.ray_workers import RayPool
 
         return RayPool(workers, plan.threads, isolate, address)
-    from mecopt.comparing.local import LocalPool
+    from mecopt.comparing.local_workers import LocalPool
 
     return LocalPool(machine.allowed_workers(workers, plan.threads, machine.cores()), plan.threads, isolate)
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from mecopt._version import __version__
 from mecopt.comparing.machine import machine_id, peak_memory_bytes
+from mecopt.entities import Coupling
 from mecopt.errors import CouplingError
 from mecopt.generation import generate
-from mecopt.parts import Coupling
 from mecopt.solving import solve
 
 if TYPE_CHECKING:

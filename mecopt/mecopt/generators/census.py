@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from mecopt.costs import chain_costs
+from mecopt.entities import Deadline
 from mecopt.instance import Instance
 from mecopt.judge import evaluate
-from mecopt.parts import Deadline
 from mecopt.trellis import shortest_paths
 
 ONE_KIND = 0.95  # a larger share of one kind is worth a warning

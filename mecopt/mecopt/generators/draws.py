@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mecopt.parts import Floats
+from mecopt.arrays import Floats
 
 # Numbers of the streams: never change one, add at the end.
 STREAMS = {

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from mecopt.entities import PRESETS, Coupling, Deadline
 from mecopt.errors import InputError
 from mecopt.generators.values import (
     Encoding,
@@ -28,7 +29,6 @@ from mecopt.generators.values import (
     Words,
     to_text,
 )
-from mecopt.parts import PRESETS, Coupling, Deadline
 
 MOST_TASKS, MOST_RATES = 5_000_000, 100_000_000
 POSITIVE, OPTIONAL = Number(), Number(optional=True)

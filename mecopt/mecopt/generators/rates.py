@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from mecopt.arrays import Floats, Ints
 from mecopt.generators.draws import unit
 from mecopt.generators.parameters import Parameters
 from mecopt.generators.values import Range
-from mecopt.parts import Floats, Ints
 
 
 def rates(parameters: Parameters, device: Ints, seed: int) -> Floats:

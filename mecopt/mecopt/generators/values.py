@@ -11,7 +11,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Protocol
 
-from mecopt.parts import Floats
+from mecopt.arrays import Floats
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from mecopt.models.network import LayerRow, Network, Segment
 from mecopt.models.zoo import ZOO
 
 if TYPE_CHECKING:
-    from mecopt.parts import Model
+    from mecopt.entities import Model
 
 __all__ = ["LayerRow", "Network", "Segment", "chain", "names", "network"]
 
@@ -74,7 +74,7 @@ def chain(
 
     Returns
     -------
-    mecopt.parts.Model
+    mecopt.entities.Model
         Blocks with cycles, input bits and parameter bytes; `output_bits` for one value a class.
 
     Raises
@@ -82,7 +82,7 @@ def chain(
     InputError
         If the network is not known, or a parameter is out of range.
     """
-    from mecopt.parts import Block, Model  # late: numpy is not needed to count
+    from mecopt.entities import Block, Model  # late: numpy is not needed to count
 
     counted = network(name)
     for place, value in (("cycles_per_mac", cycles_per_mac), ("bytes_per_value", bytes_per_value)):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from mecopt.drawing.timeline import LATE_COLOUR, Span, node_colour, node_names, spans, unit_of
 from mecopt.reporting.figures import Figure, data, frame
 from mecopt.reporting.statistics import PLACED, Floats, records
-from mecopt.timeline import LATE_COLOUR, Span, node_colour, node_names, spans, unit_of
 
 if TYPE_CHECKING:
     import pandas as pd

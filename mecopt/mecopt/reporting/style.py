@@ -47,6 +47,6 @@ def percent(fraction: float | None) -> str:
 
 def figure(value: float | None, digits: int = 4) -> str:
     """Write a number; nothing for what is missing."""
-    from mecopt.timeline import number
+    from mecopt.drawing.timeline import number
 
     return "" if value is None or value != value else number(float(value), digits)

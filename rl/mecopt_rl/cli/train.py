@@ -13,7 +13,7 @@ from mecopt.cli import INTERRUPTED, common
 from mecopt.errors import InputError
 
 if TYPE_CHECKING:
-    from mecopt_rl.training import Training
+    from mecopt_rl.training.loop import Training
 
 
 @click.command(short_help="Train a policy by reinforcement learning.")
@@ -63,11 +63,11 @@ def train(
 
     Exit status: 0 done, 130 interrupted (the last checkpoint is kept).
     """
-    from mecopt_rl.learner import kind, need_torch
+    from mecopt_rl.learners.learner import kind, need_torch
 
     need_torch("mecopt train")
-    from mecopt_rl.plan import Plan
-    from mecopt_rl.training import POLICY, Training
+    from mecopt_rl.training.loop import POLICY, Training
+    from mecopt_rl.training.training_plan import Plan
 
     if not out:
         raise InputError("--out: no name, expected that of a folder")

@@ -105,21 +105,23 @@ def _command(names: Iterable[str], budget: str, seeds: int) -> str:
 def _written(folder: Path, names: tuple[str, ...], budget: ex.Budget, seeds: int, command: str) -> Made:
     """Read the results, judge, draw, and write all files."""
     from mecopt.reporting.build import write_all
-    from mecopt_rl.reproduce import figures, page, results
+    from mecopt_rl.reproduce import paper_figures, paper_page, results
 
     found = results.collect(folder, names, budget, seeds)
-    answers = page.answers(found)
-    varied = page.varied(found)
-    files = figures.draw(found)
-    files |= page.tables(found, answers)
-    files["README.md"] = page.page(found, answers, varied, command).encode()  # last: all it names is there
+    answers = paper_page.answers(found)
+    varied = paper_page.varied(found)
+    files = paper_figures.draw(found)
+    files |= paper_page.tables(found, answers)
+    files["README.md"] = paper_page.page(
+        found, answers, varied, command
+    ).encode()  # last: all it names is there
     write_all(folder, files)
     document = {
         "folder": str(folder),
         "command": command,
         "figures": list(names),
         "budget": asdict(budget) | {"seeds": seeds},
-        "verdicts": page.verdicts(answers),
+        "verdicts": paper_page.verdicts(answers),
         "claims": [answer.to_json() for answer in answers],
         "choices": varied,
         "cpu_s": {name: round(value, 1) for name, value in found.cpu_s.items()},

@@ -1,7 +1,7 @@
 """Trainings and comparisons of a reproduction: each made once, kept in its folder, and taken up again.
 
 A reproduction is a folder: ``reproduction.json`` says which, ``trainings/NAME`` are trainings
-(`mecopt_rl.training`), ``runs`` is the store of `mecopt.compare`. Whatever is finished there is not made
+(`mecopt_rl.training.loop`), ``runs`` is the store of `mecopt.compare`. Whatever is finished there is not made
 again.
 """
 
@@ -141,7 +141,7 @@ def jobs(names: Iterable[str], budget: ex.Budget, seeds: int) -> list[Job]:
 
 def policy_file(folder: Path, job: Job) -> Path:
     """Return the file of the policy that a training kept."""
-    from mecopt_rl.training import POLICY
+    from mecopt_rl.training.loop import POLICY
 
     return folder / TRAININGS / job.name / POLICY
 
@@ -159,10 +159,10 @@ def course(folder: Path, job: Job) -> Course | None:
 
 def train(folder: Path, job: Job) -> None:
     """Make a training, or what is left of it."""
-    from mecopt_rl.checkpoint import save_policy
-    from mecopt_rl.learner import kind
-    from mecopt_rl.plan import Plan as TrainingPlan
-    from mecopt_rl.training import LAST, POLICY, Training
+    from mecopt_rl.learners.learner import kind
+    from mecopt_rl.training.checkpoint import save_policy
+    from mecopt_rl.training.loop import LAST, POLICY, Training
+    from mecopt_rl.training.training_plan import Plan as TrainingPlan
 
     own, budget, target = job.train, job.budget, folder / TRAININGS / job.name
     start = _cpu_s()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from mecopt.arrays import Floats, Ints
+from mecopt.entities import Coupling
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.parts import Coupling, Floats, Ints
 from mecopt.registry import Method
-from mecopt.run import Run
-from mecopt_solvers.baselines.common import STATIC, by_block, cut_off, switch
+from mecopt_solvers.baselines.rules import STATIC, by_block, cut_off, switch
 
 
 def _servers(instance: Instance, *, in_turn: bool) -> Ints:

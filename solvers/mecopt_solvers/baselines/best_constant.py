@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mecopt.arcs import shortest
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
-from mecopt.run import Run
-from mecopt_solvers.baselines.common import chunks, cut_off, respect
+from mecopt.trellis_arcs import shortest
+from mecopt_solvers.baselines.rules import chunks, cut_off, respect
 
 
 def _solve(instance: Instance, run: Run) -> None:

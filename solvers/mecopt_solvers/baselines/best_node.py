@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from mecopt.entities import Coupling
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.parts import Coupling
 from mecopt.registry import Method
-from mecopt.run import Run
 from mecopt_solvers.baselines.cuts import Cuts, best_cut
 
 

@@ -6,14 +6,14 @@ import dataclasses
 
 import numpy as np
 
-from mecopt.arcs import Arcs, build_arcs
+from mecopt.arrays import Floats, Ints
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
+from mecopt.interrupts import interrupts_kept
 from mecopt.judge import evaluate
-from mecopt.parts import Floats, Ints
-from mecopt.run import Run
-from mecopt_solvers.baselines.common import chunks, cut_off, respect, seconds
+from mecopt.trellis_arcs import Arcs, build_arcs
 from mecopt_solvers.baselines.ledger import in_order, open_ledger
-from mecopt_solvers.compiling import interrupts_kept
+from mecopt_solvers.baselines.rules import chunks, cut_off, respect, seconds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ def best_cut(instance: Instance, run: Run, cuts: Cuts) -> None:
 
 def _one_by_one(instance: Instance, run: Run, cuts: Cuts, values: Floats, placement: Ints) -> Ints:
     """Place the tasks in their order, each on its best candidate within what the others left."""
-    from mecopt_solvers.baselines.kernels import place_cuts
+    from mecopt_solvers.baselines.ledger_kernels import place_cuts
 
     ledger, placement = open_ledger(instance), placement.copy()
     fixed = np.isinf(values.min(axis=1))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from mecopt.arrays import Ints
+from mecopt.entities import Coupling
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.parts import Coupling, Ints
 from mecopt.registry import Method
-from mecopt.run import Run
-from mecopt_solvers.baselines.common import LOAD, by_block, cut_off, switch
 from mecopt_solvers.baselines.ledger import in_order, open_ledger
+from mecopt_solvers.baselines.rules import LOAD, by_block, cut_off, switch
 
 WAVES = 300  # with more tasks than this in a slot the compiled loop is faster
 

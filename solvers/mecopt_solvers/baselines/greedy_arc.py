@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from mecopt.arrays import Ints
+from mecopt.entities import Coupling
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.parts import Coupling, Ints
 from mecopt.registry import Method
-from mecopt.run import Run
-from mecopt_solvers.baselines.common import STEP, by_block, chunks, cut_off
+from mecopt_solvers.baselines.rules import STEP, by_block, chunks, cut_off
 
 
 def _solve(instance: Instance, run: Run) -> None:

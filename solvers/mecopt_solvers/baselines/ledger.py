@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt.arrays import Floats, Ints
 from mecopt.costs import slack
+from mecopt.entities import Coupling
 from mecopt.instance import Instance
-from mecopt.parts import Coupling, Floats, Ints
 
 # Sums in another order than the judge's may differ in the last bits.
 WITHIN = 1.0 - 1e-13

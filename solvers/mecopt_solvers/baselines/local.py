@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from mecopt.entities import Coupling
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.parts import Coupling
 from mecopt.registry import Method
-from mecopt.run import Run
-from mecopt_solvers.baselines.common import cut_off, respect
+from mecopt_solvers.baselines.rules import cut_off, respect
 
 
 def _solve(instance: Instance, run: Run) -> None:

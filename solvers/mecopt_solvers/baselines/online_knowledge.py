@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from mecopt.arcs import Arcs, build_arcs
+from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
+from mecopt.entities import Tasks
 from mecopt.errors import InputError
 from mecopt.instance import Instance
-from mecopt.parts import Floats, Ints, Tasks
-from mecopt_solvers.energy_dual import Stages
+from mecopt.trellis_arcs import Arcs, build_arcs
+from mecopt_solvers.energy.price_search import Stages
 
 SAMPLES, FEWEST = 512, 16  # tasks drawn in all, and of every kind at least
 COARSE, FINE = 41, 96  # prices tried to find where they matter, and within that range

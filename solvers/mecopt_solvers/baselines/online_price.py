@@ -10,15 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mecopt.arrays import Floats, Ints
 from mecopt.costs import slack
+from mecopt.entities import Coupling
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.parts import Coupling, Floats, Ints
 from mecopt.registry import Method
-from mecopt.run import Run
 from mecopt.trellis import infeasible_tasks, shortest_paths
-from mecopt_solvers.baselines.common import chunks, cut_off
 from mecopt_solvers.baselines.ledger import WITHIN, in_order
 from mecopt_solvers.baselines.online_knowledge import Outlook, Plan, from_ranges, from_trace, known_ranges
+from mecopt_solvers.baselines.rules import chunks, cut_off
 
 DOUBT = 1e-6  # probability that the reserve may fall short, where the worst case cannot be paid for
 

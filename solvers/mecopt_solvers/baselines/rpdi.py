@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from mecopt.entities import Coupling
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.parts import Coupling
 from mecopt.registry import Method
-from mecopt.run import Run
-from mecopt_solvers.baselines.common import STATIC, by_block, cut_off
+from mecopt_solvers.baselines.rules import STATIC, by_block, cut_off
 
 
 def _solve(instance: Instance, run: Run) -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mecopt.arcs import Arcs, build_arcs, shortest
+from mecopt.arrays import Floats, Ints
 from mecopt.costs import slack
+from mecopt.entities import Coupling
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.parts import Coupling, Floats, Ints
 from mecopt.registry import Method
-from mecopt.run import Run
 from mecopt.trellis import infeasible_tasks, shortest_paths
-from mecopt_solvers.baselines.common import cut_off
+from mecopt.trellis_arcs import Arcs, build_arcs, shortest
 from mecopt_solvers.baselines.ledger import WITHIN
+from mecopt_solvers.baselines.rules import cut_off
 
 FIRST_STEPS, STEPS = 300, 10  # of the prices before the first task, and before others
 FIRST_STEP, STEP = 1.0, 0.05  # change of a price for a server that is asked for twice what is left

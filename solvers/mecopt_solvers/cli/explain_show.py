@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mecopt.cli import common
 from mecopt.cli.show import STYLES, seconds_exact
-from mecopt.timeline import node_names, number, seconds
+from mecopt.drawing.timeline import node_names, number, seconds
 from mecopt_solvers.cli.explain_why import show_infeasibility
 from mecopt_solvers.explain.limits import PRICE_UNITS, amount, place_text, tightest
 

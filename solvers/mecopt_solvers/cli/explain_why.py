@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mecopt.cli import common
-from mecopt.timeline import number, seconds
+from mecopt.drawing.timeline import number, seconds
 from mecopt_solvers.explain.limits import amount, place_text
 
 if TYPE_CHECKING:

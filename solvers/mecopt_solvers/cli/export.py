@@ -43,11 +43,11 @@ def export(ctx: click.Context, instance_file: str, out: str, formulation: str) -
     instance = common.load_instance(instance_file)
     import numpy as np
 
-    from mecopt.arcs import build_arcs
     from mecopt.costs import chain_costs
     from mecopt.files import write_bytes
-    from mecopt.milp import build_model
     from mecopt.trellis import infeasible_tasks, shortest_paths
+    from mecopt.trellis_arcs import build_arcs
+    from mecopt_solvers.programs.milp import build_model
 
     with common.naming(instance_file):
         costs = chain_costs(instance)

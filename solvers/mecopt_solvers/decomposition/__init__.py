@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mecopt.parts import Coupling
+from mecopt.entities import Coupling
 from mecopt.registry import Method
 
 if TYPE_CHECKING:
+    from mecopt.incumbent import Run
     from mecopt.instance import Instance
-    from mecopt.run import Run
 
 __all__ = ["METHOD"]
 

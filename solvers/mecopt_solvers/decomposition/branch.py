@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mecopt.parts import Floats, Ints
+from mecopt.arrays import Floats, Ints
 from mecopt_solvers.decomposition.branching import branches
 from mecopt_solvers.decomposition.dual import Ascent, Counts, Priced
 from mecopt_solvers.decomposition.filling import fill
@@ -21,8 +21,8 @@ from mecopt_solvers.decomposition.incumbent import Incumbent, exhaust, kick, nea
 from mecopt_solvers.decomposition.master import Columns, Generation, Solution, largest_shares
 from mecopt_solvers.decomposition.pool import fill_pool, pool_of_size
 from mecopt_solvers.decomposition.problem import WITHIN, Part
-from mecopt_solvers.decomposition.run_dive import dive
-from mecopt_solvers.decomposition.runs import RunGeneration, Sizes, price_runs
+from mecopt_solvers.decomposition.runs.dive import dive
+from mecopt_solvers.decomposition.runs.patterns import RunGeneration, Sizes, price_runs
 
 ASCENT_STEPS = 200
 KEPT_ITERATES = 12  # the last ones: their paths are near the best prices

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mecopt.parts import Floats, Ints
+from mecopt.arrays import Floats, Ints
 from mecopt_solvers.decomposition.dual import Counts
 from mecopt_solvers.decomposition.master import Columns, Solution
 from mecopt_solvers.decomposition.problem import WITHIN, Part

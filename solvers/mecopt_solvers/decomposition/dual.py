@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mecopt.parts import Floats, Ints
-from mecopt_solvers.decomposition import kernels
+from mecopt.arrays import Floats, Ints
+from mecopt_solvers.decomposition import pricing_kernels
 from mecopt_solvers.decomposition.problem import WITHIN, Part
 
 ROUNDING = 2e-14  # of the sum of all terms of a bound
@@ -102,7 +102,7 @@ def price_paths(
         extra = counts.extra(part, count_prices)
         fixed += float(counts.limit @ count_prices)
         size = float((np.abs(counts.weight).sum(axis=(1, 2)) + np.abs(counts.limit)) @ count_prices)
-    kernels.price(
+    pricing_kernels.price(
         part.weight, part.work, part.energy, extra, part.row, part.blocks, prices, path, value, cost, use
     )
     load: Floats = np.bincount(part.row.ravel(), use.ravel(), part.rows + 1).astype(np.float64)

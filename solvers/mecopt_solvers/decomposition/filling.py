@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mecopt.parts import Floats, Ints
+from mecopt.arrays import Floats, Ints
 from mecopt_solvers.decomposition import search_kernels
 from mecopt_solvers.decomposition.incumbent import Incumbent, nearest
 from mecopt_solvers.decomposition.pool import Pool

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mecopt.arcs import Arcs, build_arcs
+from mecopt.arrays import Floats, Ints
 from mecopt.costs import slack
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.parts import Floats, Ints
-from mecopt.run import Run
+from mecopt.trellis_arcs import Arcs, build_arcs
 
 MOST_TASKS = 500  # some 0.1 CPU s
 PRICES = (0.0, 0.25, 0.5, 1.0, 2.0)  # of a server's second, in those that it saves on average

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mecopt.parts import Ints
+from mecopt.arrays import Ints
 from mecopt_solvers.decomposition import search_kernels
 from mecopt_solvers.decomposition.pool import Pool
 from mecopt_solvers.decomposition.problem import WITHIN, Part

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import highspy
 import numpy as np
 
-from mecopt.highs import quiet
-from mecopt.parts import Floats, Ints
+from mecopt.arrays import Floats, Ints
+from mecopt_solvers.programs.highs import quiet
 
 
 @dataclass(frozen=True, eq=False)

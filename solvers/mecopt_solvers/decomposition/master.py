@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import highspy
 import numpy as np
 
-from mecopt.parts import Floats, Ints
-from mecopt_solvers.decomposition import kernels, lp, run_kernels
+from mecopt.arrays import Floats, Ints
+from mecopt_solvers.decomposition import lp, pricing_kernels
 from mecopt_solvers.decomposition.dual import Counts, Priced, price_paths
 from mecopt_solvers.decomposition.problem import Part
+from mecopt_solvers.decomposition.runs import run_kernels
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,7 @@ class Columns:
         task, path = np.ascontiguousarray(both[:, 0]), np.ascontiguousarray(both[:, 1:])
         cost, use = np.empty(len(task)), np.empty((len(task), part.row.shape[1]))
         weight, work = part.weight, part.work
-        kernels.measure_columns(weight, work, part.energy, part.blocks, task, path, cost, use)
+        pricing_kernels.measure_columns(weight, work, part.energy, part.blocks, task, path, cost, use)
         kept = np.isfinite(cost)
         return cls(task[kept], path[kept], cost[kept], use[kept])
 

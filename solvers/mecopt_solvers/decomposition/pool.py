@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mecopt.parts import Floats, Ints
-from mecopt_solvers.decomposition import kernels, run_kernels, search_kernels
+from mecopt.arrays import Floats, Ints
+from mecopt_solvers.decomposition import pricing_kernels, search_kernels
 from mecopt_solvers.decomposition.dual import Priced, price_paths
 from mecopt_solvers.decomposition.master import Columns
 from mecopt_solvers.decomposition.problem import Part
+from mecopt_solvers.decomposition.runs import run_kernels
 
 MOST_PATHS = 4_000_000
 FRUGAL = (1.0, 3.0, 1e4)  # times the prices, each raised by their mean: paths that use less and less
@@ -56,7 +57,7 @@ def _list_paths(part: Part, priced: Priced, within: Floats, most: int) -> tuple[
     def enumerate_paths(path: Ints, reduced: Floats) -> bool:
         if len(priced.runs):
             return bool(run_kernels.enumerate_paths(*common, priced.runs, within, first, path, reduced))
-        return bool(kernels.enumerate_paths(*common, within, first, path, reduced))
+        return bool(pricing_kernels.enumerate_paths(*common, within, first, path, reduced))
 
     if not enumerate_paths(np.empty((0, stages), dtype=np.int64), np.empty(most)):
         return None
@@ -64,7 +65,7 @@ def _list_paths(part: Part, priced: Priced, within: Floats, most: int) -> tuple[
     enumerate_paths(path, reduced)
     task = np.repeat(np.arange(tasks), np.diff(first))
     cost, use = np.empty(len(task)), np.empty((len(task), part.row.shape[1]))
-    kernels.measure_columns(part.weight, part.work, part.energy, part.blocks, task, path, cost, use)
+    pricing_kernels.measure_columns(part.weight, part.work, part.energy, part.blocks, task, path, cost, use)
     return Columns(task, path, cost, use), reduced
 
 

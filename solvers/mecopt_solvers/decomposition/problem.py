@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mecopt.arcs import build_arcs
+from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, slack
+from mecopt.entities import Coupling
 from mecopt.instance import Instance
-from mecopt.parts import Coupling, Floats, Ints
+from mecopt.trellis_arcs import build_arcs
 
 # Sums in another order than the judge's may differ in the last bits: what exceeds a limit by less is
 # left to the judge.
@@ -40,7 +41,7 @@ class Part:
     slot: Ints  # (K,) slots counted from 0 within the part
     kind: Ints  # (K,) model of the instance
     blocks: Ints  # (K,) number of blocks
-    weight: Floats  # (K, M, J, J) objective of every arc, inf = forbidden (mecopt.arcs)
+    weight: Floats  # (K, M, J, J) objective of every arc, inf = forbidden (mecopt.trellis_arcs)
     work: Floats  # (K, M, J) share of the server's row that a block takes, 0 on the device
     energy: Floats  # (K, M, J, J) share of the device's row that an arc takes; (0, 0, 0, 0) without budgets
     row: Ints  # (K, R) the rows of a task: the servers of its slot, then its device

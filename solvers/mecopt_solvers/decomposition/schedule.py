@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mecopt.arrays import Floats, Ints
+from mecopt.entities import Coupling
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation
-from mecopt.parts import Coupling, Floats, Ints
-from mecopt.run import Run
 from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt_solvers.decomposition.branch import CLOSED
 from mecopt_solvers.decomposition.first import first_placement
-from mecopt_solvers.decomposition.parts import Search, search_part
 from mecopt_solvers.decomposition.problem import split
+from mecopt_solvers.decomposition.searches import Search, search_part
 
 FIRST_GAP = 1e-3  # relative gap of every part before any part is searched further
 FIRST_NODES = 12

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mecopt.parts import Floats
+from mecopt.arrays import Floats
 from mecopt_solvers.decomposition.problem import WITHIN, Part
 
 FEW_TASKS = 40  # of a slot: beyond, loads are nearly continuous, and nothing is tightened

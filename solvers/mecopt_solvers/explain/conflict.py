@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
 from mecopt.judge import Violation, evaluate
-from mecopt.parts import Floats, Ints
 from mecopt_solvers.explain.deadlines import smallest_conflict
-from mecopt_solvers.explain.flow import FlowModel
-from mecopt_solvers.explain.highs import Clock, Solver
+from mecopt_solvers.explain.elastic_flow import FlowModel
 from mecopt_solvers.explain.limits import Limit
+from mecopt_solvers.explain.resolved import Clock, Solver
 
 Member = tuple[Any, ...]
 

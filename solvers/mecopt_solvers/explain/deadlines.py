@@ -9,12 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from mecopt.arcs import build_arcs, shortest
+from mecopt.arrays import Floats
 from mecopt.costs import NO_DEADLINE, ChainCosts, slack
 from mecopt.instance import Instance
-from mecopt.parts import Floats
 from mecopt.trellis import Paths, shortest_paths
-from mecopt_solvers.explain.flow import delays
+from mecopt.trellis_arcs import build_arcs, shortest
+from mecopt_solvers.explain.elastic_flow import delays
 
 LONGER = 1.1
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from mecopt.arrays import Floats
 from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
-from mecopt.parts import Floats
 from mecopt.result import Result
 from mecopt.stop import StopReason
 from mecopt.trellis import Paths, infeasible_tasks, shortest_paths
@@ -74,7 +74,7 @@ def forced_alone(
     instance, costs, paths
         The instance and its trellis optimum.
     node_cost : array
-        As from `mecopt.run.forbidden`.
+        As from `mecopt.incumbent.forbidden`.
     pins, bans : tuple of str
     note : str
         Passed on.

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from mecopt.costs import slack
+from mecopt.drawing.timeline import number, seconds
+from mecopt.entities import Coupling, Deadline
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation, held_bytes, server_load_s
-from mecopt.parts import Coupling, Deadline
-from mecopt.timeline import number, seconds
 
 BINDING = 0.999  # a limit binds from this share of it on
 UNITS = {"deadline": "s", "capacity": "s", "energy": "J", "memory": "bytes"}

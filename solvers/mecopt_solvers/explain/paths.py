@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from mecopt.arcs import build_arcs
+from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts
 from mecopt.errors import InputError
 from mecopt.judge import Evaluation, evaluate
-from mecopt.parts import Floats, Ints
+from mecopt.trellis_arcs import build_arcs
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def best_paths(weight: Floats, blocks: int, count: int) -> tuple[Floats, Ints]:
     Parameters
     ----------
     weight : array of shape (M, J, J)
-        Arcs as in `mecopt.arcs.Arcs`, of one task.
+        Arcs as in `mecopt.trellis_arcs.Arcs`, of one task.
     blocks : int
         Number of blocks.
     count : int

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mecopt.entities import Deadline
 from mecopt.judge import Evaluation
-from mecopt.parts import Deadline
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mecopt.arrays import Ints
 from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
-from mecopt.parts import Ints
 from mecopt.trellis import Paths, infeasible_tasks
 from mecopt_solvers.explain.conflict import Conflict, Part, Relaxation
 from mecopt_solvers.explain.deadlines import relax_task
 from mecopt_solvers.explain.explanation import Infeasibility
-from mecopt_solvers.explain.highs import Clock
+from mecopt_solvers.explain.resolved import Clock
 
 MOST_TASKS = 100  # tasks without a placement that are looked into one by one
 NOTHING = 1e-9  # a sum of shares above limits that counts as none

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from mecopt.entities import Coupling
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.parts import Coupling
 from mecopt.registry import Method
-from mecopt.run import Run
 
 
 def _solve(instance: Instance, run: Run) -> None:

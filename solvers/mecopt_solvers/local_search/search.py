@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mecopt.arcs import Arcs, build_arcs
+from mecopt.arrays import Floats, Ints
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
+from mecopt.interrupts import interrupts_kept
 from mecopt.judge import evaluate
-from mecopt.parts import Floats, Ints
-from mecopt.run import Run
 from mecopt.trellis import infeasible_tasks, shortest_paths
-from mecopt_solvers.compiling import interrupts_kept
+from mecopt.trellis_arcs import Arcs, build_arcs
 from mecopt_solvers.decomposition.problem import split
-from mecopt_solvers.local_search import kernels
+from mecopt_solvers.local_search import move_kernels
 from mecopt_solvers.local_search.state import State, open_state
 
 PATIENCE = 60  # rounds without anything better, after which it is stuck
@@ -64,10 +64,10 @@ class Search:
     def keep(self) -> bool:
         """Take over, part by part, what is better than the best; say whether anything is."""
         state, cost = self.state, np.empty(len(self.state.blocks))
-        kernels.measure(*(*state.arrays, cost))
+        move_kernels.measure(*(*state.arrays, cost))
         total = np.bincount(state.part, cost, self.parts)
         at = np.flatnonzero((state.row_part >= 0) & (state.used > state.limit))
-        amount = kernels.FEE + state.used[at] - state.limit[at]
+        amount = move_kernels.FEE + state.used[at] - state.limit[at]
         excess = np.bincount(state.row_part[at], amount, self.parts).astype(np.float64)
         better = (excess < self.best_excess) | ((excess == self.best_excess) & (total < self.best_cost))
         self.best_excess = np.where(better, excess, self.best_excess)
@@ -81,7 +81,7 @@ class Search:
         """Anneal once from the best placement; say whether anything got better."""
         state = self.state
         state.nodes[:] = self.best
-        kernels.measure(*(*state.arrays, np.empty(len(state.blocks))))
+        move_kernels.measure(*(*state.arrays, np.empty(len(state.blocks))))
         steps = -(-moves // SLICE)
         levels = np.geomspace(hot, COLD, steps + 1)
         for i in range(steps):
@@ -103,7 +103,7 @@ class Search:
     def _anneal(self, hot: float, cold: float, moves: int, dearer: float) -> None:
         state, price = self.state, dearer * self.price * self.unit
         how = (hot, cold, moves, int(self.rng.integers(2**31)))
-        kernels.anneal(*(*state.arrays, state.part, state.mates, price, self.unit, *how))
+        move_kernels.anneal(*(*state.arrays, state.part, state.mates, price, self.unit, *how))
 
     def _mean(self) -> Floats:
         """Return the mean objective of a task, (parts,) seconds."""

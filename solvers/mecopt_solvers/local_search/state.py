@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecopt.arcs import Arcs
+from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
-from mecopt.parts import Floats, Ints
-from mecopt_solvers.baselines.common import seconds
+from mecopt.trellis_arcs import Arcs
 from mecopt_solvers.baselines.ledger import open_ledger
+from mecopt_solvers.baselines.rules import seconds
 
 
 @dataclass(frozen=True, eq=False)

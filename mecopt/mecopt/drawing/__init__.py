@@ -1,0 +1,1 @@
+"""Pictures of a placement: in the terminal, as a file, and the times that both show."""

@@ -1,0 +1,259 @@
+"""Pictures for the terminal: which block runs where and when, for one task and for many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from rich.text import Text
+
+from mecopt.arrays import Ints
+from mecopt.drawing.timeline import (
+    LATE_COLOUR,
+    Span,
+    ink,
+    node_colour,
+    node_names,
+    node_share,
+    number,
+    seconds,
+    spans,
+    unit_of,
+)
+from mecopt.judge import Evaluation
+
+LONGEST_NAME = 16
+HEAT_ROWS = 12  # servers shown before the least used are put together
+HEAT = ((0xDC, 0xEB, 0xF5), (0x00, 0x5A, 0x96))  # a scale of blues, legible on dark and light terminals
+
+
+@dataclass(frozen=True)
+class Pen:
+    """What can be drawn with: the width in columns, colours or none, and box drawing or plain ASCII."""
+
+    width: int = 80
+    colour: bool = False
+    ascii: bool = False
+
+    @property
+    def glyphs(self) -> dict[str, tuple[str, ...]]:
+        """The characters of the parts of a picture."""
+        marks = ("|-|", "..>", "xx>", "+-+") if self.ascii else ("├─┤", "╌╌▸", "××▸", "└─┴")
+        return dict(zip(("calc", "transfer", "missing", "axis"), map(tuple, marks), strict=True))
+
+
+def task_picture(evaluation: Evaluation, task: int, pen: Pen) -> list[Text]:
+    """Draw one task: a row for every node it uses, time from left to right.
+
+    Returns
+    -------
+    list of Text
+        The lines, none of them wider than the pen's width.
+    """
+    instance = evaluation.instance
+    parts, names = spans(evaluation, task), node_names(instance, task)
+    used = sorted({part.node for part in parts})
+    label = min(max(len(names[node]) for node in used), LONGEST_NAME)
+    times = {
+        node: sum(p.end_s - p.start_s for p in parts if p.node == node and not p.missing) for node in used
+    }
+    figures = {node: seconds(time, 4) for node, time in times.items()}
+    width = max(pen.width - label - 3 - max(map(len, figures.values())) - 1, 10)
+    end = parts[-1].end_s or 1.0
+    places = _columns(parts, end, width)
+    blocks = instance.models[instance.tasks.model[task]].blocks
+    lines = [Text(_title(evaluation, task, pen.width), style="bold")]
+    for node in used:
+        line = Text(" " + _cut(names[node], label).ljust(label) + " ")
+        for part, (first, last) in zip(parts, places, strict=True):
+            if part.node == node and last > first:
+                line.pad_right(max(label + 2 + first - len(line), 0))
+                name = blocks[part.block].name or str(part.block) if part.kind == "calc" else ""
+                line.append_text(_bar(part, name, last - first, pen))
+        line.pad_right(label + 2 + width - len(line))
+        line.append(" " + figures[node].rjust(pen.width - len(line) - 1))
+        lines.append(line)
+    return lines + [Text(" " * (label + 2) + text, style="dim") for text in _axis(end, width, pen)]
+
+
+def legend(evaluation: Evaluation, tasks: Sequence[int], pen: Pen) -> Text:
+    """Explain the marks of the pictures of these tasks."""
+    parts = [part for task in tasks for part in spans(evaluation, task)]
+    marks = {kind: "".join(glyphs) for kind, glyphs in pen.glyphs.items()}
+    text = Text(" ")
+    text.append("▏m " if pen.colour else marks["calc"], style="black on #BBBBBB" if pen.colour else "")
+    text.append(" calculates")
+    if any(part.kind != "calc" and not part.missing for part in parts):
+        text.append(f"   {marks['transfer']} receives")
+    if any(part.missing for part in parts):
+        text.append(f"   {marks['missing']} missing link")
+    if any(part.late for part in parts):
+        text.append("   ! above deadline")
+    return text
+
+
+def share_picture(evaluation: Evaluation, pen: Pen) -> list[Text]:
+    """Draw a table of which share of the tasks runs each block on each node, in percent."""
+    share, names = _most_used(node_share(evaluation), node_names(evaluation.instance))
+    label = min(max(map(len, [*names, "block"])), LONGEST_NAME)
+    groups, cell = _grouped(share.shape[1], pen.width - label - 2)
+    head = "".join(_range(group).rjust(cell) for group in groups)
+    lines = [Text(f" {'block'.ljust(label)} {head}", style="dim")]
+    for name, row in zip(names, share, strict=True):
+        line = Text(f" {_cut(name, label).ljust(label)} ")
+        for group in groups:
+            value = float(row[group].mean())
+            text = "." if value == 0 else "<1" if value < 0.005 else f"{100 * value:.0f}"
+            line.append(text.rjust(cell - 1).rjust(cell), style=_heat(value) if pen.colour and value else "")
+        lines.append(line)
+    return lines
+
+
+def _grouped(blocks: int, room: int) -> tuple[list[Ints], int]:
+    """Put neighbouring blocks together where columns do not fit; return the groups and their width."""
+    cell = 5 if 5 * blocks <= room else 4
+    groups = np.array_split(np.arange(blocks), max(min(blocks, room // cell), 1))
+    if len(groups) < blocks:
+        cell = len(f" {blocks - 2}-{blocks - 1}")
+        groups = np.array_split(np.arange(blocks), max(room // cell, 1))
+    return groups, cell
+
+
+def share_sentence(evaluation: Evaluation) -> str:
+    """Say which share of the tasks runs on the device alone, on one server alone, or on several nodes."""
+    placement = evaluation.placement
+    real = placement >= 0
+    first = placement[:, :1]
+    alone = ((placement == first) | ~real).all(axis=1)
+    local = alone & (first[:, 0] == 0)
+    total = len(placement)
+    counts = (("on the device alone", local.sum()), ("on one server alone", (alone & ~local).sum()),
+              ("on several nodes", (~alone).sum()))  # fmt: skip
+    return ", ".join(f"{_percent(int(count), total)} {what}" for what, count in counts if count)
+
+
+def frequent_placements(evaluation: Evaluation, most: int = 5) -> Iterator[tuple[str, str]]:
+    """Yield the placements that most tasks share: how many have it, and what runs where."""
+    rows, counts = np.unique(evaluation.placement, axis=0, return_counts=True)
+    names = node_names(evaluation.instance)
+    for i in np.argsort(-counts, kind="stable")[:most].tolist():
+        nodes = [node for node in rows[i].tolist() if node >= 0]
+        yield _percent(int(counts[i]), len(evaluation.placement)), _path(nodes, names)
+    if len(counts) > most:
+        rest, others = int(np.sort(counts)[:-most].sum()), len(counts) - most
+        noun = "placement" if others == 1 else "placements"
+        yield _percent(rest, len(evaluation.placement)), f"{others:,} other {noun}"
+
+
+def _path(nodes: Sequence[int], names: Sequence[str]) -> str:
+    """Write a placement as its runs of blocks: ``device 0-1, es2 2-5``."""
+    parts, start = [], 0
+    for node, run in groupby(nodes):
+        length = len(list(run))
+        parts.append(f"{_cut(names[node], LONGEST_NAME)} {_range(range(start, start + length))}")
+        start += length
+    return ", ".join(parts)
+
+
+def _columns(parts: Sequence[Span], end: float, width: int) -> list[tuple[int, int]]:
+    """Give every span its columns: true to scale, but blocks and results take at least one if all fit."""
+    places, free = [], 0
+    for part in parts:
+        first = max(round(part.start_s / end * width), free)
+        free = max(round(part.end_s / end * width), first + (part.kind != "transfer"))
+        places.append((first, free))
+    limit = width
+    for i in range(len(parts) - 1, -1, -1):
+        first, last = places[i]
+        last = max(min(last, limit), 0)
+        first = max(min(first, last - (parts[i].kind != "transfer")), 0)
+        places[i] = (first, last)
+        limit = first
+    return places
+
+
+def _bar(part: Span, name: str, width: int, pen: Pen) -> Text:
+    left, fill, right = pen.glyphs[
+        "missing" if part.missing else "transfer" if part.kind != "calc" else "calc"
+    ]
+    if part.kind != "calc":
+        return Text(fill * (width - 1) + right, style="dim" if pen.colour else "")
+    mark = "!" if part.late else ""
+    room = width - (1 if pen.colour else 2)
+    text = next((t for t in (name + mark, f"{part.block}{mark}", mark) if len(t) <= room), "")
+    if pen.colour:
+        back = LATE_COLOUR if part.late else node_colour(part.node)
+        # The thin line keeps two blocks apart that follow each other on one node.
+        return Text(("▏" + text)[:width].ljust(width), style=f"{ink(back)} on {back}")
+    if width == 1:
+        return Text(mark or ("|" if pen.ascii else "│"))
+    return Text(left + text.center(width - 2, fill) + right)
+
+
+def _axis(end: float, width: int, pen: Pen) -> Iterator[str]:
+    """Yield the line of the axis and the line of its figures."""
+    factor, unit = unit_of(end)
+    step = _nice(end / factor / max(width // 14, 1))
+    count = int(end / factor / step * (1 + 1e-9))
+    ticks = [(round(i * step * factor / end * width), number(i * step)) for i in range(count + 1)]
+    corner, fill, tick = pen.glyphs["axis"]
+    line = [fill] * (width + 1)
+    figures = [" "] * (width + 1)
+    for column, text in ticks:
+        line[column] = tick
+        shown = f"{text} {unit}" if column == 0 else text
+        start = min(max(column - len(text) // 2, 0), width + 1 - len(text))
+        figures[start : start + len(shown)] = shown
+    line[0] = corner
+    yield "".join(line)
+    yield "".join(figures).rstrip()
+
+
+def _nice(least: float) -> float:
+    """Return the smallest of 1, 2, 5, 10, 20 ... (times a power of ten) that is not below `least`."""
+    power = 10.0 ** np.floor(np.log10(least))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= least * (1 - 1e-9)))
+
+
+def _title(evaluation: Evaluation, task: int, width: int) -> str:
+    instance = evaluation.instance
+    model = instance.models[instance.tasks.model[task]].name
+    batch = int(instance.tasks.batch[task])
+    delay = float(evaluation.task_delay_s[task])
+    worth = f"delay {seconds(delay, 4)}" if np.isfinite(delay) else "a link is missing"
+    batched = f" x {batch:,}" if batch > 1 else ""
+    return _cut(f"Task {task} in slot {instance.tasks.slot[task]}: {model}{batched}, {worth}", width)
+
+
+def _most_used(share: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Put the least used servers together where there are many."""
+    if len(share) <= HEAT_ROWS + 1:
+        return share, names
+    order = np.argsort(-share[1:].sum(axis=1), kind="stable") + 1
+    kept = [0, *sorted(order[: HEAT_ROWS - 1].tolist())]
+    rest = order[HEAT_ROWS - 1 :]
+    together = share[rest].sum(axis=0, keepdims=True)
+    return np.concatenate([share[kept], together]), [*(names[n] for n in kept), f"{len(rest)} others"]
+
+
+def _heat(value: float) -> str:
+    low, high = HEAT
+    red, green, blue = (round(a + (b - a) * value) for a, b in zip(low, high, strict=True))
+    return f"{'white' if value > 0.45 else 'black'} on #{red:02x}{green:02x}{blue:02x}"
+
+
+def _percent(count: int, total: int) -> str:
+    value = 100 * count / total
+    shown = "<0.1" if 0 < value < 0.05 else f"{value:.1f}".removesuffix(".0")
+    return f"{shown} %"
+
+
+def _range(blocks: Sequence[int] | np.ndarray) -> str:
+    return f"{blocks[0]}" if len(blocks) == 1 else f"{blocks[0]}-{blocks[-1]}"
+
+
+def _cut(text: str, width: int) -> str:
+    clean = text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+    return clean if len(clean) <= width else clean[: width - 1] + "…"

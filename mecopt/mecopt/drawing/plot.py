@@ -1,0 +1,231 @@
+"""Timelines as pictures in files: PNG, SVG or PDF, drawn with matplotlib (extra `report`)."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mecopt.drawing.timeline import (
+    LATE_COLOUR,
+    SERVER_COLOURS,
+    ink,
+    node_colour,
+    node_names,
+    node_share,
+    seconds,
+    slowest_task,
+    spans,
+    unit_of,
+)
+from mecopt.errors import InputError, MissingExtraError
+from mecopt.files import write_bytes
+from mecopt.judge import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+FEW_TASKS = 3  # so many are all drawn unasked; more are summed up
+MOST_TASKS = 24
+WIDTH_IN = 9.0
+GREY = "#B8B8B8"
+
+
+def save_plot(evaluation: Evaluation, path: str | os.PathLike[str], tasks: Sequence[int] = ()) -> None:
+    """Write the timeline of some tasks, or a summary of many, whole or not at all.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        A judged placement.
+    path : path
+        Ends in ``.png``, ``.svg`` or ``.pdf``.
+    tasks : sequence of int
+        The tasks to draw; by default all of up to three, else a summary with the slowest task.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    InputError
+        If the file cannot be written, or too many tasks are asked for.
+    """
+    tasks = list(dict.fromkeys(tasks))
+    if len(tasks) > MOST_TASKS:
+        raise InputError(f"--plot: {len(tasks)} tasks, expected at most {MOST_TASKS} in one picture")
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise MissingExtraError("--plot", "report") from None
+    # Without dates and random ids the same placement gives the same bytes; text in an SVG stays text.
+    style: Any = {
+        "svg.hashsalt": "mecopt",
+        "svg.fonttype": "none",
+        "text.parse_math": False,
+        "font.size": 9.0,
+        "axes.titlesize": 10.0,
+    }
+    kind = Path(path).suffix.lower().removeprefix(".")
+    metadata = {"png": {"Software": "mecopt"}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    with mpl.rc_context(style):
+        if tasks or evaluation.instance.task_count <= FEW_TASKS:
+            figure = timeline_figure(evaluation, tasks or range(evaluation.instance.task_count))
+        else:
+            figure = summary_figure(evaluation)
+        data = io.BytesIO()
+        figure.savefig(data, format=kind, dpi=150, metadata=metadata)
+    write_bytes(path, data.getvalue())
+
+
+def timeline_figure(evaluation: Evaluation, tasks: Sequence[int]) -> Figure:
+    """Return a figure with one timeline below the other, a row for every node that a task uses."""
+    from matplotlib.figure import Figure
+
+    rows = [len({part.node for part in spans(evaluation, task)}) for task in tasks]
+    heights = [1.0 + 0.42 * count for count in rows]
+    figure = Figure(figsize=(WIDTH_IN, sum(heights) + 0.5), layout="constrained")
+    axes = figure.subplots(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for axis, task in zip(axes, tasks, strict=True):
+        draw_task(axis, evaluation, task)
+    _legend(figure, evaluation, tasks)
+    return figure
+
+
+def summary_figure(evaluation: Evaluation) -> Figure:
+    """Return a figure for many tasks: where each block runs, the delays, and the slowest task's timeline."""
+    from matplotlib.figure import Figure
+
+    slowest = slowest_task(evaluation)
+    rows = len({part.node for part in spans(evaluation, slowest)})
+    figure = Figure(figsize=(WIDTH_IN, 5.4 + 0.35 * rows), layout="constrained")
+    halves: Any = figure.subfigures(2, 1, height_ratios=[3.6, 1.6 + 0.35 * rows])
+    top, bottom = halves
+    left, right = top.subplots(1, 2, width_ratios=[3, 2])
+    _draw_shares(left, evaluation)
+    _draw_delays(right, evaluation)
+    top.suptitle(f"{evaluation.instance.name}: {evaluation.instance.task_count:,} tasks", fontsize=11)
+    draw_task(bottom.subplots(), evaluation, slowest, "Largest delay: task")
+    _legend(bottom, evaluation, [slowest])
+    return figure
+
+
+def draw_task(axis: Axes, evaluation: Evaluation, task: int, title: str = "Task") -> None:
+    """Draw the timeline of one task: a row for every node, hatched while it receives."""
+    instance = evaluation.instance
+    parts, names = spans(evaluation, task), node_names(instance, task)
+    used = sorted({part.node for part in parts})
+    end = parts[-1].end_s or 1.0
+    factor, unit = unit_of(end)
+    blocks = instance.models[instance.tasks.model[task]].blocks
+    for part in parts:
+        row, start, length = (
+            used.index(part.node),
+            part.start_s / factor,
+            (part.end_s - part.start_s) / factor,
+        )
+        if part.kind != "calc":
+            colour = LATE_COLOUR if part.missing else GREY
+            axis.barh(
+                row, length, left=start, height=0.34, color="white", edgecolor=colour, hatch="////", lw=0.6
+            )
+            continue
+        colour = node_colour(part.node)
+        edge, thickness = (LATE_COLOUR, 2.0) if part.late else ("black", 0.6)
+        axis.barh(row, length, left=start, height=0.7, color=colour, edgecolor=edge, lw=thickness)
+        name, middle = blocks[part.block].name, start + length / 2
+        _label(axis, name, str(part.block), middle, row, length * factor / end, colour)
+    axis.set_yticks(range(len(used)), [names[node] for node in used])
+    axis.set_ylim(len(used) - 0.4, -0.6)
+    axis.set_xlim(0, end / factor * 1.01)
+    axis.set_xlabel(f"time since release [{unit}]")
+    _tidy(axis)
+    model, delay = instance.models[instance.tasks.model[task]].name, float(evaluation.task_delay_s[task])
+    worth = f"delay {seconds(delay, 4)}" if np.isfinite(delay) else "a link is missing"
+    axis.set_title(f"{title} {task} in slot {instance.tasks.slot[task]}: {model}, {worth}", loc="left")
+
+
+def _label(axis: Axes, name: str, index: str, x: float, y: int, share: float, colour: str) -> None:
+    """Write a block's name into its bar, or its number, as far as it fits."""
+    room = share * WIDTH_IN * 0.85 * 72 / 5.0  # characters of about 5 points
+    text = next((text for text in (name, index) if text and len(text) <= room), "")
+    axis.text(x, y, text, ha="center", va="center", fontsize=8, color=ink(colour), clip_on=True)
+
+
+def _draw_shares(axis: Axes, evaluation: Evaluation) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    share, names = node_share(evaluation), node_names(evaluation.instance)
+    shown = len(SERVER_COLOURS)
+    if len(share) > shown + 1:  # the least used servers share the last colour
+        order = np.argsort(-share[1:].sum(axis=1), kind="stable") + 1
+        kept, rest = sorted(order[: shown - 1].tolist()), order[shown - 1 :]
+        share = np.concatenate([share[[0, *kept]], share[rest].sum(axis=0, keepdims=True)])
+        names = [names[0], *(names[n] for n in kept), f"{len(rest)} others"]
+    base = np.zeros(share.shape[1])
+    for node, (name, row) in enumerate(zip(names, 100 * share, strict=True)):
+        if row.any():
+            colour = node_colour(node)
+            axis.bar(
+                range(len(row)),
+                row,
+                bottom=base,
+                width=0.85,
+                color=colour,
+                label=name,
+                edgecolor="white",
+                lw=0.5,
+            )
+        base += row
+    axis.set_xlabel("block")
+    axis.set_ylabel("share of the tasks [%]")
+    axis.set_ylim(0, 100)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, reverse=True)
+    axis.set_title("Where each block runs", loc="left")
+    _tidy(axis)
+
+
+def _draw_delays(axis: Axes, evaluation: Evaluation) -> None:
+    delays = evaluation.task_delay_s[np.isfinite(evaluation.task_delay_s)]
+    factor, unit = unit_of(float(delays.max(initial=0.0)))
+    if len(delays):
+        low, high = float(delays.min()), float(delays.max())
+        # All alike but for rounding: numpy finds no bins in so narrow a range.
+        spread = (low, high) if high - low > 1e-9 * high else (low * 0.95, high * 1.05 or 1.0)
+        axis.hist(
+            delays / factor, bins=40, range=(spread[0] / factor, spread[1] / factor), color=node_colour(1)
+        )
+        mean = float(delays.mean()) / factor
+        axis.axvline(mean, color="black", lw=1.0, ls="--", label=f"mean {seconds(mean * factor, 4)}")
+        axis.legend(frameon=False)
+    axis.set_xlabel(f"delay of a task [{unit}]")
+    axis.set_ylabel("tasks")
+    missing = evaluation.instance.task_count - len(delays)
+    axis.set_title("Delays" + (f" ({missing} over a missing link left out)" if missing else ""), loc="left")
+    _tidy(axis)
+
+
+def _legend(figure: Figure | SubFigure, evaluation: Evaluation, tasks: Sequence[int]) -> None:
+    from matplotlib.patches import Patch
+
+    parts = [part for task in tasks for part in spans(evaluation, task)]
+    marks = [Patch(facecolor="#DDDDDD", edgecolor="black", lw=0.6, label="calculates")]
+    if any(part.kind != "calc" and not part.missing for part in parts):
+        marks.append(Patch(facecolor="white", edgecolor=GREY, hatch="////", label="receives"))
+    if any(part.missing for part in parts):
+        label = "missing link (length made up)"
+        marks.append(Patch(facecolor="white", edgecolor=LATE_COLOUR, hatch="////", label=label))
+    if any(part.late for part in parts):
+        marks.append(Patch(facecolor="white", edgecolor=LATE_COLOUR, lw=2.0, label="above its deadline"))
+    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), frameon=False)
+
+
+def _tidy(axis: Axes) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="x", color="#E6E6E6", lw=0.6)
+    axis.set_axisbelow(True)

@@ -1,0 +1,124 @@
+"""When and where the blocks of a task run: what the pictures in the terminal and the plots both show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mecopt.arrays import Floats
+from mecopt.instance import Instance
+from mecopt.judge import Evaluation
+
+# Okabe and Ito's palette, which the colour-blind can tell apart, and three of Paul Tol's for more servers.
+DEVICE_COLOUR = "#E69F00"
+SERVER_COLOURS = (
+    "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#0072B2", "#999999", "#332288", "#882255", "#DDCC77",
+)  # fmt: skip
+LATE_COLOUR = "#D55E00"
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a task's time on one node.
+
+    Parameters
+    ----------
+    kind : {"transfer", "calc", "result"}
+        Receiving the input of the block, calculating it, or the device receiving the result.
+    block, node : int
+    start_s, end_s : float
+        Seconds since the release of the task.
+    late : bool
+        Whether the block is above its deadline.
+    missing : bool
+        Whether the transfer needs a link that is missing; its length is then made up.
+    """
+
+    kind: Literal["transfer", "calc", "result"]
+    block: int
+    node: int
+    start_s: float
+    end_s: float
+    late: bool = False
+    missing: bool = False
+
+
+def spans(evaluation: Evaluation, task: int) -> list[Span]:
+    """Return the spans of one task in the order of time; a transfer that takes no time has none."""
+    steps, nodes = evaluation.steps, evaluation.placement[task]
+    parts: list[tuple[Literal["transfer", "calc", "result"], int, int, float]] = []
+    for block in range(int(evaluation.instance.block_count[task])):
+        node = int(nodes[block])
+        parts.append(("transfer", block, node, float(steps.trans_s[task, block])))
+        parts.append(("calc", block, node, float(steps.calc_s[task, block])))
+    parts.append(("result", len(parts) // 2, 0, float(steps.result_s[task])))
+    finite = sum(length for *_, length in parts if np.isfinite(length))
+    made_up = 0.1 * finite or 1.0
+    found, now = [], 0.0
+    for kind, block, node, length in parts:
+        missing = not np.isfinite(length)
+        end = now + (made_up if missing else length)
+        # Over a missing link the excess is infinite; that is a fault of its own.
+        late = kind == "calc" and 0 < steps.excess_s[task, block] < np.inf
+        if kind == "calc" or end > now:
+            found.append(Span(kind, block, node, now, end, bool(late), missing))
+        now = end
+    return found
+
+
+def node_names(instance: Instance, task: int | None = None) -> list[str]:
+    """Return the names of nodes 0 to N; node 0 is the task's own device, or "device" for all tasks."""
+    device = "device" if task is None else instance.devices[instance.tasks.device[task]].name
+    return [device, *(server.name for server in instance.servers)]
+
+
+def node_colour(node: int) -> str:
+    """Return the colour of a node; servers beyond the palette share its last one."""
+    return DEVICE_COLOUR if node == 0 else SERVER_COLOURS[min(node, len(SERVER_COLOURS)) - 1]
+
+
+def ink(colour: str) -> str:
+    """Return black or white, whichever can be read on the colour."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 105 else "white"
+
+
+def node_share(evaluation: Evaluation) -> Floats:
+    """Return for every node and block position the share of the tasks that run the block there.
+
+    Returns
+    -------
+    array of shape (servers + 1, longest model)
+        Of the tasks that have the block; each column sums to 1.
+    """
+    placement, nodes = evaluation.placement, evaluation.instance.server_count + 1
+    counts = np.stack([np.bincount(column[column >= 0], minlength=nodes) for column in placement.T], axis=1)
+    share: Floats = counts / np.maximum(counts.sum(axis=0), 1)
+    return share
+
+
+def slowest_task(evaluation: Evaluation) -> int:
+    """Return the task with the largest delay."""
+    return int(evaluation.task_delay_s.argmax())
+
+
+def seconds(value: float, digits: int = 6) -> str:
+    """Write a duration with the unit that suits it."""
+    if value == 0:
+        return "0 s"
+    factor, unit = unit_of(value)
+    return f"{number(value / factor, digits)} {unit}"
+
+
+def unit_of(value: float) -> tuple[float, str]:
+    """Return the unit that suits a duration, in seconds and by name."""
+    units = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+    return next((unit for unit in units if value >= unit[0]), units[-1])
+
+
+def number(value: float, digits: int = 6) -> str:
+    """Write a number with so many digits, and all of those before the point (none at all from 1e15 on)."""
+    whole = 10**digits <= abs(value) < 1e15
+    return f"{value:,.0f}" if whole else f"{value:,.{digits}g}"

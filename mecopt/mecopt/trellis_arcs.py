@@ -1,0 +1,131 @@
+"""Every arc of the trellis as a number: what methods for coupled instances work on.
+
+The compact `ChainCosts` is enough for the trellis alone. Prices on energy, capacity and memory change
+single arcs, so here each has its own weight: K M (N + 1)^2 numbers, so for some of the tasks at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mecopt.arrays import Floats, Ints
+from mecopt.costs import ChainCosts
+
+
+@dataclass(frozen=True, eq=False)
+class Arcs:
+    """The trellises of K tasks; M blocks of the longest model, N servers, J = N + 1 nodes.
+
+    Arc (k, m, i, j): task k enters block m on node j from node i. For the first block only i = 0 exists. Arcs
+    behind the end of shorter models have weight 0 on the diagonal and are forbidden elsewhere, so that every
+    path can be followed to the last stage.
+    """
+
+    tasks: Ints  # (K,) which tasks of the instance
+    blocks: Ints  # (K,) number of blocks
+    weight: Floats  # (K, M, J, J) objective in seconds, penalty and result return included; inf = forbidden
+    energy_j: Floats  # (K, M, J, J) joules; 0 where forbidden
+    work_s: Floats  # (K, M, N) seconds of calculation on every server
+
+    @property
+    def allowed(self) -> np.ndarray:
+        """Which arcs may be used, (K, M, J, J)."""
+        return np.isfinite(self.weight)
+
+
+def build_arcs(costs: ChainCosts, tasks: Ints | None = None, node_cost: Floats | None = None) -> Arcs:
+    """Work out every arc of some tasks (all of them by default).
+
+    Parameters
+    ----------
+    costs : ChainCosts
+    tasks : array of int, optional
+        Indices of the tasks.
+    node_cost : array of shape (all tasks, M, J), optional
+        As in `mecopt.trellis.shortest_paths`; inf forbids a node.
+    """
+    k = np.arange(len(costs.blocks)) if tasks is None else np.asarray(tasks)
+    stages, servers = costs.device_s.shape[1], costs.send_s.shape[1]
+    flight = _flight(costs, k)
+    latency = np.zeros((servers + 1, servers + 1))
+    latency[0, 1:] = latency[1:, 0] = costs.send_lat
+    latency[1:, 1:] = costs.hop_lat
+    np.fill_diagonal(latency, 0.0)
+    trans = latency + flight
+    if not costs.return_transfer:
+        trans[:, :, 1:, 0] = np.where(np.isinf(trans[:, :, 1:, 0]), np.inf, 0.0)
+    work = costs.batch[k, None, None] * costs.server_s[costs.group[k]]
+    calc = np.concatenate([costs.device_s[k][:, :, None], work], axis=2)
+    delay = trans + calc[:, :, None, :]
+    over = delay - costs.tau[k][:, :, None, None]
+    weight = delay + costs.penalty * np.where(over > 0, over, 0.0) if costs.penalty > 0 else delay
+    weight = np.where(delay > costs.limit[k][:, :, None, None], np.inf, weight)
+    if node_cost is not None:
+        weight = weight + node_cost[k][:, :, None, :]
+    weight[:, 0, 1:, :] = np.inf
+    behind = np.arange(stages) >= costs.blocks[k, None]
+    weight[behind] = np.where(np.eye(servers + 1, dtype=bool), 0.0, np.inf)
+    if costs.return_result:
+        per_bit = costs.send_s[k]
+        moved = np.where(np.isinf(per_bit), 0.0, per_bit) * costs.result_bits[k, None]
+        back = np.where(np.isinf(per_bit), np.inf, costs.send_lat + moved)
+        weight[np.arange(len(k)), costs.blocks[k] - 1, :, 1:] += back[:, None, :]
+    energy = np.where(np.isfinite(weight), _energy(costs, k, flight), 0.0)
+    energy[behind] = 0.0
+    return Arcs(k, costs.blocks[k], weight, energy, np.where(behind[:, :, None], 0.0, work))
+
+
+def shortest(weight: Floats, blocks: Ints) -> tuple[Floats, Ints]:
+    """Find the shortest path of every task through arcs of any weight.
+
+    Parameters
+    ----------
+    weight : array of shape (K, M, J, J)
+        As in `Arcs`, prices added.
+    blocks : array of shape (K,)
+
+    Returns
+    -------
+    value : array of shape (K,), inf = no path
+    placement : array of shape (K, M), -1 behind the end of shorter models and where there is no path
+    """
+    tasks, stages = weight.shape[:2]
+    value = weight[:, 0, 0, :]
+    before = np.empty((stages, *value.shape), dtype=np.int64)
+    for m in range(1, stages):
+        total = value[:, :, None] + weight[:, m]
+        before[m] = total.argmin(axis=1)
+        value = np.take_along_axis(total, before[m][:, None, :], axis=1)[:, 0]
+    rows = np.arange(tasks)
+    node = value.argmin(axis=1)
+    best = value[rows, node]
+    placement = np.empty((tasks, stages), dtype=np.int64)
+    for m in range(stages - 1, -1, -1):
+        placement[:, m] = node
+        if m > 0:
+            node = before[m, rows, node]
+    placement[np.arange(stages) >= blocks[:, None]] = -1
+    placement[np.isinf(best)] = -1
+    return best, placement
+
+
+def _flight(costs: ChainCosts, k: Ints) -> Floats:
+    """Seconds that a block's input is on every link, latency left out, (K, M, J, J); inf = no link."""
+    servers = costs.send_s.shape[1]
+    per_bit = np.zeros((len(k), servers + 1, servers + 1))
+    per_bit[:, 0, 1:] = per_bit[:, 1:, 0] = costs.send_s[k]
+    per_bit[:, 1:, 1:] = costs.hop_s
+    missing = np.isinf(per_bit)
+    flight = costs.bits[k][:, :, None, None] * np.where(missing, 0.0, per_bit)[:, None]
+    return np.where(missing[:, None], np.inf, flight)
+
+
+def _energy(costs: ChainCosts, k: Ints, flight: Floats) -> Floats:
+    flying = np.where(np.isinf(flight), 0.0, flight)
+    energy = np.zeros_like(flight)
+    energy[:, :, 0, 1:] = costs.send_w[k, None, None] * flying[:, :, 0, 1:]
+    energy[:, :, 1:, 1:] = costs.hop_w[k, None, None, None] * flying[:, :, 1:, 1:]
+    energy[:, :, :, 0] = costs.device_j[k][:, :, None]
+    return energy

@@ -1,0 +1,126 @@
+"""Full servers: a policy that is told a price of each server's seconds, and prices that fill servers just so.
+
+All tasks of a slot are released together, so the prices come from them: before each task they are moved
+until the tasks still to be decided, as the policy would place them at these prices, fit what is left on the
+servers (subgradient steps on the Lagrangian dual, the policy in place of the shortest paths). Then the task
+is decided at these prices, from the exact masks of each block.
+
+Tasks do not divide, so prices that fit all of them together do not fit the last few. Two rules keep that
+cheap: the tasks that lose most when no server takes them come first, and a choice that no longer fits is made
+anew as a whole, at higher prices of the full servers, rather than mended block by block by the masks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from mecopt.arrays import Floats, Ints
+from mecopt.costs import ChainCosts, chain_costs
+from mecopt.instance import Instance
+from mecopt.trellis_arcs import build_arcs
+from mecopt_rl.learners.learner import Nodes
+from mecopt_rl.training.checkpoint import StoredPolicy
+from mecopt_rl.world import masks
+from mecopt_rl.world.fleet import Fleet
+from mecopt_rl.world.observation import Encoder
+from mecopt_rl.world.prices import MOST_PRICE, Sample, ServerPrices, along, prices_of, see
+
+FIRST_STEPS, STEPS = 300, 10  # of the prices before the first task, and before each other
+FIRST_STEP, STEP = 1.0, 0.05  # change of a price for a server that is asked for twice what is left
+RAISE = 1.1  # of what a second costs on a server on which a choice does not fit
+
+
+def decide(
+    policy: StoredPolicy,
+    instance: Instance,
+    allow: Any,
+    *,
+    costs: ChainCosts | None = None,
+    noise: torch.Generator | None = None,
+) -> masks.Decided:
+    """Let a priced policy decide an instance with limited servers; the rest as `policy_methods.decide`.
+
+    Parameters
+    ----------
+    allow : callable
+        ``allow(fleet)`` returns the masks of the next tasks, None where every node is allowed.
+    """
+    prices = prices_of(policy.card["prices"], policy.path)
+    assert isinstance(prices, ServerPrices)
+    costs = chain_costs(instance) if costs is None else costs
+    work = costs.batch[:, None, None] * costs.server_s[costs.group]  # (K, M, N)
+    behind = np.arange(work.shape[1]) >= costs.blocks[:, None]
+    work = np.where(behind[:, :, None], 0.0, work)
+    encoder = Encoder.from_json(policy.card["encoder"])
+    fleet = masks.fleet_of(instance, encoder, costs=costs)
+    prices_now = np.ones((fleet.episodes, work.shape[2]))  # of each lane's servers
+
+    def ask(tasks: Ints, price: Floats) -> Nodes:
+        seen = prices.seen(_speeds_only(work[tasks]), np.broadcast_to(price, (len(tasks), price.shape[-1])))
+        static = fleet.pool.static[tasks]
+        nodes: Nodes = policy.network.decide(torch.from_numpy(see(static, seen)), None, None)[0]
+        return nodes[:, : work.shape[1]]
+
+    def used(tasks: Ints, nodes: Nodes) -> Floats:
+        on = nodes[:, :, None] == np.arange(1, work.shape[2] + 1)
+        seconds: Floats = np.where(on, work[tasks], 0.0).sum(axis=1)
+        return seconds  # (K, N)
+
+    def settle(tasks: Ints, price: Floats, free: Floats, *, first: bool) -> Floats:
+        total = np.zeros_like(price)
+        steps = FIRST_STEPS if first else STEPS
+        for i in range(steps):
+            size = FIRST_STEP / (1.0 + i / 10.0) if first else STEP
+            over = used(tasks, ask(tasks, price)).sum(axis=0) - free
+            over /= np.maximum(free, 0.1 * instance.slot_s)
+            price = np.clip(price + size * np.clip(over, -1.0, 1.0), 0.0, MOST_PRICE)
+            total += price if i >= steps // 2 else 0.0
+        return total / (steps - steps // 2)
+
+    def loss(tasks: Ints, price: Floats) -> Floats:
+        """Return what each task loses when it stays on its device, at these prices."""
+        nodes, weight = ask(tasks, price), build_arcs(costs, tasks).weight
+        best = along(weight, nodes).sum(axis=1) + used(tasks, nodes) @ price
+        lost: Floats = along(weight, np.zeros_like(nodes)).sum(axis=1) - best
+        return lost
+
+    def fitting(tasks: Ints, price: Floats, free: Floats) -> Floats:
+        """Raise prices until the choice fits, each task on its own."""
+        while True:
+            full = (used(tasks, ask(tasks, price)) > free) & (price < MOST_PRICE)
+            if not full.any():
+                return price
+            price = np.where(full, np.minimum((1.0 + price) * RAISE - 1.0, MOST_PRICE), price)
+
+    rows = fleet.rows.copy()
+    for e in range(fleet.episodes):
+        tasks = rows[: fleet.lengths[e], e]
+        free = np.full(work.shape[2], float(instance.slot_s))
+        prices_now[e] = settle(tasks, prices_now[e], free, first=True)
+        rows[: len(tasks), e] = tasks[np.argsort(-loss(tasks, prices_now[e]), kind="stable")]
+    fleet.load(fleet.pool, rows)
+
+    def choose(fleet: Fleet) -> Nodes:
+        free = float(instance.slot_s) - fleet.state.load
+        live = np.flatnonzero(fleet.now >= 0)
+        for e in live[fleet.position[live] > 0].tolist():
+            tasks = fleet.rows[fleet.position[e] : fleet.lengths[e], e]
+            prices_now[e] = settle(tasks, prices_now[e], free[e], first=False)
+        price = prices_now.copy()
+        price[live] = fitting(fleet.now[live], price[live], free[live])
+        seen = prices.seen(_speeds_only(work[np.maximum(fleet.now, 0)]), price)
+        chosen: Nodes = policy.network.decide(
+            torch.from_numpy(see(fleet.observe(), seen)), allow(fleet), noise
+        )[0]
+        return chosen
+
+    return masks.decide(instance, encoder, choose, costs=costs, fleet=fleet)
+
+
+def _speeds_only(work: Floats) -> Sample:
+    """Return a sample of which only the servers' seconds are known."""
+    none = np.zeros(0)
+    return Sample(np.zeros((0, 0), dtype=np.float32), none, none, work)

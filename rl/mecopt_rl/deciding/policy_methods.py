@@ -1,0 +1,225 @@
+"""Trained policies as methods: ``mecopt solve INSTANCE --method markov-a3c --policy FILE``.
+
+Without a file, the policy that ships with mecopt for the instance's setting is taken, and named.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mecopt.arrays import Floats, Ints
+from mecopt.entities import Coupling
+from mecopt.errors import InputError
+from mecopt.incumbent import Run
+from mecopt.instance import Instance
+from mecopt.registry import Method
+
+if TYPE_CHECKING:
+    import torch
+
+    from mecopt_rl.learners.learner import Flags, Masks, Nodes
+    from mecopt_rl.training.checkpoint import StoredPolicy
+    from mecopt_rl.world.fleet import Fleet
+
+SHIPPED = "policies"  # folder beside this file
+
+
+def find(learner: str, instance: Instance, path: str | None = None) -> StoredPolicy:
+    """Return a learner's policy for an instance: that of the file, or the shipped one that fits.
+
+    Raises
+    ------
+    InputError
+        If the file is another learner's or for another shape, or no shipped policy fits.
+    """
+    from mecopt_rl.training.checkpoint import load_policy
+    from mecopt_rl.training.fingerprint import misfit
+
+    found = load_policy(path if path is not None else _shipped(learner, instance))
+    if found.learner != learner:
+        raise InputError(f"a policy of {found.learner}, expected one of {learner}", found.path)
+    reason = misfit(found.card["fingerprint"], instance)
+    if reason is not None:
+        raise InputError(reason, found.path)
+    return found
+
+
+def _shipped(learner: str, instance: Instance) -> str:
+    from mecopt_rl.training.fingerprint import misfit, outside
+
+    fitting = []
+    for card_file in sorted(Path(str(files("mecopt_rl") / SHIPPED)).glob("*.json")):
+        card = json.loads(card_file.read_text(encoding="utf-8"))
+        known = card["fingerprint"]
+        if card["learner"] == learner and misfit(known, instance) is None and not outside(known, instance):
+            fitting.append((card["training"]["validation_gap"], card_file.with_suffix(".safetensors")))
+    if not fitting:
+        raise InputError(
+            f"no policy of {learner} that ships with mecopt fits instance {instance.name!r}; train one with "
+            f"`mecopt train`, and name it: --policy FILE"
+        )
+    return str(min(fitting)[1])
+
+
+def decide(
+    policy: StoredPolicy,
+    instance: Instance,
+    *,
+    costs: Any = None,
+    node_cost: Floats | None = None,
+    noise: torch.Generator | None = None,
+) -> Any:
+    """Let a policy decide a whole instance; returns a `mecopt_rl.world.masks.Decided`.
+
+    Parameters
+    ----------
+    policy : StoredPolicy
+    instance : Instance
+    costs : ChainCosts, optional
+        The instance's, where the caller has them.
+    node_cost : array of shape (tasks, blocks, nodes), optional
+        inf where the caller forbids a node.
+    noise : torch.Generator, optional
+        Sample; without it the likeliest nodes are taken.
+    """
+    import torch
+
+    from mecopt_rl.training.rounds import needed_masks
+    from mecopt_rl.world import masks
+    from mecopt_rl.world.observation import Encoder
+
+    encoder = Encoder.from_json(policy.card["encoder"])
+
+    def allow(fleet: Fleet) -> Masks | None:
+        return needed_masks(fleet) if node_cost is None else _Allowed(fleet, node_cost)
+
+    priced = policy.card.get("prices", {}).get("of")
+    if Coupling.ENERGY in instance.rules.couplings and priced != "energy":
+        raise InputError("knows no price of energy, expected one trained for energy budgets", policy.path)
+    if priced == "energy":
+        from mecopt_rl.deciding import energy_policy
+
+        return energy_policy.decide(policy, instance, allow, costs=costs, node_cost=node_cost, noise=noise)
+    if priced == "capacity":
+        from mecopt_rl.deciding import crowd_policy
+
+        return crowd_policy.decide(policy, instance, allow, costs=costs, noise=noise)
+
+    def choose(fleet: Fleet) -> Nodes:
+        chosen: Nodes = policy.network.decide(torch.from_numpy(fleet.observe()), allow(fleet), noise)[0]
+        return chosen
+
+    return masks.decide(instance, encoder, choose, costs=costs)
+
+
+class _Allowed:
+    """The masks of a fleet, without what pins and bans forbid."""
+
+    def __init__(self, fleet: Fleet, node_cost: Floats) -> None:
+        self.fleet, blocks = fleet, fleet.encoder.blocks
+        free = np.isfinite(node_cost)
+        behind = np.ones((len(free), blocks - free.shape[1], free.shape[2]), dtype=bool)
+        self.free = np.concatenate([free, behind], axis=1)
+
+    def branch_masks(self) -> Flags:
+        """Return the nodes that each block may use, (E, M, J)."""
+        allowed: Flags = self.fleet.branch_masks() & self.free[self.fleet.now]
+        return allowed
+
+    def block_mask(self, m: int, chosen: Nodes) -> Flags:
+        """Return the nodes that block m may use after those before it, (E, J)."""
+        allowed: Flags = self.fleet.block_mask(m, chosen) & self.free[self.fleet.now, m]
+        return allowed
+
+
+def _solve(learner: str, instance: Instance, run: Run) -> None:
+    from mecopt_rl.learners.learner import need_torch
+
+    need_torch(f"method {learner}")
+    import torch
+
+    from mecopt_rl.training.fingerprint import outside
+
+    samples = _samples(run.options.get("samples", 0))
+    path = run.options.get("policy")
+    if not (path is None or isinstance(path, str)):
+        raise InputError(f"policy: {path!r}, expected the name of a file")
+    policy = find(learner, instance, path)
+    run.notes["policy"] = path if path is not None else f"shipped: {Path(policy.path).stem}"
+    run.notes["policy_trained_by"] = policy.card["training"]["command"]
+    away = outside(policy.card["fingerprint"], instance)
+    if away:
+        run.notes["policy_outside"] = away
+        warnings.warn(
+            f"{policy.path}: not trained on this instance's {', '.join(away)}; its choices may be poor",
+            stacklevel=2,
+        )
+    torch.set_num_threads(run.threads)
+    best: tuple[Ints, Floats] | None = None
+    noise = torch.Generator()
+    noise.manual_seed(run.seed)
+    for number in range(samples + 1):
+        if number and run.should_stop():
+            return
+        decided = decide(
+            policy, instance, costs=run.costs, node_cost=run.node_cost, noise=noise if number else None
+        )
+        run.repairs += decided.repairs if number == 0 else 0
+        if run.forbidden_block(decided.placement) is None:
+            best = _better(instance, run, decided.placement, best)
+    if best is None:
+        run.notes["pins_and_bans"] = "the policy found no placement that honours them"
+
+
+def _better(
+    instance: Instance, run: Run, placement: Ints, best: tuple[Ints, Floats] | None
+) -> tuple[Ints, Floats]:
+    """Hand over a placement; where nothing couples the tasks, with every task's best so far in it."""
+    judged = run.found(placement)
+    worth = judged.task_objective_s.copy()
+    for violation in judged.violations:
+        if "task" in violation.where:
+            worth[int(violation.where["task"])] = np.inf
+    if best is None or instance.rules.couplings:
+        return placement, worth
+    keep = worth < best[1]
+    mixed = np.where(keep[:, None], placement, best[0])
+    run.found(mixed)
+    return mixed, np.where(keep, worth, best[1])
+
+
+def _samples(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10_000:
+        raise InputError(f"samples: {value!r}, expected a whole number from 0 to 10000")
+    return value
+
+
+def _method(learner: str, summary: str, *others: Coupling) -> Method:
+    solve: Callable[[Instance, Run], None] = partial(_solve, learner)
+    return Method(
+        name=learner,
+        kind="learner",
+        summary=summary,
+        honours=frozenset({Coupling.CAPACITY, Coupling.MEMORY, *others}),
+        solve=solve,
+        random=True,
+        options=frozenset({"policy", "samples"}),
+    )
+
+
+MTL_A3C = _method("mtl-a3c", "trained policy, the paper's network: an independent branch for each block")
+MARKOV_A3C = _method(
+    "markov-a3c",
+    "trained policy whose branch for each block sees the node of the block before",
+    Coupling.ENERGY,
+)
+SINGLE_TASK_A3C = _method("a3c", "trained policy of single-task A3C: the whole placement is one action")
+DQN = _method("dqn", "trained policy of distributed DQN: the placement of highest value")

@@ -1,0 +1,1 @@
+"""Training: rounds, workers, parameter server, checkpoints, logs."""

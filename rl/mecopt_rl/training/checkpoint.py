@@ -1,0 +1,149 @@
+"""Files of learners: weights as safetensors, everything else as JSON in the header of the same file.
+
+One file is written whole or not at all, so weights and what is said of them always belong together. Nothing
+in it can run code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mecopt.errors import InputError
+from mecopt.files import read_bytes, write_bytes
+from mecopt_rl.learners.learner import LearnerKind, Shape, kind, need_torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+POLICY_FORMAT = "mecopt-policy/1"
+TRAINING_FORMAT = "mecopt-training/1"
+HEADER = "mecopt"  # key of the JSON text in the metadata of a safetensors file
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPolicy:
+    """A policy as read from its file; `network` is ready to decide."""
+
+    card: Mapping[str, Any]  # what is said of it; docs/train.md lists the fields
+    network: Any  # a torch.nn.Module, and a `mecopt_rl.learners.learner.Policy`
+    settings: Any  # of its learner
+    path: str
+
+    @property
+    def learner(self) -> str:
+        """Name of the learner that trained it."""
+        return str(self.card["learner"])
+
+
+def write(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON document as one safetensors file.
+
+    Raises
+    ------
+    InputError
+        If the place cannot be written.
+    MecoptError
+        If the disk is full.
+    """
+    from safetensors.torch import save
+
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    text = json.dumps(header, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, save(plain, metadata={HEADER: text}))
+
+
+def read(path: str | os.PathLike[str], form: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a file that `write` wrote.
+
+    Parameters
+    ----------
+    path : path
+    form : str
+        The format that its header must name.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is cut short, is something else, or of another version.
+    """
+    need_torch("a policy")
+    from safetensors import SafetensorError, safe_open
+
+    read_bytes(path)  # names what is wrong with the place
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(HEADER)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"not a whole safetensors file ({error})", str(path)) from None
+    try:
+        header = json.loads(text or "null")
+    except ValueError:
+        header = None
+    if not isinstance(header, dict) or "format" not in header:
+        raise InputError(f"no file of mecopt's, expected one of format {form}", str(path))
+    if header["format"] != form:
+        raise InputError(f"format {header['format']!r}, expected {form!r}", str(path))
+    return tensors, header
+
+
+def save_policy(
+    path: str | os.PathLike[str],
+    network: Any,
+    card: Mapping[str, Any],
+    *,
+    dtype: str = "float32",
+) -> None:
+    """Write a policy, and its card once more as JSON beside it, for people.
+
+    Parameters
+    ----------
+    path : path
+        Ends in ``.safetensors``; the copy of the card gets ``.json`` instead.
+    network : torch.nn.Module
+    card : dict
+    dtype : {"float32", "float16"}
+        Of the stored weights.
+    """
+    import torch
+
+    kept = {name: tensor.to(getattr(torch, dtype)) for name, tensor in network.state_dict().items()}
+    document = {"format": POLICY_FORMAT, **card}
+    write(path, kept, document)
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(Path(path).with_suffix(".json"), (text + "\n").encode())
+
+
+def load_policy(path: str | os.PathLike[str]) -> StoredPolicy:
+    """Read a policy.
+
+    Raises
+    ------
+    InputError
+        If the file is no policy, damaged, of another version, or its weights do not fit its card.
+    """
+    import torch
+
+    tensors, card = read(path, POLICY_FORMAT)
+    try:
+        chosen: LearnerKind = kind(str(card["learner"]))
+        settings = chosen.settings(str(card["recipe"]), card["settings"])
+        shape = Shape(**{name: int(card["shape"][name]) for name in ("observation", "blocks", "nodes")})
+        card["encoder"], card["fingerprint"], card["training"]
+    except (KeyError, TypeError, ValueError, InputError) as error:
+        raise InputError(f"card: {type(error).__name__}: {error}", str(path)) from None
+    with torch.random.fork_rng(devices=[]):
+        network = chosen.network(shape, settings)
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"its weights do not fit its card: {reason}", str(path)) from None
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+        raise InputError("a weight is not a finite number", str(path))
+    return StoredPolicy(card, network.eval(), settings, str(path))

@@ -1,0 +1,292 @@
+"""Training: rounds of episodes, validation, logs, checkpoints; what it takes to go on after a kill.
+
+A training is a folder: ``last.safetensors`` (everything that going on needs), ``policy.safetensors`` with its
+card ``policy.json`` (the best so far, by its gap on validation episodes), ``log.csv`` and ``tensorboard``.
+The first is written first and holds the second too, so a kill between the two loses nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mecopt._version import __version__
+from mecopt.errors import InputError, MecoptError
+from mecopt.ray_cluster import check_engine
+from mecopt_rl.learners.learner import Shape, kind
+from mecopt_rl.training.checkpoint import POLICY_FORMAT, TRAINING_FORMAT, read, save_policy, write
+from mecopt_rl.training.fingerprint import fingerprint
+from mecopt_rl.training.lock import locked
+from mecopt_rl.training.logs import Logs
+from mecopt_rl.training.resume import check_same, check_samples, check_shapes
+from mecopt_rl.training.rounds import TRAINING, Judgement, Tally, Validation
+from mecopt_rl.training.training_plan import Plan
+from mecopt_rl.training.workers import Engine, InProcess, Job, Note, Processes
+from mecopt_rl.world.episodes import Episodes
+
+LAST, POLICY = "last.safetensors", "policy.safetensors"
+BEST = "best."  # what the names of the best policy's weights begin with, in the former
+
+GROWS = "memory."  # what the names of segments kept for replay begin with, which are ever more
+
+# A policy has collapsed when it is far off, but no longer explores, or gives nearly all tasks one placement.
+COLLAPSED_SHARE, COLLAPSED_ENTROPY, COLLAPSED_GAP = 0.99, 0.05, 0.01
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+class Training:
+    """One training in one folder; where the folder holds its beginning already, it goes on from there.
+
+    Parameters
+    ----------
+    plan : Plan
+    folder : path
+        Made if it does not exist.
+    address : str, optional
+        Of the Ray cluster, where that is the engine; without one Ray is started on this machine.
+    report : callable, optional
+        Called with the row of every round.
+    note : callable, optional
+        Called with a text when something is not as it should be; a warning by default.
+
+    Raises
+    ------
+    InputError
+        If a part of the plan does not exist, or the folder holds another plan's training.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: str | os.PathLike[str],
+        *,
+        address: str | None = None,
+        report: Report | None = None,
+        note: Note = warnings.warn,
+    ) -> None:
+        torch.set_num_threads(1)  # a network this small only waits for more
+        check_engine(plan.engine, address)
+        self.plan, self.folder, self.address = plan, Path(folder), address
+        self.report, self.note = report, note
+        self.kind = kind(plan.learner)
+        self.settings = self.kind.settings(plan.recipe, plan.changes)
+        self._make()
+        self.rows: list[dict[str, Any]] = []
+        self.best: float | None = None  # validation gap of the policy that is kept
+        self.card: dict[str, Any] | None = None  # of that policy
+        self.weights: dict[str, Tensor] = {}  # and its weights
+        self.seconds = 0.0
+        self._open()
+
+    def _make(self) -> None:
+        """Make the episodes and the learner."""
+        plan = self.plan
+        self.episodes = Episodes(plan.spec)
+        self.encoder = self.episodes.encoder(raw=self.settings.raw_observations)
+        self.shape = Shape(self.encoder.size, self.episodes.blocks, self.episodes.servers + 1)
+        self.learner = self.kind.make(self.shape, self.settings, plan.seed, None)
+
+    def _open(self) -> None:
+        """Make the folder, or take up what it holds."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot be a folder ({error.strerror})", str(self.folder)) from None
+        if (self.folder / LAST).exists():
+            self._take_up()
+        else:
+            self._prepare()
+
+    def _take_up(self) -> None:
+        """Go on from the last checkpoint."""
+        last = self.folder / LAST
+        state, header = read(last, TRAINING_FORMAT)
+        try:
+            check_same(self._said(), header["said"], self.folder)
+            check_samples(self._samples(), header["samples"], self.folder, self.plan.spec)
+            self.rows, self.seconds = header["rows"], header["seconds"]
+            self.best, self.card = header["best"], header["card"]
+        except KeyError as error:
+            raise InputError(f"does not hold this learner's state ({error})", str(last)) from None
+        mine = {name: t for name, t in self.learner.state().items() if not name.startswith(GROWS)}
+        if self.card is not None:
+            mine |= {BEST + name: t for name, t in self.learner.network.state_dict().items()}
+        check_shapes(mine, state, last)
+        self.weights = {name[len(BEST) :]: state[name] for name in state if name.startswith(BEST)}
+        self.learner.load_state(state)
+
+    def _said(self) -> dict[str, Any]:
+        """Return what makes two trainings one and the same; recipes may share settings."""
+        plan = dataclasses.asdict(self.plan)
+        del plan["recipe"], plan["changes"]
+        return {**plan, **dataclasses.asdict(self.settings)}
+
+    def _samples(self) -> list[str]:
+        """Return what tells whether the episodes are still the same: identities of instances."""
+        return [instance.sha256 for instance in self.episodes.samples]
+
+    def _prepare(self) -> None:
+        """Show the learner observations of some episodes."""
+        sample = self.episodes.draw(20, np.random.default_rng((TRAINING, self.plan.seed)), self.encoder)
+        self.learner.prepare(sample.pool.static)
+
+    def _parts(self) -> tuple[Any, Any]:
+        """Return who judges and who runs the rounds."""
+        plan = self.plan
+        validation = Validation(self.episodes, self.encoder, plan.validation_episodes)
+        return validation, self._engine()
+
+    def _engine(self) -> Engine:
+        plan, episodes = self.plan, self.episodes
+        if plan.engine == "local" and plan.workers == 1:
+            return InProcess(episodes, self.encoder, self.learner, plan.seed)
+        source = episodes.spec or episodes.samples  # other machines do not have the file of an instance
+        job = Job(source, self.encoder, plan.learner, self.shape, self.settings, plan.seed)
+        if plan.engine == "local":
+            return Processes(job, self.learner, plan.workers, self.note)
+        from mecopt_rl.training.ray_engine import Cluster
+
+        return Cluster(job, self.learner, plan.workers, self.address, self.note)
+
+    def _seen(self) -> dict[str, Any]:
+        """Return what the network sees and what it was trained on, for the card."""
+        return {"encoder": self.encoder.to_json(), "fingerprint": fingerprint(self.episodes)}
+
+    @property
+    def rounds(self) -> int:
+        """Number of rounds."""
+        return math.ceil(self.plan.episodes / self.plan.round_episodes)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to run."""
+        return len(self.rows) >= self.rounds
+
+    def run(self) -> dict[str, Any]:
+        """Run all rounds that are left; returns the last row.
+
+        Raises
+        ------
+        InputError
+            If another process is training in the folder.
+        MecoptError
+            If the learner's weights stop being numbers, or workers are lost again and again. Checkpoints
+            are kept.
+        KeyboardInterrupt
+            The last checkpoint is kept; all workers end.
+        """
+        if self.complete and self._policy_kept():
+            return self.rows[-1]
+        with locked(self.folder):
+            if (self.folder / LAST).exists():  # another process may have gone on since this one looked
+                self._take_up()
+                if not self._policy_kept():
+                    self._keep_policy()
+            if self.complete:
+                return self.rows[-1]
+            validation, workers = self._parts()
+            with closing(workers), closing(Logs(self.folder, self.rows)) as logs:
+                for number in range(len(self.rows), self.rounds):
+                    self._round(number, workers, validation, logs)
+        return self.rows[-1]
+
+    def _round(self, number: int, workers: Any, validation: Any, logs: Logs) -> None:
+        plan, start = self.plan, time.perf_counter()
+        done = number * plan.round_episodes
+        after = min(done + plan.round_episodes, plan.episodes)
+        tally = workers.run(number, after - done, done / plan.episodes, after / plan.episodes)
+        if not all(bool(torch.isfinite(weight).all()) for weight in self.learner.network.parameters()):
+            best = "no policy" if self.best is None else f"the best policy (gap {self.best:.3%})"
+            raise MecoptError(f"round {number}: a weight is no longer a finite number; {best} is kept")
+        judged = validation.judge(self.learner.network)
+        self.seconds += time.perf_counter() - start
+        row = self._row(number, after, tally, judged)
+        rows = [*self.rows, row]
+        if not row["collapsed"] and (self.best is None or judged.gap < self.best):
+            self.best, self.card = judged.gap, self._card(row)
+            self.weights = {name: t.clone() for name, t in self.learner.network.state_dict().items()}
+        header = {
+            "format": TRAINING_FORMAT,
+            "mecopt_version": __version__,
+            "said": self._said(),
+            "samples": self._samples(),
+            "rows": rows,
+            "best": self.best,
+            "card": self.card,
+            "seconds": self.seconds,
+        }
+        kept = {BEST + name: tensor for name, tensor in self.weights.items()}
+        write(self.folder / LAST, {**self.learner.state(), **kept}, header)
+        self.rows = rows
+        if self.best == judged.gap:
+            self._keep_policy()
+        logs.add(row)
+        if self.report is not None:
+            self.report(row)
+
+    def _keep_policy(self) -> None:
+        """Write the best policy."""
+        network = copy.deepcopy(self.learner.network)
+        network.load_state_dict(self.weights)
+        save_policy(self.folder / POLICY, network, self.card or {})
+
+    def _policy_kept(self) -> bool:
+        """Return whether the file of the best policy, if there is one, is what the checkpoint says."""
+        if self.card is None:
+            return True
+        try:
+            return read(self.folder / POLICY, POLICY_FORMAT)[1] == {"format": POLICY_FORMAT, **self.card}
+        except InputError:
+            return False
+
+    def _row(self, number: int, episodes: int, tally: Tally, judged: Judgement) -> dict[str, Any]:
+        figures = {name: float(value) for name, value in (tally.figures or {}).items()}
+        alike = judged.share >= COLLAPSED_SHARE  # for learners without an entropy
+        settled = figures["entropy"] < COLLAPSED_ENTROPY if "entropy" in figures else alike
+        return {
+            "round": number,
+            "episodes": episodes,
+            "decisions": (self.rows[-1]["decisions"] if self.rows else 0) + tally.decisions,
+            "gap": judged.gap,
+            "reward": judged.reward,
+            "training_gap": tally.cost_s / tally.optimum_s - 1.0,
+            "repairs": judged.repairs,
+            "top_placement_share": judged.share,
+            "collapsed": settled and judged.gap > COLLAPSED_GAP,
+            "seconds": round(self.seconds, 3),
+            **figures,
+        }
+
+    def _card(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        plan = self.plan
+        return {
+            "mecopt_version": __version__,
+            "learner": plan.learner,
+            "recipe": plan.recipe or next(iter(self.kind.recipes)),
+            "settings": dataclasses.asdict(self.settings),
+            "shape": dataclasses.asdict(self.shape),
+            **self._seen(),
+            "training": {
+                "command": plan.command,
+                "spec": plan.spec,
+                "seed": plan.seed,
+                "episodes": row["episodes"],
+                "decisions": row["decisions"],
+                "seconds": row["seconds"],
+                "validation_episodes": plan.validation_episodes,
+                "validation_gap": row["gap"],
+            },
+        }

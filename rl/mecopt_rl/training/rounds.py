@@ -1,0 +1,222 @@
+"""Training and validation episodes: what runs between two checkpoints, in one process.
+
+All random numbers of a round come from its own seed, so a run that goes on at a round's start repeats it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mecopt.arrays import Ints
+from mecopt.errors import MecoptError
+from mecopt_rl.learners.learner import Flags, Learner, Masks, Reals, Rollout
+from mecopt_rl.world.episodes import Batch, Episodes
+from mecopt_rl.world.fleet import Fleet
+from mecopt_rl.world.kernel_tables import GAPS
+from mecopt_rl.world.observation import Encoder
+
+# First number of the seeds of each purpose: training, validation and tests never share one.
+TRAINING, VALIDATION, TEST = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one worker does between two checkpoints."""
+
+    seed: tuple[int, ...]
+    episodes: int
+    start: float  # progress, 0 to 1, at the first decision
+    end: float
+
+
+@dataclass
+class Tally:
+    """Sums over the decisions of a round."""
+
+    decisions: int = 0
+    episodes: int = 0
+    cost_s: float = 0.0
+    optimum_s: float = 0.0
+    repairs: int = 0
+    figures: dict[str, float] | None = None  # means of what the updates gave
+
+    def add(self, other: Tally) -> None:
+        """Add what another worker did."""
+        mine, theirs = self.figures or {}, other.figures or {}
+        share = other.decisions / max(self.decisions + other.decisions, 1)
+        self.figures = {
+            key: (1 - share) * mine.get(key, value) + share * value for key, value in theirs.items()
+        }
+        for name in ("decisions", "episodes", "cost_s", "optimum_s", "repairs"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class Worker:
+    """Runs rounds of a learner on fresh episodes."""
+
+    def __init__(self, episodes: Episodes, encoder: Encoder, learner: Learner) -> None:
+        self.episodes, self.encoder, self.learner = episodes, encoder, learner
+
+    def run(self, task: Round) -> Tally:
+        """Run a round: whole episodes, `settings.environments` side by side.
+
+        Raises
+        ------
+        MecoptError
+            If a reward is not a finite number.
+        """
+        numbers = np.random.default_rng(task.seed)
+        self.learner.begin_round(int(numbers.integers(2**62)))
+        tally, sums, updates = Tally(), defaultdict[str, float](float), 0
+        while tally.episodes < task.episodes:
+            batch = self._draw(task.episodes - tally.episodes, numbers)
+            fleet = Fleet(batch.pool, self._lanes(batch), self.encoder)
+            decisions, before = int(fleet.lengths.sum()), tally.decisions
+
+            def progress(
+                before: int = before, count: int = batch.rows.shape[1], decisions: int = decisions
+            ) -> float:
+                done = (tally.episodes + count * (tally.decisions - before) / decisions) / task.episodes
+                return task.start + (task.end - task.start) * done
+
+            for part in self._rollouts(fleet, tally, progress):
+                for name, value in self.learner.update(part, progress()).items():
+                    sums[name] += value
+                updates += 1
+            tally.optimum_s += _optimum(batch)
+            tally.episodes += batch.rows.shape[1]
+        tally.figures = {name: value / updates for name, value in sums.items()}
+        return tally
+
+    def _draw(self, left: int, numbers: np.random.Generator) -> Batch:
+        return self.episodes.draw(min(left, self.learner.settings.environments), numbers, self.encoder)
+
+    def _lanes(self, batch: Batch) -> Ints:
+        """Return what runs side by side: episodes; where these are few and uncoupled, pieces of them."""
+        rows, rule = batch.rows, batch.pool.rule
+        coupled = rule.energy or rule.capacity or rule.memory
+        pieces = self.learner.settings.environments // rows.shape[1]
+        while len(rows) % pieces:
+            pieces -= 1
+        if coupled or pieces == 1 or (rows < 0).any():
+            return rows
+        return rows.reshape(pieces, -1, rows.shape[1]).swapaxes(0, 1).reshape(len(rows) // pieces, -1)
+
+    def _rollouts(self, fleet: Fleet, tally: Tally, progress: Callable[[], float]) -> Iterator[Rollout]:
+        """Yield one rollout after the other until the episodes are over."""
+        recorder, masks = Recorder(fleet), needed_masks(fleet)
+        observations, live, left = fleet.observe(), ~fleet.ended, fleet.episodes
+        while left:
+            actions, allowed = self.learner.act(observations, masks, progress())
+            outcome = fleet.decide(actions)
+            reward = outcome.reward  # 0 where an episode was over before
+            if not np.isfinite(reward).all():
+                raise MecoptError("a reward is not a finite number: a task costs more than can be counted")
+            following = fleet.observe()
+            recorder.add(observations, actions, allowed, outcome, following, live)
+            tally.decisions += left
+            tally.cost_s -= float(reward.sum())
+            tally.repairs += int(outcome.repairs.sum())
+            observations, live = following, ~fleet.ended
+            before, left = left, int(np.count_nonzero(live))
+            if len(recorder) == self.learner.settings.steps or left < before:
+                yield recorder.rollout()
+
+
+class Recorder:
+    """Collects steps into rollouts.
+
+    An episode that nothing couples is cut off at its end rather than over: the slot that follows is like any
+    other, and the first one of the episode stands in for it. With couplings nothing follows.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        rule = fleet.pool.rule
+        self.goes_on = not (rule.energy or rule.capacity or rule.memory)
+        self.first = fleet.observe()
+        self.steps: list[tuple[Any, ...]] = []
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def add(
+        self,
+        observations: Reals,
+        actions: Any,
+        allowed: Flags | None,
+        outcome: Any,
+        following: Reals,
+        live: Flags,
+    ) -> None:
+        """Keep one step of the episodes that were not over before it (`live`)."""
+        ended = self.fleet.ended
+        if self.goes_on and ended.any():
+            following = np.where(ended[:, None], self.first, following)
+        costs = outcome.block_cost.astype(np.float32)
+        over, cut = ended & (not self.goes_on), ended & self.goes_on
+        rewards = outcome.reward.astype(np.float32)
+        self.steps.append((observations, actions, rewards, costs, following, over, cut, allowed, live))
+
+    def rollout(self) -> Rollout:
+        """Return the steps so far, and begin anew."""
+        columns = list(zip(*self.steps, strict=True))
+        self.steps.clear()
+        live = columns.pop()[0]  # the same in all steps: a rollout stops where an episode does
+        fields: list[Any] = [None if part[0] is None else np.stack(part) for part in columns]
+        if not live.all():
+            fields = [None if field is None else field[:, live] for field in fields]
+        return Rollout(*fields)
+
+
+def needed_masks(fleet: Fleet) -> Masks | None:
+    """Return the masks of the next decisions, None where every node is allowed: then they cost nothing."""
+    pool = fleet.pool
+    gaps = bool(pool.tables.whole[:, GAPS].any())
+    return fleet if gaps or pool.rule.capacity or pool.rule.memory else None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a policy is worth on validation episodes."""
+
+    gap: float  # ratio of sums above the optimum, couplings left out, a fraction
+    reward: float  # mean over episodes
+    repairs: int
+    share: float  # of the decisions that took the most frequent placement
+
+
+class Validation:
+    """Fixed episodes on seeds of their own, run by the likeliest actions."""
+
+    def __init__(self, episodes: Episodes, encoder: Encoder, count: int, seed: int = VALIDATION) -> None:
+        self.encoder = encoder
+        self.batch = episodes.draw(count, np.random.default_rng((seed, count)), encoder)
+        self.optimum_s = _optimum(self.batch)
+
+    def judge(self, policy: Any) -> Judgement:
+        """Run a policy on all episodes."""
+        fleet = Fleet(self.batch.pool, self.batch.rows, self.encoder)
+        masks = needed_masks(fleet)
+        cost, repairs, placements = 0.0, 0, []
+        while not fleet.ended.all():
+            live = ~fleet.ended
+            actions, _ = policy.decide(torch.from_numpy(fleet.observe()), masks, None)
+            outcome = fleet.decide(actions)
+            cost -= float(outcome.reward[live].sum())
+            repairs += int(outcome.repairs[live].sum())
+            placements.append(actions[live])
+        _, counts = np.unique(np.concatenate(placements), axis=0, return_counts=True)
+        gap = (cost - self.optimum_s) / max(abs(self.optimum_s), 1e-12)
+        return Judgement(gap, -cost / fleet.episodes, repairs, float(counts.max() / counts.sum()))
+
+
+def _optimum(batch: Batch) -> float:
+    rows = batch.rows[batch.rows >= 0]
+    return float(batch.pool.optimum[rows].sum())

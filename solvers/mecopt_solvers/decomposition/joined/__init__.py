@@ -1,0 +1,1 @@
+"""Many slots joined by energy budgets, searched at prices of the budgets."""

@@ -1,0 +1,1 @@
+"""Patterns of runs of blocks that a server can hold together, convexified."""

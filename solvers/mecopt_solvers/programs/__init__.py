@@ -1,0 +1,1 @@
+"""Mixed-integer programs of an instance, the libraries that solve them, and what they return checked."""

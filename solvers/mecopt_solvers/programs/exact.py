@@ -1,0 +1,256 @@
+"""Solve an instance by a solver of programs: what `milp`, `ilp` and `cpsat` have in common.
+
+The solver is not believed. Every placement goes to the judge; one that violates a limit, because the solver's
+tolerance let it through, is cut off and the search goes on. Bounds are lowered by what rounding may have
+added.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mecopt.arrays import Ints
+from mecopt.errors import MethodError
+from mecopt.incumbent import Run
+from mecopt.instance import Instance
+from mecopt.judge import Evaluation
+from mecopt.trellis import Paths, infeasible_tasks, shortest_paths
+from mecopt.trellis_arcs import Arcs, shortest
+from mecopt_solvers.programs.highs import Job, Outcome
+from mecopt_solvers.programs.linear_program import Program
+from mecopt_solvers.programs.presolve import Reduced, reduce
+
+Build = Callable[[Reduced], Program]
+Engine = Callable[[Job], Outcome]
+
+SAFE = 1e-8  # a floating-point bound is lowered by this fraction
+DONE = 1e-10  # a gap that is nothing but rounding
+SCALE = 1e3  # the solver sees an objective of about this size
+BLUR = 1e-6  # what a solver may take for nothing, where it sees an objective of that size
+FINE = 1e-9  # the objective's resolution, a fraction of it
+FINER = 6  # searches on a better scale, at most
+LEFT = 1e-7  # a larger gap than this, and the solver's optimum was one of its tolerances
+WIDEST = 10.0  # times the objective: larger costs are held down
+ROUNDS = 1000
+
+
+@dataclass(eq=False)
+class Search:
+    """Rounds of one solver on one instance, until it is done or has to stop."""
+
+    instance: Instance
+    run: Run
+    build: Build
+    engine: Engine
+    base: Ints  # a placement for the tasks that the program leaves out
+    reduced: Reduced
+    violating: list[Evaluation] = field(default_factory=list)
+    fresh: bool = False  # whether a violating placement was found in this round
+    offset: float = 0.0  # seconds that the program leaves out
+    blur: float = 0.0  # seconds that the solver may not tell from nothing
+    finer: int = 0  # searches repeated on a better scale
+
+    def work(self) -> None:
+        """Go on until the optimum is proved, nothing is feasible, or a rule says stop."""
+        unit, strict = self._unit(), True
+        for _ in range(ROUNDS):
+            if self._done() or self.run.should_stop():
+                return
+            program = self._program(unit)
+            if self.run.is_due():  # building takes time too
+                return
+            self.fresh = False
+            outcome = self.engine(self._job(program, unit, strict))
+            if outcome.bound is not None:
+                self._bound(outcome.bound)
+            if self.fresh:
+                continue
+            fault = self._fault(program, outcome)
+            if fault:
+                self.run.notes["solver"] = fault
+                if not strict:
+                    self._give_up(fault)
+                    return
+                strict = False
+                continue
+            self.run.notes.pop("solver", None)
+            if outcome.ended == "stopped":
+                self.run.is_due()
+                return
+            if not self._again(outcome, unit):
+                return
+            unit = self._unit()
+
+    def _fault(self, program: Program, outcome: Outcome) -> str:
+        """Say what is wrong with an outcome, nothing if it can be true."""
+        if outcome.ended == "failed":
+            return f"failed ({outcome.message})"
+        if outcome.ended == "infeasible" and self._known(program) is not None:
+            return "claims that nothing is feasible, but the judge saw a feasible placement"
+        if outcome.ended == "optimal" and self.run.objective is None:
+            return "claims an optimum, but the judge saw no feasible placement"
+        return ""
+
+    def _give_up(self, fault: str) -> None:
+        """Leave what is known as the result; without any it is an error."""
+        if self.run.objective is None:
+            raise MethodError(f"the solver gave nothing that can be used: it {fault}")
+
+    def _known(self, program: Program) -> Evaluation | None:
+        """Return the best feasible placement, if the program has a column for everything in it."""
+        best = self.run.best
+        return best if best is not None and best.feasible and _fits(program, best) else None
+
+    def _again(self, outcome: Outcome, unit: float) -> bool:
+        """Take in a search that came to its end; say whether another one, of a better scale, is needed."""
+        known = self.run.objective
+        if known is None:
+            self.run.infeasible([_nothing(self.instance)])
+            return False
+        if outcome.ended == "infeasible":  # nothing better than what is known
+            self._bound(known - self.offset)
+        coarse = outcome.error > FINE * abs(known) or not 1e-2 < known / (unit * SCALE) < 1e2
+        # What is known by now leaves out the arcs whose cost made the solver inexact, or was held down.
+        coarse |= self.run.gap is None or self.run.gap > LEFT
+        self.finer += coarse
+        return coarse and self.finer <= FINER and not self._done()
+
+    def _unit(self) -> float:
+        """Choose the unit of the objective: from the best known one, else from the relaxation."""
+        known = self.run.objective or self.reduced.offset
+        if known <= 0:
+            weights = self.reduced.arcs.weight
+            positive = weights[np.isfinite(weights) & (weights > 0)]
+            known = float(np.median(positive)) if positive.size else 1.0
+        return known / SCALE
+
+    def _program(self, unit: float) -> Program:
+        reduced, known = self.reduced, self.run.objective
+        if known is not None:
+            reduced = reduced.within(known)
+        program = self.build(reduced)
+        rows = [row for judged in self.violating if _fits(program, judged) for row in program.cut_off(judged)]
+        self.offset, self.blur = self.reduced.offset, BLUR * unit
+        # A cost far above the objective times the solver's tolerance would move its bound. Held down, it can
+        # only lower the bound.
+        cost = np.minimum(program.cost, WIDEST * SCALE * unit)
+        return dataclasses.replace(program, cost=cost).with_rows(rows)
+
+    def _job(self, program: Program, unit: float, strict: bool) -> Job:
+        run, known = self.run, self._known(program)
+
+        def found(x: np.ndarray) -> None:
+            placement = program.decode(x, self.base)
+            judged = run.found(placement)
+            if not judged.feasible:
+                self.violating.append(judged)
+                self.fresh = True
+
+        return Job(
+            program=program,
+            unit=unit,
+            start=None if known is None else program.encode(known.placement),
+            found=found,
+            bound=self._bound,
+            due=lambda: self.fresh or run.is_due(),
+            time_left_s=run.time_left_s,
+            threads=run.threads,
+            seed=run.seed,
+            strict=strict,
+        )
+
+    def _bound(self, bound: float) -> None:
+        value = self.offset + bound
+        value -= SAFE * (abs(self.offset) + abs(bound)) + self.blur
+        known = self.run.objective
+        if known is not None:
+            value = min(value, known - SAFE * abs(known))
+        self.run.improve_bound(value)
+
+    def _done(self) -> bool:
+        gap = self.run.gap
+        return bool(self.run.reasons) or (gap is not None and gap <= DONE)
+
+
+def solve_exactly(instance: Instance, run: Run, build: Build, engine: Engine) -> None:
+    """Run a solver of programs on an instance.
+
+    Parameters
+    ----------
+    instance : Instance
+    run : Run
+    build : callable
+        Makes the program of the reduced instance; its objective is seconds above the reduced offset.
+    engine : callable
+        Solves a `Job`.
+    """
+    if free_optimum(instance, run) is None:
+        return
+    reduced = reduce(instance, run.costs, run.node_cost)
+    if reduced.reasons:
+        run.infeasible(reduced.reasons)
+        return
+    base = shortest(reduced.arcs.weight, reduced.arcs.blocks)[1]
+    run.found(base, bound=reduced.offset * (1.0 - 0.5 * DONE))
+    take_warm_start(run, reduced.arcs, base)
+    Search(instance, run, build, engine, base, reduced).work()
+
+
+def free_optimum(instance: Instance, run: Run) -> Paths | None:
+    """Hand over the optimum without couplings: a bound always.
+
+    Returns
+    -------
+    Paths or None
+        None where that settles it: the optimum is feasible, or some task cannot be placed at all.
+    """
+    paths = shortest_paths(run.costs, run.node_cost, threads=run.threads)
+    if np.isinf(paths.value).any():
+        run.infeasible(infeasible_tasks(instance, run.costs, paths, run.node_cost))
+        return None
+    value = float(paths.value.sum())
+    return None if run.found(paths.placement, bound=value, objective=value).feasible else paths
+
+
+def take_warm_start(run: Run, arcs: Arcs, base: Ints) -> None:
+    """Hand over the caller's placement; one that breaks a rule is repaired task by task, or refused and
+    said so.
+    """
+    if run.warm_start is None:
+        return
+    placement = run.warm_start.copy()
+    rows, stages = np.arange(len(placement))[:, None], np.arange(placement.shape[1])
+    real = stages < arcs.blocks[:, None]
+    now = np.where(real, placement, 0)
+    before = np.concatenate([np.zeros((len(now), 1), dtype=np.int64), now[:, :-1]], axis=1)
+    broken = (np.isinf(arcs.weight[rows, stages, before, now]) & real).any(axis=1)
+    placement[broken] = base[broken]
+    judged = run.found(placement)
+    if not judged.feasible:
+        run.notes["warm_start_used"] = f"refused: {judged.violations[0]}"
+    elif broken.any():
+        run.repairs += int(broken.sum())
+        run.notes["warm_start_used"] = f"repaired: {int(broken.sum())} tasks took their best path"
+
+
+def _fits(program: Program, judged: Evaluation) -> bool:
+    """Say whether the program has a column for everything that a placement does."""
+    decided = np.unique(np.stack([program.task, program.block])[:, program.decides], axis=1)
+    placed = np.flatnonzero((program.encode(judged.placement) > 0.5) & program.decides)
+    return bool(len(placed) == decided.shape[1])
+
+
+def _nothing(instance: Instance) -> dict[str, object]:
+    names = sorted(instance.rules.couplings)
+    return {
+        "kind": names[0] if len(names) == 1 else "couplings",
+        "where": {},
+        "limit": None,
+        "value": None,
+        "message": f"no placement of all tasks meets the limits of {' and '.join(names)} "
+        "(proved by branch and bound)",
+    }
