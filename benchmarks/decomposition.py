@@ -20,8 +20,8 @@ import numpy as np
 from common import ROOT, machine, table
 
 import mecopt
+from mecopt import limits
 from mecopt.costs import chain_costs
-from mecopt.judge import held_bytes
 from mecopt_solvers.decomposition.branch import Tree
 from mecopt_solvers.decomposition.problem import build_part
 from mecopt_solvers.programs.highs import quiet
@@ -59,7 +59,8 @@ def two_models(seed: int) -> mecopt.Instance:
         rules=dataclasses.replace(first.rules, couplings=frozenset()),
     )
     judged = mecopt.evaluate(free, mecopt.solve(free, "trellis").placement)
-    holder, _, used = held_bytes(judged)
+    rows, used = limits.MEMORY.used(judged)
+    holder = rows % limits.MEMORY.holders(judged.instance)
     wanted = dict(zip(holder.tolist(), used.tolist(), strict=True))
     servers = tuple(
         dataclasses.replace(server, memory_bytes=0.5 * wanted.get(n, 0.0))

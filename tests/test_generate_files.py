@@ -9,6 +9,7 @@ import pytest
 
 import mecopt
 from mecopt.generation import census, command, generate, parse
+from mecopt.limits import CAPACITY
 
 FOLDER = Path(__file__).parent.parent / "instances"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -71,7 +72,7 @@ def test_tiny_couplings_bite(name, value):
 
 def test_tiny_figures_of_the_readme():
     capacity = mecopt.load(FOLDER / "tiny_capacity.json")
-    assert mecopt.judge.server_load_s(mecopt.evaluate(capacity, [[0, 1], [0, 1]]))[1].tolist() == [[1.0]]
+    assert CAPACITY.used(mecopt.evaluate(capacity, [[0, 1], [0, 1]]))[1].tolist() == [1.0]
     energy = mecopt.evaluate(mecopt.load(FOLDER / "tiny_energy.json"), [[1, 1], [0, 1]])
     assert energy.energy_j == pytest.approx(2.25)
     measured = mecopt.evaluate(mecopt.load(FOLDER / "tiny_measured.json"), [[0, 1], [0, 1]])

@@ -11,8 +11,8 @@ from reference import Reference
 from strategies import documents, examples, judged, placements
 
 import mecopt
-from mecopt.costs import slack
-from mecopt.judge import held_bytes, server_load_s
+from mecopt.limits import CAPACITY, MEMORY
+from mecopt.tolerances import slack
 
 
 def close(value):
@@ -124,14 +124,16 @@ def test_violations_give_limit_and_use(case):
 def test_load_and_memory_tables(case):
     document, placement = case
     reference, evaluation = Reference(document), judge(document, placement)
-    slots, load = server_load_s(evaluation)
-    table = {(int(slot), n + 1): load[row, n] for row, slot in enumerate(slots) for n in range(load.shape[1])}
-    expected = reference.loads(placement)
-    assert table == close({place: expected.get(place, 0.0) for place in table})
-    assert set(expected) <= set(table)
+    instance = evaluation.instance
+    table = {}
+    for row, used in zip(*CAPACITY.used(evaluation), strict=True):
+        table[tuple(CAPACITY.where(instance, int(row)).values())] = used
+    assert table == close(reference.loads(placement))
 
-    names = [*range(1, len(document["servers"]) + 1), *(device["name"] for device in document["devices"])]
-    held = {(int(s), names[h]): used for h, s, used in zip(*held_bytes(evaluation), strict=True)}
+    held = {}
+    for row, used in zip(*MEMORY.used(evaluation), strict=True):
+        where = MEMORY.where(instance, int(row))
+        held[where["slot"], where.get("device", where["node"])] = used
     assert held == close(reference.held(placement))
 
 

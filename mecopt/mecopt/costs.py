@@ -1,14 +1,17 @@
-"""Eq. 3-9 of the paper as arrays: the only place that knows the formulas.
+"""Eq. 3-9 of the paper as arrays.
 
 What a step of the chain costs depends on few numbers: seconds of calculation on each node, seconds per
 bit on each link, a fixed latency. `ChainCosts` holds these; `steps` prices the steps of given
 placements, and `mecopt.trellis` searches over all of them.
+
+These formulas have four twins, each for its speed and each held to this one by tests: `mecopt.trellis_arcs`
+(every step of a trellis), `mecopt.trellis` and `mecopt.trellis_numba` (shortest paths), and
+`mecopt_rl.world.step_kernels` (environments). `tests/reference.py` is a fifth, scalar and for tests alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +20,10 @@ from mecopt.arrays import Floats, Ints
 from mecopt.entities import Deadline, frozen
 from mecopt.errors import InstanceError
 from mecopt.instance import Instance
+from mecopt.tolerances import slack
 
-# One feasible set for everybody: a limit is met when used <= slack(limit).
-RELATIVE_SLACK = 1e-9
-SMALLEST_SCALE = 1e-3
 LARGEST = 1e150  # seconds or joules of one block
 NO_DEADLINE = np.finfo(np.float64).max  # finite, so that inf - NO_DEADLINE is not NaN
-
-Limit = TypeVar("Limit", float, Floats)
-
-
-def slack(limit: Limit) -> Limit:
-    """Return the largest use that still counts as within the limit (seconds, joules or bytes)."""
-    widened: Limit = limit + RELATIVE_SLACK * np.maximum(limit, SMALLEST_SCALE)
-    return widened
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt import limits, objective
 from mecopt.arrays import Floats, Ints
-from mecopt.costs import ChainCosts, Steps, chain_costs, slack, steps
+from mecopt.costs import ChainCosts, Steps, chain_costs, steps
 from mecopt.entities import Coupling
 from mecopt.instance import Instance
 from mecopt.io import placement_array
+from mecopt.tolerances import slack
+
+OWN_UNITS = {"deadline": "s", "link": "bits"}  # of what a task breaks by itself
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Violation:
 
     Parameters
     ----------
-    kind : {"deadline", "link", "energy", "capacity", "memory"}
+    kind : {"deadline", "link"} or a `mecopt.Coupling`
     where : dict
         Task and block (block = number of blocks: the return of the result), device, or slot and node (and
         device, where the node is one).
@@ -38,7 +42,7 @@ class Violation:
 
     def __str__(self) -> str:
         place = ", ".join(f"{name} {value}" for name, value in self.where.items())
-        unit = {"deadline": "s", "link": "bits", "energy": "J", "capacity": "s", "memory": "bytes"}[self.kind]
+        unit = OWN_UNITS[self.kind] if self.kind in OWN_UNITS else limits.LIMITS[Coupling(self.kind)].unit
         return f"{self.kind} at {place}: {self.value:.6g} {unit}, allowed {self.limit:.6g} {unit}"
 
 
@@ -52,6 +56,7 @@ class Evaluation:
     instance: Instance
     placement: Ints  # (K, M) nodes, -1 behind the end of shorter models
     steps: Steps
+    costs: ChainCosts
 
     @cached_property
     def block_delay_s(self) -> Floats:
@@ -71,9 +76,7 @@ class Evaluation:
     @cached_property
     def task_objective_s(self) -> Floats:
         """What every task adds to the objective, the penalty of soft deadlines included, (K,)."""
-        rules = self.instance.rules
-        beta = rules.deadline_penalty if rules.deadline == "soft" else 0.0
-        return self.task_delay_s + (beta * self.task_excess_s if beta else 0.0)
+        return objective.of_tasks(self)
 
     @cached_property
     def local_delay_s(self) -> float | None:
@@ -157,27 +160,14 @@ def evaluate(
     ------
     PlacementError
         If the placement has the wrong shape or a node that does not exist. Violations are no error.
+    CouplingError
+        If the instance has a coupling that is not in `mecopt.limits`.
     """
+    limits.of(instance)  # refuses a coupling that nothing here judges
     nodes = placement_array(placement, instance)
     nodes.setflags(write=False)
-    return Evaluation(instance, nodes, steps(costs or chain_costs(instance), nodes))
-
-
-def server_load_s(evaluation: Evaluation) -> tuple[Ints, Floats]:
-    """Return the slots that have tasks, and the calculation time placed on every server in each.
-
-    Returns
-    -------
-    slots : array of shape (slots with tasks,)
-    load : array of shape (slots with tasks, servers), seconds
-    """
-    instance = evaluation.instance
-    slots, row = np.unique(instance.tasks.slot, return_inverse=True)
-    on_server = evaluation.placement > 0
-    key = row[:, None] * instance.server_count + evaluation.placement - 1
-    size = len(slots) * instance.server_count
-    load = _sums(key[on_server], evaluation.steps.calc_s[on_server], size)
-    return slots, load.reshape(len(slots), instance.server_count)
+    costs = costs or chain_costs(instance)
+    return Evaluation(instance, nodes, steps(costs, nodes), costs)
 
 
 def _sums(places: Ints, amounts: Floats, count: int) -> Floats:
@@ -205,15 +195,11 @@ def _finite(value: float) -> float | None:
 
 
 def _violations(evaluation: Evaluation) -> Iterator[Violation]:
-    couplings = evaluation.instance.rules.couplings
     yield from _deadline_violations(evaluation)
     yield from _link_violations(evaluation)
-    if Coupling.ENERGY in couplings:
-        yield from _energy_violations(evaluation)
-    if Coupling.CAPACITY in couplings:
-        yield from _capacity_violations(evaluation)
-    if Coupling.MEMORY in couplings:
-        yield from _memory_violations(evaluation)
+    for limit in limits.of(evaluation.instance):
+        for where, given, used in limit.violations(evaluation):
+            yield Violation(str(limit.coupling), where, given, used)
 
 
 def _deadline_violations(evaluation: Evaluation) -> Iterator[Violation]:
@@ -234,62 +220,3 @@ def _link_violations(evaluation: Evaluation) -> Iterator[Violation]:
         bits = model.output_bits if returns else model.blocks[m].input_bits
         where: dict[str, int | str] = {"task": k, "block": len(model.blocks) if returns else m}
         yield Violation("link", where, 0.0, bits * float(instance.tasks.batch[k]))
-
-
-def _energy_violations(evaluation: Evaluation) -> Iterator[Violation]:
-    instance = evaluation.instance
-    # What a missing link would have cost is a violation of its own, and infinite.
-    energy = np.where(np.isfinite(evaluation.task_energy_j), evaluation.task_energy_j, 0.0)
-    used = _sums(instance.tasks.device, energy, len(instance.devices))
-    budget = np.array([np.inf if d.energy_budget_j is None else d.energy_budget_j for d in instance.devices])
-    for d in np.flatnonzero(used > slack(budget)).tolist():
-        yield Violation("energy", {"device": instance.devices[d].name}, float(budget[d]), float(used[d]))
-
-
-def _capacity_violations(evaluation: Evaluation) -> Iterator[Violation]:
-    limit = evaluation.instance.slot_s
-    slots, load = server_load_s(evaluation)
-    for row, n in np.argwhere(load > slack(np.array(limit))).tolist():
-        yield Violation("capacity", {"slot": int(slots[row]), "node": n + 1}, limit, float(load[row, n]))
-
-
-def _memory_violations(evaluation: Evaluation) -> Iterator[Violation]:
-    instance = evaluation.instance
-    servers = [np.inf if s.memory_bytes is None else s.memory_bytes for s in instance.servers]
-    devices = [np.inf if d.memory_bytes is None else d.memory_bytes for d in instance.devices]
-    limit = np.array(servers + devices)
-    holder, slot, used = held_bytes(evaluation)
-    for i in np.flatnonzero(used > slack(limit[holder])).tolist():
-        n = int(holder[i])
-        where: dict[str, int | str] = {"slot": int(slot[i]), "node": n + 1}
-        if n >= len(servers):
-            where = {"slot": int(slot[i]), "node": 0, "device": instance.devices[n - len(servers)].name}
-        yield Violation("memory", where, float(limit[n]), float(used[i]))
-
-
-def held_bytes(evaluation: Evaluation) -> tuple[Ints, Ints, Floats]:
-    """Return what every node holds in every slot: each distinct (model, block) that it runs, once.
-
-    Returns
-    -------
-    holder : array of int
-        Server n as n - 1; device d as number of servers + d.
-    slot : array of int
-    used : array of float
-        Bytes; the three arrays run side by side, sorted by slot and holder.
-    """
-    instance, placement = evaluation.instance, evaluation.placement
-    task, block = np.nonzero(placement >= 0)
-    node = placement[task, block]
-    holders = instance.server_count + len(instance.devices)
-    holder = np.where(node > 0, node - 1, instance.server_count + instance.tasks.device[task])
-    place = instance.tasks.slot[task] * holders + holder
-    parts = np.array([[b.param_bytes for b in m.blocks] + [0.0] * (instance.max_blocks - len(m.blocks))
-                      for m in instance.models])  # fmt: skip
-    piece = instance.tasks.model[task] * instance.max_blocks + block
-    held = np.unique(place * parts.size + piece)
-    place, piece = np.divmod(held, parts.size)
-    places, row = np.unique(place, return_inverse=True)
-    used = _sums(row, parts.ravel()[piece], len(places))
-    slot, holder = np.divmod(places, holders)
-    return holder, slot, used

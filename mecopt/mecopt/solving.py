@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from mecopt import registry
+from mecopt import limits, registry
 from mecopt.arrays import Ints
 from mecopt.errors import InputError, MecoptError, MethodError
 from mecopt.incumbent import Run, forbidden
@@ -79,7 +79,9 @@ def solve(
     """
     pins, bans = list(pins), list(bans)
     chosen = registry.method(method)
-    if not relax:
+    if relax:
+        limits.of(instance)  # what nothing judges cannot be left out either
+    else:
         registry.check_honours(chosen, instance)
     registry.check_options(chosen, options)
     run = Run(

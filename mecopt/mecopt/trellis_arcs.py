@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mecopt import objective
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts
+from mecopt.objective import StepFigures
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,7 @@ class Arcs:
     weight: Floats  # (K, M, J, J) objective in seconds, penalty and result return included; inf = forbidden
     energy_j: Floats  # (K, M, J, J) joules; 0 where forbidden
     work_s: Floats  # (K, M, N) seconds of calculation on every server
+    costs: ChainCosts  # what they were made of
 
     @property
     def allowed(self) -> np.ndarray:
@@ -59,8 +62,7 @@ def build_arcs(costs: ChainCosts, tasks: Ints | None = None, node_cost: Floats |
     work = costs.batch[k, None, None] * costs.server_s[costs.group[k]]
     calc = np.concatenate([costs.device_s[k][:, :, None], work], axis=2)
     delay = trans + calc[:, :, None, :]
-    over = delay - costs.tau[k][:, :, None, None]
-    weight = delay + costs.penalty * np.where(over > 0, over, 0.0) if costs.penalty > 0 else delay
+    weight = objective.of_steps(costs, StepFigures(delay, costs.tau[k][:, :, None, None]))
     weight = np.where(delay > costs.limit[k][:, :, None, None], np.inf, weight)
     if node_cost is not None:
         weight = weight + node_cost[k][:, :, None, :]
@@ -74,7 +76,7 @@ def build_arcs(costs: ChainCosts, tasks: Ints | None = None, node_cost: Floats |
         weight[np.arange(len(k)), costs.blocks[k] - 1, :, 1:] += back[:, None, :]
     energy = np.where(np.isfinite(weight), _energy(costs, k, flight), 0.0)
     energy[behind] = 0.0
-    return Arcs(k, costs.blocks[k], weight, energy, np.where(behind[:, :, None], 0.0, work))
+    return Arcs(k, costs.blocks[k], weight, energy, np.where(behind[:, :, None], 0.0, work), costs)
 
 
 def shortest(weight: Floats, blocks: Ints) -> tuple[Floats, Ints]:

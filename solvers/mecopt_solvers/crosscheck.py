@@ -9,11 +9,12 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt import limits
 from mecopt.arrays import Floats, Ints
 from mecopt.entities import Block, Coupling, Device, Links, Model, Rules, Server, Tasks
 from mecopt.errors import MecoptError
 from mecopt.instance import Instance
-from mecopt.judge import Evaluation, evaluate, held_bytes, server_load_s
+from mecopt.judge import Evaluation, evaluate
 from mecopt.registry import methods
 from mecopt.solving import solve
 
@@ -120,9 +121,10 @@ def _with_limits(rng: np.random.Generator, instance: Instance) -> Instance:
         return float(used * rng.choice(SHARES))
 
     held = np.zeros(instance.server_count + len(instance.devices))
-    holder, _, used = held_bytes(judged)
+    rows, used = limits.MEMORY.used(judged)
+    holder = rows % limits.MEMORY.holders(judged.instance)
     np.maximum.at(held, holder, used)
-    load = server_load_s(judged)[1].max() * float(rng.choice(SHARES[:-1]))
+    load = limits.CAPACITY.used(judged)[1].max(initial=0.0) * float(rng.choice(SHARES[:-1]))
     memory = [limit(value) for value in held]
     return instance.replace(
         slot_s=load if load > 0 else instance.slot_s,

@@ -10,11 +10,12 @@ from math import ceil
 import numpy as np
 
 from mecopt.arrays import Floats
-from mecopt.costs import ChainCosts, chain_costs, slack, steps
+from mecopt.costs import ChainCosts, chain_costs, steps
 from mecopt.errors import InputError
 from mecopt.generators.parameters import Devices
 from mecopt.instance import Instance
 from mecopt.judge import evaluate
+from mecopt.tolerances import slack
 from mecopt.trellis import infeasible_tasks, shortest_paths
 
 CHUNK = 4096  # tasks whose tables are held at a time

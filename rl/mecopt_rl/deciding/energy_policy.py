@@ -21,9 +21,10 @@ import numpy as np
 import torch
 
 from mecopt.arrays import Floats, Ints
-from mecopt.costs import ChainCosts, chain_costs, slack, steps
+from mecopt.costs import ChainCosts, chain_costs, steps
 from mecopt.entities import Coupling, Tasks
 from mecopt.instance import Instance
+from mecopt.tolerances import JUST_BELOW, slack
 from mecopt.trellis_arcs import build_arcs
 from mecopt_rl.learners.learner import Masks, Nodes
 from mecopt_rl.training.checkpoint import StoredPolicy
@@ -31,7 +32,6 @@ from mecopt_rl.world import masks
 from mecopt_rl.world.fleet import Fleet
 from mecopt_rl.world.observation import Encoder
 from mecopt_rl.world.prices import along, see
-from mecopt_solvers.baselines.ledger import WITHIN
 from mecopt_solvers.baselines.online_knowledge import Outlook, Plan, Ranges, from_ranges
 from mecopt_solvers.baselines.online_price import cheapest
 from mecopt_solvers.baselines.rules import cut_off
@@ -104,7 +104,7 @@ class EnergyPolicy:
         self.encoder = Encoder.from_json(policy.card["encoder"])
         self.plan = Plan.of(instance)
         self.budget = {
-            d: float(slack(np.float64(device.energy_budget_j)) * WITHIN)
+            d: float(slack(np.float64(device.energy_budget_j)) * JUST_BELOW)
             for d, device in enumerate(instance.devices)
             if Coupling.ENERGY in instance.rules.couplings and device.energy_budget_j is not None
         }

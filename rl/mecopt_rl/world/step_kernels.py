@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from mecopt.costs import RELATIVE_SLACK, SMALLEST_SCALE
+from mecopt.tolerances import RELATIVE_SLACK, SMALLEST_SCALE
 from mecopt_rl.world.kernel_tables import (
     BATCH,
     BITS,

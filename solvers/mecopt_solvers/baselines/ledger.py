@@ -11,13 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt import limits
 from mecopt.arrays import Floats, Ints
-from mecopt.costs import slack
-from mecopt.entities import Coupling
 from mecopt.instance import Instance
-
-# Sums in another order than the judge's may differ in the last bits.
-WITHIN = 1.0 - 1e-13
+from mecopt.limits import SharedLimit
+from mecopt.tolerances import JUST_BELOW
 
 
 class Ledger(NamedTuple):
@@ -44,39 +42,37 @@ def in_order(instance: Instance) -> Ints:
 
 def open_ledger(instance: Instance) -> Ledger:
     """Return the ledger of an instance with nothing placed yet."""
-    tasks, servers, on = instance.tasks, instance.server_count, instance.rules.couplings
+    tasks, servers = instance.tasks, instance.server_count
     slots, slot = np.unique(tasks.slot, return_inverse=True)
     pairs, pair = np.unique(slot * len(instance.devices) + tasks.device, return_inverse=True)
     edge = len(slots) * servers
     at_edge = slot[:, None] * servers + np.arange(servers)
     place = np.concatenate([edge + pair[:, None], at_edge], axis=1)
-    capacity = np.full(edge + len(pairs), np.inf)
-    memory, piece, size = capacity.copy(), np.zeros((len(tasks), instance.max_blocks), np.int64), np.zeros(1)
-    if Coupling.CAPACITY in on:
-        capacity[:edge] = slack(instance.slot_s) * WITHIN
-    if Coupling.MEMORY in on:
-        memory[:edge] = np.tile(_limits([s.memory_bytes for s in instance.servers]), len(slots))
-        memory[edge:] = _limits([d.memory_bytes for d in instance.devices])[pairs % len(instance.devices)]
-        piece = tasks.model[:, None] * instance.max_blocks + np.arange(instance.max_blocks)
-        size = np.zeros((len(instance.models), instance.max_blocks))
-        for i, model in enumerate(instance.models):
-            size[i, : len(model.blocks)] = [block.param_bytes for block in model.blocks]
-    budget = [d.energy_budget_j if Coupling.ENERGY in on else None for d in instance.devices]
+    places = edge + len(pairs)
+    piece, size = np.zeros((len(tasks), instance.max_blocks), np.int64), np.zeros(1)
+    if limits.MEMORY in limits.of(instance):
+        piece, size = limits.MEMORY.pieces(instance), limits.MEMORY.sizes(instance).ravel()
+    budget = np.full(len(instance.devices), np.inf)
+    if limits.ENERGY in limits.of(instance):
+        budget = limits.ENERGY.most(instance, np.arange(len(budget))) * JUST_BELOW
     return Ledger(
         place=place,
         device=tasks.device.copy(),
         piece=piece,
-        size=size.ravel(),
-        capacity=capacity,
-        memory=memory,
-        budget=_limits(budget),
-        load=np.zeros(len(capacity)),
-        held=np.zeros((len(capacity), size.size), dtype=np.int32),
-        stored=np.zeros(len(capacity)),
+        size=size,
+        capacity=_of_places(instance, limits.CAPACITY, place, places),
+        memory=_of_places(instance, limits.MEMORY, place, places),
+        budget=budget,
+        load=np.zeros(places),
+        held=np.zeros((places, size.size), dtype=np.int32),
+        stored=np.zeros(places),
         spent=np.zeros(len(budget)),
     )
 
 
-def _limits(values: list[float | None]) -> Floats:
-    limits: Floats = slack(np.array([np.inf if v is None else v for v in values], dtype=np.float64)) * WITHIN
-    return limits
+def _of_places(instance: Instance, limit: SharedLimit, place: Ints, places: int) -> Floats:
+    """Return a limit's right-hand side at every place, (P,), inf where it is off."""
+    most = np.full(places, np.inf)
+    if limit in limits.of(instance):
+        most[place] = limit.most(instance, limit.rows(instance)) * JUST_BELOW
+    return most

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
-from mecopt.costs import slack
 from mecopt.entities import Coupling
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
+from mecopt.tolerances import JUST_BELOW, slack
 from mecopt.trellis import infeasible_tasks, shortest_paths
-from mecopt_solvers.baselines.ledger import WITHIN, in_order
+from mecopt_solvers.baselines.ledger import in_order
 from mecopt_solvers.baselines.online_knowledge import Outlook, Plan, from_ranges, from_trace, known_ranges
 from mecopt_solvers.baselines.rules import chunks, cut_off
 
@@ -108,7 +108,7 @@ def _solve(instance: Instance, run: Run) -> None:
     plan = Plan.of(instance)
     on = Coupling.ENERGY in instance.rules.couplings
     purses = {
-        d: Purse(float(slack(np.float64(device.energy_budget_j)) * WITHIN), plan.counts(d))
+        d: Purse(float(slack(np.float64(device.energy_budget_j)) * JUST_BELOW), plan.counts(d))
         for d, device in enumerate(instance.devices)
         if on and device.energy_budget_j is not None
     }

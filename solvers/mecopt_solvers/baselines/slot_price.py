@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecopt.arrays import Floats, Ints
-from mecopt.costs import slack
 from mecopt.entities import Coupling
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
+from mecopt.tolerances import JUST_BELOW, slack
 from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt.trellis_arcs import Arcs, build_arcs, shortest
-from mecopt_solvers.baselines.ledger import WITHIN
 from mecopt_solvers.baselines.rules import cut_off
 
 FIRST_STEPS, STEPS = 300, 10  # of the prices before the first task, and before others
@@ -31,7 +30,7 @@ class Slot:
 
     def __init__(self, arcs: Arcs, slot_s: float) -> None:
         self.arcs, self.slot_s = arcs, slot_s
-        self.free = np.full(arcs.work_s.shape[2], float(slack(slot_s)) * WITHIN)  # (N,) seconds
+        self.free = np.full(arcs.work_s.shape[2], float(slack(slot_s)) * JUST_BELOW)  # (N,) seconds
         self.price = np.ones_like(self.free)  # (N,) seconds for each second
 
     def paths(self, rows: Ints, price: Floats, full: NDArray[np.bool_] | None = None) -> tuple[Floats, Ints]:

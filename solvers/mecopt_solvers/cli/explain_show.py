@@ -14,7 +14,7 @@ from mecopt.cli import common
 from mecopt.cli.show import STYLES, seconds_exact
 from mecopt.drawing.timeline import node_names, number, seconds
 from mecopt_solvers.cli.explain_why import show_infeasibility
-from mecopt_solvers.explain.limits import PRICE_UNITS, amount, place_text, tightest
+from mecopt_solvers.explain.limits import amount, place_text, price_unit, tightest
 
 if TYPE_CHECKING:
     from mecopt.instance import Instance
@@ -153,7 +153,7 @@ def _by_place(found: Explanation) -> None:
     for (kind, place), limits in groups.items():
         shares = [limit.share for limit in limits if limit.share is not None]
         priced = [limit.price for limit in limits if limit.price is not None]
-        saves = f"{number(sum(priced), 4)} s/{PRICE_UNITS[kind]}" if priced else NONE
+        saves = f"{number(sum(priced), 4)} s/{price_unit(kind)[0]}" if priced else NONE
         saves = f"> {saves}" if 0 < len(priced) < len(limits) else saves
         mean = f"{100 * sum(shares) / len(shares):.1f}" if shares else NONE
         rows.append([kind, place, f"{len(limits):,}", f"{sum(at.binds for at in limits):,}", mean, saves])
@@ -165,7 +165,7 @@ NOUNS = {"energy": "energy budget", "capacity": "capacity", "memory": "memory"}
 
 
 def _limit_row(instance: Instance, limit: Limit) -> list[str]:
-    saves = NONE if limit.price is None else f"{number(limit.price, 4)} s/{PRICE_UNITS[limit.kind]}"
+    saves = NONE if limit.price is None else f"{number(limit.price, 4)} s/{price_unit(limit.kind)[0]}"
     used = "infinite" if limit.used is None else amount(limit.kind, limit.used)
     share = NONE if limit.share is None else f"{100 * limit.share:.1f}"
     return [

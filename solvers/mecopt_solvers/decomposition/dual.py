@@ -103,7 +103,7 @@ def price_paths(
         fixed += float(counts.limit @ count_prices)
         size = float((np.abs(counts.weight).sum(axis=(1, 2)) + np.abs(counts.limit)) @ count_prices)
     pricing_kernels.price(
-        part.weight, part.work, part.energy, extra, part.row, part.blocks, prices, path, value, cost, use
+        part.weight, part.work, part.spend, extra, part.row, part.blocks, prices, path, value, cost, use
     )
     load: Floats = np.bincount(part.row.ravel(), use.ravel(), part.rows + 1).astype(np.float64)
     # Large prices nearly cancel; the bound gives way by more than the rounding of their sums.

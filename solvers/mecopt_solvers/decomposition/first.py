@@ -9,14 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
-from mecopt.costs import slack
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
+from mecopt.tolerances import JUST_BELOW, slack
 from mecopt.trellis_arcs import Arcs, build_arcs
 
 MOST_TASKS = 500  # some 0.1 CPU s
 PRICES = (0.0, 0.25, 0.5, 1.0, 2.0)  # of a server's second, in those that it saves on average
-WITHIN = 1.0 - 1e-13  # sums in another order than the judge's may differ in the last bits
 
 
 def first_placement(instance: Instance, run: Run, free: Ints) -> Ints | None:
@@ -38,7 +37,7 @@ def first_placement(instance: Instance, run: Run, free: Ints) -> Ints | None:
     rate = rate if 0.0 < rate < np.inf else 0.0  # inf where a task must not run on its device
     best, least = None, np.inf
     for price in PRICES if rate else PRICES[:1]:
-        path = _fill(arcs, slot, price * rate, float(slack(instance.slot_s)) * WITHIN)
+        path = _fill(arcs, slot, price * rate, float(slack(instance.slot_s)) * JUST_BELOW)
         value = np.inf if path is None else float(_value(arcs, path).sum())
         if value < least:
             best, least = path, value

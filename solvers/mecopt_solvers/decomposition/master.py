@@ -30,7 +30,7 @@ class Columns:
         task, path = np.ascontiguousarray(both[:, 0]), np.ascontiguousarray(both[:, 1:])
         cost, use = np.empty(len(task)), np.empty((len(task), part.row.shape[1]))
         weight, work = part.weight, part.work
-        pricing_kernels.measure_columns(weight, work, part.energy, part.blocks, task, path, cost, use)
+        pricing_kernels.measure_columns(weight, work, part.spend, part.blocks, task, path, cost, use)
         kept = np.isfinite(cost)
         return cls(task[kept], path[kept], cost[kept], use[kept])
 

@@ -52,7 +52,7 @@ def fill_pool(part: Part, priced: Priced, within: Floats, most: int = MOST_PATHS
 def _list_paths(part: Part, priced: Priced, within: Floats, most: int) -> tuple[Columns, Floats] | None:
     tasks, stages = part.weight.shape[:2]
     first = np.empty(tasks + 1, dtype=np.int64)
-    common = (part.weight, part.work, part.energy, priced.extra, part.row, part.blocks, priced.prices)
+    common = (part.weight, part.work, part.spend, priced.extra, part.row, part.blocks, priced.prices)
 
     def enumerate_paths(path: Ints, reduced: Floats) -> bool:
         if len(priced.runs):
@@ -65,7 +65,7 @@ def _list_paths(part: Part, priced: Priced, within: Floats, most: int) -> tuple[
     enumerate_paths(path, reduced)
     task = np.repeat(np.arange(tasks), np.diff(first))
     cost, use = np.empty(len(task)), np.empty((len(task), part.row.shape[1]))
-    pricing_kernels.measure_columns(part.weight, part.work, part.energy, part.blocks, task, path, cost, use)
+    pricing_kernels.measure_columns(part.weight, part.work, part.spend, part.blocks, task, path, cost, use)
     return Columns(task, path, cost, use), reduced
 
 

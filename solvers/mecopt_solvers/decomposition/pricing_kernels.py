@@ -13,7 +13,7 @@ INF = np.inf
 
 
 @njit(cache=True, nogil=True)
-def price(weight, work, energy, extra, row, blocks, prices, path, value, cost, use):  # type: ignore[no-untyped-def]
+def price(weight, work, spend, extra, row, blocks, prices, path, value, cost, use):  # type: ignore[no-untyped-def]
     """Find the shortest path of every task under prices.
 
     Reads prices (rows + 1,) and extra (K, M, J), a further price of every node, or (0, 0, 0). Fills path
@@ -24,9 +24,8 @@ def price(weight, work, energy, extra, row, blocks, prices, path, value, cost, u
     servers = nodes - 1
     before = np.zeros((stages, nodes), dtype=np.int64)
     now, ahead = np.empty(nodes), np.empty(nodes)
-    budget, more = energy.shape[0] > 0, extra.shape[0] > 0
+    layers, more = spend.shape[0], extra.shape[0] > 0
     for k in range(tasks):
-        joule = prices[row[k, servers]]
         for m in range(blocks[k]):
             for j in range(nodes):
                 best, source = INF, 0
@@ -34,8 +33,8 @@ def price(weight, work, energy, extra, row, blocks, prices, path, value, cost, u
                     total = weight[k, m, i, j]
                     if m > 0:
                         total += now[i]
-                    if budget:
-                        total += joule * energy[k, m, i, j]
+                    for a in range(layers):
+                        total += prices[row[k, servers + a]] * spend[a, k, m, i, j]
                     if total < best:
                         best, source = total, i
                 if j > 0:
@@ -60,13 +59,13 @@ def price(weight, work, energy, extra, row, blocks, prices, path, value, cost, u
             cost[k] += weight[k, m, source, node]
             if node > 0:
                 use[k, node - 1] += work[k, m, node]
-            if budget:
-                use[k, servers] += energy[k, m, source, node]
+            for a in range(layers):
+                use[k, servers + a] += spend[a, k, m, source, node]
             node = source
 
 
 @njit(cache=True, nogil=True)
-def enumerate_paths(weight, work, energy, extra, row, blocks, prices, within, first, path, reduced):  # type: ignore[no-untyped-def]
+def enumerate_paths(weight, work, spend, extra, row, blocks, prices, within, first, path, reduced):  # type: ignore[no-untyped-def]
     """List every path whose reduced cost is at most `within` (K,), task by task.
 
     The reduced cost is the value under the prices above the task's least. With `path` of length 0 they are
@@ -77,21 +76,20 @@ def enumerate_paths(weight, work, energy, extra, row, blocks, prices, within, fi
     servers = nodes - 1
     rest = np.zeros((stages + 1, nodes))  # least value from a node to the end
     step = np.empty((stages, nodes, nodes))
-    budget, more = energy.shape[0] > 0, extra.shape[0] > 0
+    layers, more = spend.shape[0], extra.shape[0] > 0
     counting, room, count = path.shape[0] == 0, reduced.shape[0], 0
     node, spent = np.zeros(stages + 1, dtype=np.int64), np.zeros(stages + 1)
     for k in range(tasks):
         first[k] = count
         last = blocks[k]
-        joule = prices[row[k, servers]]
         rest[last] = 0.0
         for m in range(last - 1, -1, -1):
             for i in range(nodes if m > 0 else 1):
                 best = INF
                 for j in range(nodes):
                     total = weight[k, m, i, j]
-                    if budget:
-                        total += joule * energy[k, m, i, j]
+                    for a in range(layers):
+                        total += prices[row[k, servers + a]] * spend[a, k, m, i, j]
                     if j > 0:
                         total += prices[row[k, j - 1]] * work[k, m, j]
                     if more:
@@ -135,7 +133,7 @@ def enumerate_paths(weight, work, energy, extra, row, blocks, prices, within, fi
 
 
 @njit(cache=True, nogil=True)
-def measure_columns(weight, work, energy, blocks, task, path, cost, use):  # type: ignore[no-untyped-def]
+def measure_columns(weight, work, spend, blocks, task, path, cost, use):  # type: ignore[no-untyped-def]
     """Fill cost (P,) and use (P, R) of paths (P, M) of tasks (P,); cost is inf where an arc is forbidden."""
     servers = weight.shape[2] - 1
     for p in range(path.shape[0]):
@@ -150,6 +148,6 @@ def measure_columns(weight, work, energy, blocks, task, path, cost, use):  # typ
             cost[p] += weight[k, m, before, node]
             if node > 0:
                 use[p, node - 1] += work[k, m, node]
-            if energy.shape[0] > 0:
-                use[p, servers] += energy[k, m, before, node]
+            for a in range(spend.shape[0]):
+                use[p, servers + a] += spend[a, k, m, before, node]
             before = node

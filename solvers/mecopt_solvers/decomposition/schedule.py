@@ -9,15 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mecopt import limits
 from mecopt.arrays import Floats, Ints
-from mecopt.entities import Coupling
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.judge import Evaluation
 from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt_solvers.decomposition.branch import CLOSED
 from mecopt_solvers.decomposition.first import first_placement
-from mecopt_solvers.decomposition.problem import split
 from mecopt_solvers.decomposition.searches import Search, search_part
 
 FIRST_GAP = 1e-3  # relative gap of every part before any part is searched further
@@ -39,7 +37,8 @@ def solve(instance: Instance, run: Run) -> None:
     if run.warm_start is not None:
         run.found(run.warm_start)
     _offer_first(instance, run, free.placement)
-    parts = [tasks for tasks in split(instance) if _broken(judged, tasks)]
+    strained = limits.strained(judged)
+    parts = [tasks for tasks in limits.parts(instance) if strained[tasks].any()]
     Schedule(instance, run, parts, free.value, free.placement).work()
 
 
@@ -47,22 +46,12 @@ def _offer_first(instance: Instance, run: Run, free: Ints) -> None:
     """Hand over something that fits before the search, whose loops may have to be loaded or compiled."""
     if run.objective is not None:
         return
-    if Coupling.CAPACITY in instance.rules.couplings:
+    if limits.CAPACITY in limits.of(instance):
         first = first_placement(instance, run, free)
         if first is not None and run.found(first).feasible:
             return
     if run.node_cost is None:  # everything on its device, which fits any server
         run.found(np.where(free >= 0, 0, -1))
-
-
-def _broken(judged: Evaluation, tasks: Ints) -> bool:
-    """Say whether the free optimum breaks a limit that touches these tasks."""
-    instance = judged.instance
-    names = {device.name: d for d, device in enumerate(instance.devices)}
-    slots = {v.where["slot"] for v in judged.violations if "slot" in v.where}
-    devices = {names[str(v.where["device"])] for v in judged.violations if v.kind == "energy"}
-    touched = np.isin(instance.tasks.slot[tasks], [int(s) for s in slots])
-    return bool((touched | np.isin(instance.tasks.device[tasks], list(devices))).any())
 
 
 @dataclass(eq=False)
@@ -207,7 +196,7 @@ def _reason(instance: Instance, tasks: Ints) -> dict[str, object]:
     where: dict[str, object] = (
         {"slot": int(slots[0])} if len(slots) == 1 else {"slots": [int(slots[0]), int(slots[-1])]}
     )
-    if Coupling.ENERGY in instance.rules.couplings and len(np.unique(instance.tasks.device[tasks])) == 1:
+    if limits.ENERGY in limits.of(instance) and len(np.unique(instance.tasks.device[tasks])) == 1:
         where = {"device": instance.devices[int(instance.tasks.device[tasks[0]])].name, **where}
     message = f"{place}: no placement of its {len(tasks)} tasks meets every limit ({', '.join(kinds)})"
     return {"kind": kind, "where": where, "limit": None, "value": None, "message": message}

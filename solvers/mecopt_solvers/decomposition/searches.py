@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from mecopt import limits
 from mecopt.arrays import Ints
-from mecopt.entities import Coupling
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt_solvers.decomposition.branch import Tree
@@ -56,8 +56,9 @@ def search_part(instance: Instance, run: Run, tasks: Ints, seed: int) -> Search:
     part = build_part(instance, run.costs, tasks, run.node_cost)
     if part.memory is not None:
         return MemorySearch(part, part.memory, seed)
-    capacity_rows = Coupling.CAPACITY in instance.rules.couplings
-    if capacity_rows and part.slots > 1 and len(tasks) > JOINED_TASKS:
+    capacity_rows = limits.CAPACITY in limits.of(instance)
+    joined = part.slots > 1 and len(part.spend) == 1  # by the budgets of that layer
+    if capacity_rows and joined and len(tasks) > JOINED_TASKS:
         return JoinedSearch(part, seed)
     few = capacity_rows and len(tasks) <= FEW_TASKS * part.slots
     return Tree(tightened(part) if few else part, seed)

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from mecopt import limits
 from mecopt.arrays import Floats, Ints
 from mecopt.entities import Coupling
 from mecopt.incumbent import Run
@@ -16,7 +17,7 @@ from mecopt.trellis_arcs import Arcs, build_arcs
 from mecopt_solvers.energy.core import Device
 from mecopt_solvers.energy.price_search import Stages
 from mecopt_solvers.programs.exact import free_optimum, take_warm_start
-from mecopt_solvers.programs.presolve import Limits, over_budget
+from mecopt_solvers.programs.presolve import most
 
 SAFE = 1e-9  # the bound is lowered by this fraction: rounding of sums
 TIGHTER = 1e-14  # a budget that rounding overstepped is taken as smaller by this fraction
@@ -29,7 +30,7 @@ class _Budgets:
 
     def __init__(self, instance: Instance, run: Run, arcs: Arcs) -> None:
         self.instance, self.run, self.arcs = instance, run, arcs
-        self.limit: Floats = Limits.of(instance).energy_j
+        self.limit: Floats = most(limits.ENERGY, instance, np.arange(len(instance.devices)))
         everybody = np.arange(instance.task_count)
         free = Stages(arcs, everybody).paths(0.0)
         self.nodes, self.device_of = free.nodes, instance.tasks.device
@@ -50,7 +51,7 @@ class _Budgets:
             stages = Stages(self.arcs, self.tasks(d))
             least = float(stages.least_energy()[0].sum())
             if least > self.limit[d]:
-                reasons.append(over_budget(self.instance, d, least))
+                reasons.append(limits.ENERGY.too_little(self.instance, d, least))
             elif not reasons:
                 self.devices[d] = Device.open(stages, float(self.limit[d]))
         if reasons:

@@ -10,8 +10,9 @@ from typing import TypeVar
 import numpy as np
 
 from mecopt.arrays import Floats
-from mecopt.costs import NO_DEADLINE, ChainCosts, slack
+from mecopt.costs import NO_DEADLINE, ChainCosts
 from mecopt.instance import Instance
+from mecopt.tolerances import slack
 from mecopt.trellis import Paths, shortest_paths
 from mecopt.trellis_arcs import build_arcs, shortest
 from mecopt_solvers.explain.elastic_flow import delays

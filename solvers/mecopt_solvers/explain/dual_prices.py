@@ -7,18 +7,17 @@ estimate for placements; they are the slope for a small increase, which ends whe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from mecopt import limits
 from mecopt.arrays import Ints
 from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
 from mecopt.judge import evaluate
 from mecopt.trellis import Paths
-from mecopt_solvers.decomposition.problem import split
 from mecopt_solvers.explain.elastic_flow import FlowModel
-from mecopt_solvers.explain.limits import BYTES_PER_MB, Limit
+from mecopt_solvers.explain.limits import Limit, price_unit
 from mecopt_solvers.explain.resolved import Answer, Clock, Solver
 from mecopt_solvers.programs.linear_program import safe_bound
 
@@ -73,12 +72,12 @@ def prices(instance: Instance, costs: ChainCosts, paths: Paths, clock: Clock, th
     found: list[Limit] = []
     unpriced: list[int] = []
     broken: list[tuple[int, ...]] = []
-    strained = _strained(instance, costs, paths)
-    for tasks in split(instance):
+    strained = limits.strained(evaluate(instance, paths.placement, costs=costs))
+    for tasks in limits.parts(instance):
         if not strained[tasks].any():
             bound += float(paths.value[tasks].sum())
             continue
-        answer, limits = _price_part(instance, costs, tasks, clock, threads)
+        answer, priced = _price_part(instance, costs, tasks, clock, threads)
         if answer is not None and answer.infeasible:
             broken.append(tuple(tasks.tolist()))
         elif answer is None or answer.value is None:
@@ -86,14 +85,14 @@ def prices(instance: Instance, costs: ChainCosts, paths: Paths, clock: Clock, th
             bound += float(paths.value[tasks].sum())
         else:
             bound += answer.value if answer.bound is None else answer.bound
-            found += limits
+            found += priced
     return Prices(tuple(found), None if broken else bound, tuple(unpriced), tuple(broken))
 
 
 def strained_parts(instance: Instance, costs: ChainCosts, paths: Paths) -> list[Ints]:
     """Return the sets of tasks, joined by limits, in which the trellis optimum breaks one."""
-    strained = _strained(instance, costs, paths)
-    return [tasks for tasks in split(instance) if strained[tasks].any()]
+    strained = limits.strained(evaluate(instance, paths.placement, costs=costs))
+    return [tasks for tasks in limits.parts(instance) if strained[tasks].any()]
 
 
 def _price_part(
@@ -111,22 +110,7 @@ def _price_part(
     answer = solver.solve(clock)
     duals = (answer if answer.optimal else exact).duals[model.rows]
     per_unit = np.maximum(-duals, 0.0) / model.scale
-    memory = np.array([limit.kind == "memory" for limit in model.limits], dtype=bool)
-    per_unit = np.where(memory, per_unit * BYTES_PER_MB, per_unit)
+    per_unit = per_unit * np.array([price_unit(limit.kind)[1] for limit in model.limits])
     priced = [replace(at, price=price) for at, price in zip(model.limits, per_unit.tolist(), strict=True)]
     # What HiGHS calls the optimum is right up to its tolerances; a bound has to be one whatever they are.
     return replace(exact, bound=safe_bound(model.program, exact.duals)), priced
-
-
-def _strained(instance: Instance, costs: ChainCosts, paths: Paths) -> Any:
-    """Say which tasks take part in a limit that the trellis optimum breaks, (tasks,)."""
-    tasks = instance.tasks
-    strained = np.zeros(len(tasks), dtype=bool)
-    device = {d.name: i for i, d in enumerate(instance.devices)}
-    for violation in evaluate(instance, paths.placement, costs=costs).violations:
-        where = violation.where
-        if violation.kind == "energy":
-            strained |= tasks.device == device[str(where["device"])]
-        elif violation.kind in ("capacity", "memory"):
-            strained |= tasks.slot == int(where["slot"])
-    return strained

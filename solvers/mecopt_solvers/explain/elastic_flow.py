@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
+from mecopt.limits import LIMITS
 from mecopt.trellis_arcs import build_arcs, shortest
-from mecopt_solvers.explain.limits import Limit, memory_bytes, memory_place
+from mecopt_solvers.explain.limits import Limit
 from mecopt_solvers.programs.flow import build_flow
 from mecopt_solvers.programs.linear_program import Label, Program
-from mecopt_solvers.programs.presolve import Limits
+from mecopt_solvers.programs.presolve import most
 
 
 class FlowModel:
@@ -51,7 +52,7 @@ class FlowModel:
         labels = list(self.program.labels)
         self.limits = [_limit(instance, label) for label in labels]
         self.rows = np.array([self.program.labels[label] for label in labels], dtype=np.int64)
-        self.scale = np.array([_scale(Limits.of(instance), label) for label in labels])
+        self.scale = np.array([_scale(instance, label) for label in labels])
         self.upper = self.program.rows.upper[self.rows]
 
     def shut(self, late: NDArray[np.bool_]) -> Floats:
@@ -103,19 +104,13 @@ def _over(costs: ChainCosts, tasks: Ints, model: FlowModel) -> Floats:
 
 def _limit(instance: Instance, label: Label) -> Limit:
     """Say what the row of a limit is, in the judge's words."""
-    kind, *place = label
-    if kind == "energy":
-        device = instance.devices[place[0]]
-        return Limit("energy", {"device": device.name}, float(device.energy_budget_j or 0.0))
-    if kind == "capacity":
-        return Limit("capacity", {"slot": place[0], "node": place[1]}, instance.slot_s)
-    slot, holder = place
-    return Limit("memory", memory_place(instance, slot, holder), memory_bytes(instance, holder) or 0.0)
+    coupling, row = label
+    limit = LIMITS[coupling]
+    given = float(limit.given(instance, np.array([row]))[0])
+    return Limit(str(coupling), limit.where(instance, row), given)
 
 
-def _scale(limits: Limits, label: Label) -> float:
+def _scale(instance: Instance, label: Label) -> float:
     """Return what the row of a limit was divided by."""
-    kind, *place = label
-    if kind == "energy":
-        return float(limits.energy_j[place[0]])
-    return limits.work_s if kind == "capacity" else float(limits.memory_bytes[place[1]])
+    coupling, row = label
+    return float(most(LIMITS[coupling], instance, np.array([row]))[0])

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mecopt.costs import slack
+from mecopt import limits
 from mecopt.drawing.timeline import number, seconds
 from mecopt.entities import Coupling, Deadline
 from mecopt.instance import Instance
-from mecopt.judge import Evaluation, held_bytes, server_load_s
+from mecopt.judge import Evaluation
+from mecopt.limits import LinearLimit
+from mecopt.tolerances import slack
 
 BINDING = 0.999  # a limit binds from this share of it on
-UNITS = {"deadline": "s", "capacity": "s", "energy": "J", "memory": "bytes"}
-PRICE_UNITS = {"capacity": "s", "energy": "J", "memory": "MB"}
 BYTES_PER_MB = 1e6
+
+
+def unit(kind: str) -> str:
+    """Return the unit of a kind of limit."""
+    return "s" if kind == "deadline" else limits.LIMITS[Coupling(kind)].unit
+
+
+def price_unit(kind: str) -> tuple[str, float]:
+    """Return the unit that a price is for, and how much of the limit's own unit it is."""
+    return ("MB", BYTES_PER_MB) if unit(kind) == "bytes" else (unit(kind), 1.0)
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Limit:
 
     Parameters
     ----------
-    kind : {"deadline", "energy", "capacity", "memory"}
+    kind : "deadline" or a `mecopt.Coupling`
     where : dict
         Task and block, device, or slot and node (and device), as in `mecopt.Violation`.
     limit : float
@@ -69,29 +78,34 @@ class Limit:
         return {
             "kind": self.kind,
             "where": dict(self.where),
-            "unit": UNITS[self.kind],
+            "unit": unit(self.kind),
             "limit": self.limit,
             "used": self.used,
             "share": self.share,
             "price_s": self.price,
-            "price_per": PRICE_UNITS.get(self.kind),
+            "price_per": None if self.kind == "deadline" else price_unit(self.kind)[0],
         }
 
 
 def shared_limits(judged: Evaluation) -> list[Limit]:
     """Return the budgets, capacities and memories that tasks share, with what the placement uses of each."""
-    couplings, found = judged.instance.rules.couplings, []
-    if Coupling.ENERGY in couplings:
-        found += list(_energy(judged))
-    if Coupling.CAPACITY in couplings:
-        slots, load = server_load_s(judged)
-        for row, slot in enumerate(slots.tolist()):
-            for n, used in enumerate(load[row].tolist(), 1):
-                where: dict[str, int | str] = {"slot": slot, "node": n}
-                found.append(Limit("capacity", where, judged.instance.slot_s, used))
-    if Coupling.MEMORY in couplings:
-        found += list(_memory(judged))
+    instance, found = judged.instance, []
+    for limit in limits.of(instance):
+        rows, used = limit.used(judged)
+        use = dict(zip(rows.tolist(), used.tolist(), strict=True))
+        if isinstance(limit, LinearLimit):  # of those charged by pieces only what is held is of interest
+            rows = np.unique(limit.rows(instance))
+            rows = rows[rows >= 0]
+        for row, given in zip(rows.tolist(), limit.given(instance, rows).tolist(), strict=True):
+            if np.isfinite(given):
+                where = limit.where(instance, row)
+                found.append(Limit(str(limit.coupling), where, given, _use(judged, where, use.get(row, 0.0))))
     return found
+
+
+def _use(judged: Evaluation, where: limits.Where, used: float) -> float | None:
+    """Return a use; None of energy where a missing link made it infinite."""
+    return used if set(where) != {"device"} else judged.device_energy_j[str(where["device"])]
 
 
 def deadlines(judged: Evaluation) -> list[Limit]:
@@ -116,36 +130,6 @@ def _fullness(limit: Limit) -> float:
     return limit.used / limit.limit if limit.limit > 0 else (np.inf if limit.used > 0 else 0.0)
 
 
-def _energy(judged: Evaluation) -> Iterator[Limit]:
-    for device, used in zip(judged.instance.devices, judged.device_energy_j.values(), strict=True):
-        if device.energy_budget_j is not None:
-            yield Limit("energy", {"device": device.name}, device.energy_budget_j, used)
-
-
-def _memory(judged: Evaluation) -> Iterator[Limit]:
-    instance = judged.instance
-    for place in zip(*(part.tolist() for part in held_bytes(judged)), strict=True):
-        holder, slot, used = place
-        where = memory_place(instance, slot, holder)
-        memory = memory_bytes(instance, holder)
-        if memory is not None:
-            yield Limit("memory", where, memory, used)
-
-
-def memory_bytes(instance: Instance, holder: int) -> float | None:
-    """Return the memory of a holder: the servers count first, then the devices."""
-    servers = instance.server_count
-    part = instance.servers[holder] if holder < servers else instance.devices[holder - servers]
-    return part.memory_bytes
-
-
-def memory_place(instance: Instance, slot: int, holder: int) -> dict[str, int | str]:
-    """Say where a memory is, in the judge's words; `holder` counts the servers, then the devices."""
-    if holder < instance.server_count:
-        return {"slot": slot, "node": holder + 1}
-    return {"slot": slot, "node": 0, "device": instance.devices[holder - instance.server_count].name}
-
-
 def place_text(instance: Instance, where: dict[str, int | str]) -> str:
     """Write a place for people: ``task 3, block 1``, ``device cam0``, ``slot 2, es1``."""
     if "task" in where:
@@ -157,6 +141,7 @@ def place_text(instance: Instance, where: dict[str, int | str]) -> str:
 
 def amount(kind: str, value: float) -> str:
     """Write an amount of a limit with its unit."""
-    if kind == "energy":
-        return f"{number(value, 5)} J"
-    return f"{number(value / BYTES_PER_MB, 5)} MB" if kind == "memory" else seconds(value, 5)
+    if unit(kind) == "s":
+        return seconds(value, 5)
+    name, size = price_unit(kind)
+    return f"{number(value / size, 5)} {name}"

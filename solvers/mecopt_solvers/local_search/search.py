@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt import limits
 from mecopt.arrays import Floats, Ints
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
@@ -14,7 +15,6 @@ from mecopt.interrupts import interrupts_kept
 from mecopt.judge import evaluate
 from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt.trellis_arcs import Arcs, build_arcs
-from mecopt_solvers.decomposition.problem import split
 from mecopt_solvers.local_search import move_kernels
 from mecopt_solvers.local_search.state import State, open_state
 
@@ -148,7 +148,7 @@ def solve(instance: Instance, run: Run) -> None:
 
 def _open(instance: Instance, run: Run, base: Ints) -> tuple[Search, Arcs]:
     """Find the tasks that limits touch, and lay them out."""
-    sets = split(instance)
+    sets = limits.parts(instance)
     part = np.empty(instance.task_count, dtype=np.int64)
     for i, tasks in enumerate(sets):
         part[tasks] = i
@@ -166,16 +166,8 @@ def _open(instance: Instance, run: Run, base: Ints) -> tuple[Search, Arcs]:
 
 def _broken(instance: Instance, run: Run, placement: Ints, part: Ints, parts: int) -> NDArray[np.bool_]:
     """Say of every part whether a placement breaks a limit in it."""
-    names = {device.name: d for d, device in enumerate(instance.devices)}
-    broken = np.zeros(parts, dtype=bool)
-    tasks = instance.tasks
-    for violation in evaluate(instance, placement, costs=run.costs).violations:
-        if "slot" in violation.where:
-            touched = tasks.slot == violation.where["slot"]
-        else:
-            touched = tasks.device == names[str(violation.where["device"])]
-        broken[part[touched]] = True
-    return broken
+    strained = limits.strained(evaluate(instance, placement, costs=run.costs))
+    return np.bincount(part, strained, parts) > 0
 
 
 def _usable(arcs: Arcs, start: Ints, base: Ints) -> tuple[Ints, int]:

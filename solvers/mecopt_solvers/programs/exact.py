@@ -18,6 +18,7 @@ from mecopt.errors import MethodError
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation
+from mecopt.limits import nothing_fits
 from mecopt.trellis import Paths, infeasible_tasks, shortest_paths
 from mecopt.trellis_arcs import Arcs, shortest
 from mecopt_solvers.programs.highs import Job, Outcome
@@ -109,7 +110,7 @@ class Search:
         """Take in a search that came to its end; say whether another one, of a better scale, is needed."""
         known = self.run.objective
         if known is None:
-            self.run.infeasible([_nothing(self.instance)])
+            self.run.infeasible([nothing_fits(self.instance, "proved by branch and bound")])
             return False
         if outcome.ended == "infeasible":  # nothing better than what is known
             self._bound(known - self.offset)
@@ -217,9 +218,7 @@ def free_optimum(instance: Instance, run: Run) -> Paths | None:
 
 
 def take_warm_start(run: Run, arcs: Arcs, base: Ints) -> None:
-    """Hand over the caller's placement; one that breaks a rule is repaired task by task, or refused and
-    said so.
-    """
+    """Hand over the caller's placement; one that breaks a rule is repaired task by task, or refused."""
     if run.warm_start is None:
         return
     placement = run.warm_start.copy()
@@ -242,15 +241,3 @@ def _fits(program: Program, judged: Evaluation) -> bool:
     decided = np.unique(np.stack([program.task, program.block])[:, program.decides], axis=1)
     placed = np.flatnonzero((program.encode(judged.placement) > 0.5) & program.decides)
     return bool(len(placed) == decided.shape[1])
-
-
-def _nothing(instance: Instance) -> dict[str, object]:
-    names = sorted(instance.rules.couplings)
-    return {
-        "kind": names[0] if len(names) == 1 else "couplings",
-        "where": {},
-        "limit": None,
-        "value": None,
-        "message": f"no placement of all tasks meets the limits of {' and '.join(names)} "
-        "(proved by branch and bound)",
-    }

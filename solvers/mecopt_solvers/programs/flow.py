@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mecopt import limits
 from mecopt.arrays import Floats, Ints
 from mecopt.instance import Instance
+from mecopt.limits import ChargedLimit, LinearLimit
 from mecopt.trellis_arcs import Arcs
 from mecopt_solvers.programs.linear_program import WIDER, Label, Program, Rows
-from mecopt_solvers.programs.presolve import Limits, held_parts, holders
+from mecopt_solvers.programs.presolve import most
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,40 +41,47 @@ def build_flow(instance: Instance, arcs: Arcs, *, all_tasks: bool = False) -> Pr
     all_tasks : bool
         Keep the tasks that no coupling touches.
     """
-    limits = Limits.of(instance)
     real = np.arange(arcs.weight.shape[1]) < arcs.blocks[:, None]
     columns = np.nonzero(arcs.allowed & real[:, :, None, None])
-    work = _work_rows(instance, arcs, columns, limits)
-    energy = _energy_rows(instance, arcs, columns, limits)
-    memory = _Memory.of(instance, arcs, columns, limits)
+    linear = [_linear_rows(limit, instance, arcs, columns) for limit in limits.linear(instance)]
+    charges = [_Charges.of(limit, instance, arcs, columns) for limit in limits.charged(instance)]
     keep = np.full(len(columns[0]), all_tasks)
     if not all_tasks:
         touched = np.zeros(len(arcs.tasks), dtype=bool)
-        for part in (work, energy):
+        for part in linear:
             touched[columns[0][part.column]] = True
-        touched[columns[0][memory.user]] = True
+        for charge in charges:
+            touched[columns[0][charge.user]] = True
         keep = touched[columns[0]]
     at = np.cumsum(keep) - 1  # new column of every old one
     k, m, i, j = (part[keep] for part in columns)
     count = len(k)
-    z = count + np.arange(len(memory.piece_bytes))
+    ends = np.cumsum([count, *(len(charge.piece_size) for charge in charges)])
     flow = _flow_rows(arcs, k, m, i, j)
-    coupled = [_rows(part, at) for part in (work, energy)]
-    holding = memory.rows(count, at)
-    labels = [*work.labels, *energy.labels, *memory.labels]
+    coupled = [_rows(part, at) for part in linear]
+    labels = [label for part in linear for label in part.labels]
+    for charge, first in zip(charges, ends[:-1].tolist(), strict=True):
+        limit_rows, links = charge.rows(first, at)
+        coupled.append(limit_rows)
+        labels += charge.labels
+        flow = flow.followed_by(links)
     first = len(flow.lower)
-    none = np.full(len(z), -1)
+    none = np.full(int(ends[-1]) - count, -1)
+    pairs = [
+        np.stack([at[charge.user], start + charge.piece], axis=1)
+        for charge, start in zip(charges, ends[:-1].tolist(), strict=True)
+    ]
     return Program(
-        cost=np.concatenate([arcs.weight[k, m, i, j], np.zeros(len(z))]),
-        integer=np.ones(count + len(z), dtype=bool),
-        decides=np.arange(count + len(z)) < count,
+        cost=np.concatenate([arcs.weight[k, m, i, j], np.zeros(len(none))]),
+        integer=np.ones(ends[-1], dtype=bool),
+        decides=np.arange(ends[-1]) < count,
         task=np.concatenate([arcs.tasks[k], none]),
         block=np.concatenate([m, none]),
         tail=np.concatenate([i, none]),
         head=np.concatenate([j, none]),
-        rows=flow.followed_by(*coupled, *holding),
+        rows=flow.followed_by(*coupled),
         labels={label: first + row for row, label in enumerate(labels)},
-        holds=np.stack([at[memory.user], count + memory.piece], axis=1),
+        holds=np.concatenate([np.empty((0, 2), dtype=np.int64), *pairs]),
     )
 
 
@@ -91,27 +100,18 @@ def _flow_rows(arcs: Arcs, k: Ints, m: Ints, i: Ints, j: Ints) -> Rows:
     return Rows.of(row, np.concatenate([column[m == 0], column[enters], column[m > 0]]), value, side, side)
 
 
-def _work_rows(instance: Instance, arcs: Arcs, columns: tuple[Ints, ...], limits: Limits) -> _Coupled:
-    """Seconds of calculation of every server in every slot."""
-    k, m, _, j = columns
-    on = np.flatnonzero((j > 0) & np.isfinite(limits.work_s))
-    value = arcs.work_s[k[on], m[on], j[on] - 1] / limits.work_s
-    slot = instance.tasks.slot[arcs.tasks[k[on]]]
-    key = slot * (instance.server_count + 1) + j[on]
-    names, row = np.unique(key, return_inverse=True)
-    labels: list[Label] = [("capacity", *divmod(name, instance.server_count + 1)) for name in names.tolist()]
-    return _binding(_Coupled(row, on, value, labels), k, m, arcs)
-
-
-def _energy_rows(instance: Instance, arcs: Arcs, columns: tuple[Ints, ...], limits: Limits) -> _Coupled:
-    """Energy of every device over the horizon."""
+def _linear_rows(limit: LinearLimit, instance: Instance, arcs: Arcs, columns: tuple[Ints, ...]) -> _Coupled:
+    """Return the uses of a limit as shares of it."""
     k, m, i, j = columns
-    device = instance.tasks.device[arcs.tasks[k]]
-    on = np.flatnonzero(np.isfinite(limits.energy_j[device]))
-    value = arcs.energy_j[k[on], m[on], i[on], j[on]] / limits.energy_j[device[on]]
-    names, row = np.unique(device[on], return_inverse=True)
-    labels: list[Label] = [("energy", d) for d in names.tolist()]
-    return _binding(_Coupled(row, on, value, labels), k, m, arcs)
+    row = limit.rows(instance, arcs.tasks)[k, j]
+    given = np.full(len(row), np.inf)
+    given[row >= 0] = most(limit, instance, row[row >= 0])
+    on = np.flatnonzero(np.isfinite(given))
+    use = limit.use(arcs)
+    used = use[k[on], m[on], j[on]] if limit.by_node else use[k[on], m[on], i[on], j[on]]
+    names, at = np.unique(row[on], return_inverse=True)
+    labels: list[Label] = [(limit.coupling, name) for name in names.tolist()]
+    return _binding(_Coupled(at, on, used / given[on], labels), k, m, arcs)
 
 
 def _binding(part: _Coupled, k: Ints, m: Ints, arcs: Arcs) -> _Coupled:
@@ -139,64 +139,48 @@ def _rows(part: _Coupled, at: Ints) -> Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class _Memory:
-    """Fixed charges: a piece is one (model, block) that a holder may have in a slot, at its share of the
-    limit.
-    """
+class _Charges:
+    """Fixed charges: a piece is what a row's node may run, once, at its share of the limit."""
 
-    piece_bytes: Floats  # (P,) share of the holder's limit
-    place: Ints  # (P,) row of the piece's slot and holder
-    labels: list[Label]  # one for every place
+    piece_size: Floats  # (P,) share of the row's limit
+    place: Ints  # (P,) row of the piece
+    labels: list[Label]  # one for every row
     user: Ints  # (U,) columns that need a piece
     piece: Ints  # (U,) the piece
     link: Ints  # (U,) row of the link: one for every task, block and node
 
     @classmethod
-    def of(cls, instance: Instance, arcs: Arcs, columns: tuple[Ints, ...], limits: Limits) -> _Memory:
-        """Collect the pieces that a node could hold more of than it has memory for."""
+    def of(cls, limit: ChargedLimit, instance: Instance, arcs: Arcs, columns: tuple[Ints, ...]) -> _Charges:
+        """Collect the pieces that a node could hold more of than it has room for."""
         k, m, _, j = columns
         task = arcs.tasks[k]
-        holder = holders(instance, arcs.tasks)[k, j]
-        parts = held_parts(instance)
-        share = parts[instance.tasks.model[task], m] / limits.memory_bytes[holder]
+        row = limit.rows(instance, arcs.tasks)[k, j]
+        sizes = limit.sizes(instance)
+        share = sizes[instance.tasks.model[task], m] / most(limit, instance, row)
         on = np.flatnonzero(share > 0)
-        count = instance.server_count + len(instance.devices)
-        place = instance.tasks.slot[task[on]] * count + holder[on]
-        key = place * parts.size + instance.tasks.model[task[on]] * instance.max_blocks + m[on]
+        key = row[on] * sizes.size + limit.pieces(instance)[task[on], m[on]]
         keys, first, piece = np.unique(key, return_index=True, return_inverse=True)
-        places, at = np.unique(keys // parts.size, return_inverse=True)
+        places, at = np.unique(keys // sizes.size, return_inverse=True)
         binds = np.bincount(at, share[on][first], len(places)) > 1.0
         used = binds[at][piece]
         renamed = np.cumsum(binds[at]) - 1
         spot = (k[on] * arcs.weight.shape[1] + m[on]) * arcs.weight.shape[3] + j[on]
-        link = np.unique(spot[used], return_inverse=True)[1]
-        labels: list[Label] = [("memory", *divmod(name, count)) for name in places[binds].tolist()]
         return cls(
-            piece_bytes=share[on][first][binds[at]],
+            piece_size=share[on][first][binds[at]],
             place=(np.cumsum(binds) - 1)[at[binds[at]]],
-            labels=labels,
+            labels=[(limit.coupling, name) for name in places[binds].tolist()],
             user=on[used],
             piece=renamed[piece[used]],
-            link=link,
+            link=np.unique(spot[used], return_inverse=True)[1],
         )
 
-    def rows(self, first: int, at: Ints) -> list[Rows]:
-        """Return the limits of the places, and y <= z for every task, block and node; z from column
-        `first` on.
-        """
-        count, pieces = len(self.labels), np.arange(len(self.piece_bytes))
-        limit = Rows.of(
-            self.place,
-            first + pieces,
-            self.piece_bytes,
-            np.full(count, -np.inf),
-            np.full(count, 1.0 + WIDER),
-        )
+    def rows(self, first: int, at: Ints) -> tuple[Rows, Rows]:
+        """Return the limits, and y <= z for every task, block and node; z from column `first` on."""
+        count, pieces = len(self.labels), np.arange(len(self.piece_size))
+        none, full = np.full(count, -np.inf), np.full(count, 1.0 + WIDER)
+        limit = Rows.of(self.place, first + pieces, self.piece_size, none, full)
         links, one = np.unique(self.link, return_index=True)
         row = np.concatenate([self.link, np.arange(len(links))])
         column = np.concatenate([at[self.user], first + self.piece[one]])
         value = np.concatenate([np.ones(len(self.user)), -np.ones(len(links))])
-        return [
-            limit,
-            Rows.of(row, column, value, np.full(len(links), -np.inf), np.zeros(len(links))),
-        ]
+        return limit, Rows.of(row, column, value, np.full(len(links), -np.inf), np.zeros(len(links)))

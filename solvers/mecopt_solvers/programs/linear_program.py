@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mecopt.arrays import Floats, Ints
+from mecopt.entities import Coupling
 from mecopt.judge import Evaluation
+from mecopt.limits import KNOWN, LIMITS
 
-# ("energy", device), ("capacity", slot, server) or ("memory", slot, holder): one limit, one row.
-Label = tuple[str, *tuple[int, ...]]
+Label = tuple[Coupling, int]  # a limit and its row (`mecopt.limits`)
 
 WIDER = 1e-10  # scaled right-hand sides are 1 + this: rounding must not cut off what the judge allows
 
@@ -64,9 +64,8 @@ class Rows:
 class Program:
     """Minimise cost @ x over rows and 0 <= x <= 1; C columns.
 
-    Column c is 1 when block `block[c]` of task `task[c]` runs on node `head[c]`, coming from `tail[c]`
-    (-1: from
-    anywhere). A column of task -1 is 1 when a column that points to it in `holds` is.
+    Column c is 1 when block `block[c]` of task `task[c]` runs on node `head[c]`, coming from `tail[c]` (-1:
+    from anywhere). A column of task -1 is 1 when a column that points to it in `holds` is.
     """
 
     cost: Floats  # (C,) seconds
@@ -113,8 +112,7 @@ class Program:
         """Return rows that a placement which violates something breaks, and no feasible one does.
 
         As few of the heaviest blocks as break a limit together cannot all be placed so (a cover inequality,
-        which also
-        counts the columns that are as heavy as the heaviest of them).
+        which also counts the columns that are as heavy as the heaviest of them).
         """
         x = self.encode(judged.placement) > 0.5
         cuts = []
@@ -144,23 +142,16 @@ def at_most(columns: Ints, count: int) -> Rows:
 
 def violated_labels(judged: Evaluation) -> Iterable[Label]:
     """Yield the label of every coupling that the judge finds broken."""
-    instance = judged.instance
-    devices = {device.name: d for d, device in enumerate(instance.devices)}
     for violation in judged.violations:
-        where: dict[str, Any] = violation.where
-        if violation.kind == "energy":
-            yield "energy", devices[where["device"]]
-        elif violation.kind == "capacity":
-            yield "capacity", where["slot"], where["node"]
-        elif violation.kind == "memory":
-            device = where.get("device")
-            holder = where["node"] - 1 if device is None else instance.server_count + devices[device]
-            yield "memory", where["slot"], holder
+        if violation.kind in KNOWN:
+            coupling = Coupling(violation.kind)
+            yield coupling, LIMITS[coupling].row(judged.instance, violation.where)
 
 
 def safe_bound(program: Program, dual: Floats) -> float:
-    """Return a bound on the program's LP that is valid whatever the row duals are (Neumaier, Shcherbina
-    2004).
+    """Return a bound on the program's LP that is valid whatever its row duals are.
+
+    Neumaier, Shcherbina: Safe bounds in linear and mixed-integer linear programming, 2004.
 
     Duals of the wrong sign are set to 0; then every column counts with its least possible part.
     """

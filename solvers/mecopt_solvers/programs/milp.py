@@ -1,28 +1,31 @@
 """Problem P (Eq. 10) with its couplings as a Pyomo model, to read, to export, and to solve by HiGHS.
 
 Two formulations. ``flow``: ``step[k, m, i, j]`` is 1 when task k enters block m on node j from node i.
-``assignment``, the paper's: ``place[k, m, n]`` is 1 when block m of task k runs on node n, and the
-transfer from i to
-j is paid by the product of two of them, ``both[k, m, i, j]``, linearised; its LP relaxation is much weaker.
+``assignment``, the paper's: ``place[k, m, n]`` is 1 when block m of task k runs on node n, and the transfer
+from i to j is paid by the product of two of them, ``both[k, m, i, j]``, linearised; its LP relaxation is much
+weaker.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mecopt import limits
+from mecopt.arrays import Floats
 from mecopt.entities import Coupling
 from mecopt.errors import InputError
 from mecopt.instance import Instance
+from mecopt.limits import ChargedLimit, LinearLimit, SharedLimit
 from mecopt.registry import Method
 from mecopt.trellis_arcs import Arcs
-from mecopt_solvers.programs.presolve import Limits, held_parts, holders
+from mecopt_solvers.programs.presolve import most
 
 if TYPE_CHECKING:
     from mecopt.incumbent import Run
@@ -43,21 +46,22 @@ def build_model(instance: Instance, arcs: Arcs, formulation: str = "flow") -> An
     Returns
     -------
     pyomo.environ.ConcreteModel
-        Indices count from 0: task, block, node (0 = the device); slot, holder (server n as n - 1, device
-        d as number
-        of servers + d), model, block. ``total`` is the objective in seconds.
+        Indices count from 0: task, block, node (0 = the device); slot, holder (server n as n - 1, device d as
+        number of servers + d), model, block. ``total`` is the objective in seconds.
     """
     if formulation not in FORMULATIONS:
         raise InputError(f"formulation: {formulation!r}, expected one of {', '.join(FORMULATIONS)}")
     import pyomo.environ as pyo
 
     model = pyo.ConcreteModel(name=instance.name)
-    data = _Data(instance, arcs, Limits.of(instance))
+    data = _Data(instance, arcs)
     with _quiet_pyomo():
         runs = (_add_flow if formulation == "flow" else _add_assignment)(model, data)
-        _add_energy(model, data)
-        _add_capacity(model, data, runs)
-        _add_memory(model, data, runs)
+        model.labels, model.users = {}, {}
+        for linear in limits.linear(instance):
+            _add_linear(model, data, runs, linear)
+        for charged in limits.charged(instance):
+            _add_charged(model, data, runs, charged)
     return model
 
 
@@ -73,7 +77,15 @@ def _quiet_pyomo() -> Iterator[None]:
         logger.setLevel(level)
 
 
-Runs = dict[tuple[int, int, int], Any]  # (task, block, node): 1 when the block runs there
+Term = tuple[int, float, Any]  # task, value, column
+
+
+@dataclass(frozen=True, eq=False)
+class _Runs:
+    """What rows of limits are made of, whatever the formulation."""
+
+    there: dict[tuple[int, int, int], Any]  # (task, block, node): 1 when the block runs there
+    terms: Callable[[Floats], Iterable[Term]]  # from what every step uses, (K, M, J, J), to columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +94,6 @@ class _Data:
 
     instance: Instance
     arcs: Arcs
-    limits: Limits
 
     def steps(self) -> Iterator[tuple[int, int, int, int]]:
         """Yield every arc that may be used."""
@@ -90,7 +101,7 @@ class _Data:
         yield from map(tuple, np.argwhere(self.arcs.allowed & real[:, :, None, None]).tolist())
 
 
-def _add_flow(model: Any, data: _Data) -> Runs:
+def _add_flow(model: Any, data: _Data) -> _Runs:
     """One unit flows through every trellis; what enters a node with a block leaves it with the next."""
     import pyomo.environ as pyo
 
@@ -108,21 +119,19 @@ def _add_flow(model: Any, data: _Data) -> Runs:
     model.flow = pyo.Constraint(
         inner, rule=lambda _, *at: pyo.quicksum(into[at]) - pyo.quicksum(out[at]) == 0
     )
-    weight, energy = data.arcs.weight, data.arcs.energy_j
+    weight = data.arcs.weight
     model.total = pyo.Objective(expr=_linear((weight[at], model.step[at]) for at in steps))
-    model.spent = {at: (energy[at], model.step[at]) for at in steps}
-    return {at: pyo.quicksum(terms) for at, terms in into.items() if terms}
+    return _Runs(
+        {at: pyo.quicksum(terms) for at, terms in into.items() if terms},
+        lambda use: ((at[0], float(use[at]), model.step[at]) for at in steps),
+    )
 
 
-def _add_assignment(model: Any, data: _Data) -> Runs:
+def _add_assignment(model: Any, data: _Data) -> _Runs:
     """Every block on one node (C1); both >= place + place - 1 wherever a step costs more than staying."""
     import pyomo.environ as pyo
 
     arcs, steps = data.arcs, list(data.steps())
-    least = {
-        name: np.where(arcs.allowed, getattr(arcs, name), np.inf).min(axis=2)
-        for name in ("weight", "energy_j")
-    }
     spots = sorted({(k, m, j) for k, m, _, j in steps})
     model.place = pyo.Var(spots, domain=pyo.Binary)
     reached = set(spots)
@@ -132,13 +141,10 @@ def _add_assignment(model: Any, data: _Data) -> Runs:
     model.one_node = pyo.Constraint(
         sorted(nodes), rule=lambda _, k, m: pyo.quicksum(model.place[k, m, j] for j in nodes[k, m]) == 1
     )
-    more = {
-        (k, m, i, j): (arcs.weight[k, m, i, j] - least["weight"][k, m, j],
-                       arcs.energy_j[k, m, i, j] - least["energy_j"][k, m, j])
-        for k, m, i, j in steps
-        if m > 0 and (k, m - 1, i) in reached
-    }  # fmt: skip
-    pairs = [at for at, extra in more.items() if max(extra) > 0]
+    figures = [arcs.weight, *(limit.use(arcs) for limit in limits.linear(data.instance) if not limit.by_node)]
+    more = [_above_least(arcs, figure)[1] for figure in figures]
+    inner = [(k, m, i, j) for k, m, i, j in steps if m > 0 and (k, m - 1, i) in reached]
+    pairs = [at for at in inner if max(extra[at] for extra in more) > 0]
     model.both = pyo.Var(pairs, bounds=(0, 1))
     model.product = pyo.Constraint(
         pairs,
@@ -153,66 +159,77 @@ def _add_assignment(model: Any, data: _Data) -> Runs:
     model.no_step = pyo.Constraint(
         apart, rule=lambda _, k, m, i, j: model.place[k, m - 1, i] + model.place[k, m, j] <= 1
     )
-    terms = [(least["weight"][at], model.place[at]) for at in spots]
-    terms += [(more[at][0], model.both[at]) for at in pairs]
-    model.total = pyo.Objective(expr=_linear(terms))
-    model.spent = {at: (least["energy_j"][at], model.place[at]) for at in spots}
-    model.spent |= {at: (more[at][1], model.both[at]) for at in pairs}
-    return {at: model.place[at] for at in spots}
+
+    def terms(use: Floats) -> Iterator[Term]:
+        least, extra = _above_least(arcs, use)
+        yield from ((at[0], float(least[at]), model.place[at]) for at in spots)
+        yield from ((at[0], float(extra[at]), model.both[at]) for at in pairs)
+
+    model.total = pyo.Objective(expr=_linear((value, column) for _, value, column in terms(arcs.weight)))
+    return _Runs({at: model.place[at] for at in spots}, terms)
 
 
-def _add_energy(model: Any, data: _Data) -> None:
-    """Every device spends at most its budget over the horizon (Eq. 11)."""
-    limit, device = data.limits.energy_j, data.instance.tasks.device[data.arcs.tasks]
-    spent: dict[int, list[tuple[float, Any]]] = defaultdict(list)
-    for (k, *_), (joules, column) in model.spent.items():
-        if np.isfinite(limit[device[k]]) and joules > 0:
-            spent[int(device[k])].append((float(joules), column))
-    _limit_rows(model, "energy_budget", {(d,): terms for d, terms in spent.items()}, lambda d: limit[d])
+def _above_least(arcs: Arcs, use: Floats) -> tuple[Floats, Floats]:
+    """Split what a step uses, (K, M, J, J), into the least into its node, (K, M, J), and what is above."""
+    least: Floats = np.where(arcs.allowed, use, np.inf).min(axis=2)
+    with np.errstate(invalid="ignore"):
+        return least, use - least[:, :, None, :]
 
 
-def _add_capacity(model: Any, data: _Data, runs: Runs) -> None:
-    """In every slot, the calculation placed on a server takes at most the slot."""
-    if not np.isfinite(data.limits.work_s):
-        return
-    slot = data.instance.tasks.slot[data.arcs.tasks].tolist()
-    work: dict[tuple[int, int], list[tuple[float, Any]]] = defaultdict(list)
-    for (k, m, n), runs_there in runs.items():
-        if n > 0 and data.arcs.work_s[k, m, n - 1] > 0:
-            work[slot[k], n].append((float(data.arcs.work_s[k, m, n - 1]), runs_there))
-    _limit_rows(model, "server_capacity", work, lambda *_: data.limits.work_s)
+def _add_linear(model: Any, data: _Data, runs: _Runs, limit: LinearLimit) -> None:
+    """Uses of a row add up to at most its limit."""
+    use, row = limit.use(data.arcs), limit.rows(data.instance, data.arcs.tasks)
+    terms: dict[int, list[tuple[float, Any]]] = defaultdict(list)
+    if limit.by_node:
+        for (k, m, j), runs_there in runs.there.items():
+            if row[k, j] >= 0 and use[k, m, j] > 0:
+                terms[int(row[k, j])].append((float(use[k, m, j]), runs_there))
+    else:
+        for k, value, column in runs.terms(use):
+            if row[k, 0] >= 0 and value > 0:
+                terms[int(row[k, 0])].append((value, column))
+    _limit_rows(model, data, limit, terms)
 
 
-def _add_memory(model: Any, data: _Data, runs: Runs) -> None:
-    """A node holds every distinct part that it runs in a slot once: ``hold`` is at least each run of the
-    part.
-    """
+def _add_charged(model: Any, data: _Data, runs: _Runs, limit: ChargedLimit) -> None:
+    """A row is charged once for every distinct piece: ``hold`` is at least each run of the piece."""
     import pyomo.environ as pyo
 
-    instance, limit = data.instance, data.limits.memory_bytes
-    parts, holder = held_parts(instance), holders(instance, data.arcs.tasks)
-    task = data.arcs.tasks.tolist()
-    slot, kind = instance.tasks.slot.tolist(), instance.tasks.model.tolist()
-    users = {}
-    for k, m, n in runs:
-        at = int(holder[k, n])
-        if np.isfinite(limit[at]) and parts[kind[task[k]], m] > 0:
-            users[k, m, n] = (slot[task[k]], at, kind[task[k]], m)
-    pieces = sorted(set(users.values()))
-    model.hold = pyo.Var(pieces, domain=pyo.Binary)
-    model.holds = pyo.Constraint(list(users), rule=lambda _, *at: runs[at] <= model.hold[users[at]])
-    model.users = users
-    places: dict[tuple[int, int], list[tuple[float, Any]]] = defaultdict(list)
-    for piece in pieces:
-        places[piece[:2]].append((float(parts[piece[2:]]), model.hold[piece]))
-    _limit_rows(model, "memory", places, lambda _, at: limit[at])
+    instance, task = data.instance, data.arcs.tasks
+    row, sizes = limit.rows(instance, task), limit.sizes(instance)
+    kind = instance.tasks.model[task].tolist()
+    bounded = np.isfinite(most(limit, instance, row))
+    users: dict[tuple[int, int, int], tuple[int, ...]] = {}
+    of_piece: dict[tuple[int, ...], int] = {}
+    for k, m, j in runs.there:
+        if bounded[k, j] and sizes[kind[k], m] > 0:
+            users[k, m, j] = (*limit.index(instance, int(row[k, j])), kind[k], m)
+            of_piece[users[k, m, j]] = int(row[k, j])
+    pieces = sorted(of_piece)
+    hold = pyo.Var(pieces, domain=pyo.Binary)
+    model.add_component(limit.charge, hold)
+    holds = pyo.Constraint(list(users), rule=lambda _, *at: runs.there[at] <= hold[users[at]])
+    model.add_component(f"{limit.charge}s", holds)
+    model.users[hold.name] = users
+    terms: dict[int, list[tuple[float, Any]]] = defaultdict(list)
+    for at in pieces:
+        terms[of_piece[at]].append((float(sizes[at[-2:]]), hold[at]))
+    _limit_rows(model, data, limit, terms)
 
 
-def _limit_rows(model: Any, name: str, terms: dict[Any, list[tuple[float, Any]]], limit: Any) -> None:
+def _limit_rows(
+    model: Any, data: _Data, limit: SharedLimit, terms: dict[int, list[tuple[float, Any]]]
+) -> None:
+    """Add the rows of a limit, those without one left out, and note which they are."""
     import pyomo.environ as pyo
 
-    rows = pyo.Constraint(sorted(terms), rule=lambda _, *at: _linear(terms[at]) <= float(limit(*at)))
-    model.add_component(name, rows)
+    rows = sorted(terms)
+    given = most(limit, data.instance, np.array(rows, dtype=np.int64)).tolist()
+    sides = {r: side for r, side in zip(rows, given, strict=True) if side < np.inf}
+    kept = {limit.index(data.instance, r): (r, side) for r, side in sides.items()}
+    constraint = pyo.Constraint(list(kept), rule=lambda _, *at: _linear(terms[kept[at][0]]) <= kept[at][1])
+    model.add_component(limit.component, constraint)
+    model.labels[limit.component] = {at: (limit.coupling, r) for at, (r, _) in kept.items()}
 
 
 def _linear(terms: Iterable[tuple[float, Any]]) -> Any:

@@ -1,10 +1,8 @@
-"""Make an instance smaller before anything is built: arcs that no optimum can use go, weights become
-excesses.
+"""Make an instance smaller before anything is built: arcs that no optimum uses go, weights become excesses.
 
 Every path of a task costs its best path's weight plus the reduced weights of its arcs, all of them >= 0. So a
-model in reduced weights has the trellis relaxation as a constant, small numbers, and an arc whose
-cheapest path is
-above a known objective can be left out.
+model in reduced weights has the trellis relaxation as a constant, small numbers, and an arc whose cheapest
+path is above a known objective can be left out.
 """
 
 from __future__ import annotations
@@ -14,40 +12,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mecopt import limits
 from mecopt.arrays import Floats, Ints
-from mecopt.costs import ChainCosts, slack
-from mecopt.entities import Coupling
+from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
+from mecopt.limits import LinearLimit, SharedLimit
+from mecopt.tolerances import JUST_ABOVE
 from mecopt.trellis_arcs import Arcs, build_arcs
 
-# A limit as the models see it: wider than the judge's by rounding, so that nothing feasible is ever cut off.
-ROUNDING = 1e-12
 LARGEST_EXCESS = 1e-9  # arcs this much (relative to the objective) above the best known one are kept
 
 
-@dataclass(frozen=True, eq=False)
-class Limits:
-    """The couplings' right-hand sides, as the judge reads them and a rounding wider; inf = none."""
+def most(limit: SharedLimit, instance: Instance, rows: Ints) -> Floats:
+    """Return the right-hand sides of rows as the models see them, inf = none.
 
-    energy_j: Floats  # (devices,)
-    work_s: float
-    memory_bytes: Floats  # (N + devices,), a holder: server n as n - 1, device d as N + d
-
-    @classmethod
-    def of(cls, instance: Instance) -> Limits:
-        """Read the limits of the couplings that are on."""
-        on = instance.rules.couplings
-        budget = [_limit(d.energy_budget_j, Coupling.ENERGY in on) for d in instance.devices]
-        held = [s.memory_bytes for s in instance.servers] + [d.memory_bytes for d in instance.devices]
-        memory = [_limit(value, Coupling.MEMORY in on) for value in held]
-        work = instance.slot_s if Coupling.CAPACITY in on else None
-        return cls(np.array(budget), _limit(work, True), np.array(memory))
-
-
-def _limit(value: float | None, on: bool) -> float:
-    return float(slack(np.float64(value)) * (1.0 + ROUNDING)) if on and value is not None else np.inf
+    They are wider than the judge's by rounding, so that nothing feasible is ever cut off.
+    """
+    return limit.most(instance, rows) * JUST_ABOVE
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +59,18 @@ def reduce(instance: Instance, costs: ChainCosts, node_cost: Floats | None = Non
     node_cost : array of shape (tasks, blocks, nodes), optional
         As in `mecopt.trellis.shortest_paths`.
     """
-    limits = Limits.of(instance)
     arcs = build_arcs(costs, node_cost=node_cost)
-    weight = np.where(_too_large(instance, arcs, limits)[:, :, None, :], np.inf, arcs.weight)
+    weight = arcs.weight.copy()
+    for limit in limits.of(instance):
+        room = most(limit, instance, limit.rows(instance, arcs.tasks))[:, None, None, :]
+        weight[np.broadcast_to(limit.alone(arcs, instance) > room, weight.shape)] = np.inf
     behind = np.arange(weight.shape[1]) >= arcs.blocks[:, None]
     weight[behind] = arcs.weight[behind]
-    weight, reasons = _within_budget(instance, _with_weight(arcs, weight), limits)
+    reasons: list[dict[str, Any]] = []
+    for linear in limits.linear(instance):
+        if not linear.by_node:
+            weight, more = _within(linear, instance, _with_weight(arcs, weight))
+            reasons += more
     after = _backward(weight)
     best: Floats = after[:, 0, 0].copy()
     stuck = np.isinf(best)
@@ -96,61 +84,24 @@ def reduce(instance: Instance, costs: ChainCosts, node_cost: Floats | None = Non
     return Reduced(_with_weight(arcs, weight), offset, best, tuple(reasons))
 
 
-def held_parts(instance: Instance) -> Floats:
-    """Return the bytes of every (model, block), shape (models, longest model), 0 behind the end."""
-    parts = np.zeros((len(instance.models), instance.max_blocks))
-    for i, model in enumerate(instance.models):
-        parts[i, : len(model.blocks)] = [block.param_bytes for block in model.blocks]
-    return parts
-
-
-def holders(instance: Instance, tasks: Ints) -> Ints:
-    """Return the holder of every node of some tasks, (K, J): the device's own first, then the servers."""
-    servers = instance.server_count
-    own = servers + instance.tasks.device[tasks]
-    return np.concatenate([own[:, None], np.tile(np.arange(servers), (len(tasks), 1))], axis=1)
-
-
-def _too_large(instance: Instance, arcs: Arcs, limits: Limits) -> NDArray[np.bool_]:
-    """Nodes where a block alone breaks a limit, (K, M, J)."""
-    large = np.zeros((*arcs.weight.shape[:2], arcs.weight.shape[3]), dtype=bool)
-    large[:, :, 1:] = arcs.work_s > limits.work_s
-    parts = held_parts(instance)[instance.tasks.model[arcs.tasks]]
-    return large | (parts[:, :, None] > limits.memory_bytes[holders(instance, arcs.tasks)][:, None, :])
-
-
-def _within_budget(instance: Instance, arcs: Arcs, limits: Limits) -> tuple[Floats, list[dict[str, Any]]]:
-    """Forbid arcs whose least energy, with the least of all other tasks of the device, is above the
-    budget.
-    """
-    weight = arcs.weight
-    if np.isinf(limits.energy_j).all():
+def _within(limit: LinearLimit, instance: Instance, arcs: Arcs) -> tuple[Floats, list[dict[str, Any]]]:
+    """Forbid arcs whose least use, with the least of all other tasks of the row, is above the limit."""
+    weight, row = arcs.weight, limit.rows(instance, arcs.tasks)[:, 0]
+    rows, at = np.unique(row, return_inverse=True)
+    given = most(limit, instance, rows)
+    if np.isinf(given).all():
         return weight, []
-    energy = np.where(np.isfinite(weight), arcs.energy_j, np.inf)
-    after = _backward(energy)
+    use = np.where(np.isfinite(weight), limit.use(arcs), np.inf)
+    after = _backward(use)
     least = after[:, 0, 0]
-    device = instance.tasks.device[arcs.tasks]
-    spent = np.bincount(device, np.where(np.isinf(least), 0.0, least), len(instance.devices))
+    spent = np.bincount(at, np.where(np.isinf(least), 0.0, least), len(rows))
     reasons = [
-        over_budget(instance, int(d), float(spent[d])) for d in np.flatnonzero(spent > limits.energy_j)
+        limit.too_little(instance, int(rows[i]), float(spent[i])) for i in np.flatnonzero(spent > given)
     ]
-    room = (limits.energy_j - spent)[device] + least
-    room = room + ROUNDING * np.where(np.isfinite(room), np.abs(spent[device]), 0.0)
-    through = _forward(energy)[:, :, :, None] + energy + after[:, 1:, None, :]
+    room = (given - spent)[at] + least
+    room = room + (JUST_ABOVE - 1.0) * np.where(np.isfinite(room), np.abs(spent[at]), 0.0)
+    through = _forward(use)[:, :, :, None] + use + after[:, 1:, None, :]
     return np.where(through > room[:, None, None, None], np.inf, weight), reasons
-
-
-def over_budget(instance: Instance, d: int, least: float) -> dict[str, Any]:
-    """Name the least energy that a device needs, as the reason why nothing is feasible."""
-    name, budget = instance.devices[d].name, instance.devices[d].energy_budget_j
-    return {
-        "kind": "energy",
-        "where": {"device": name},
-        "limit": budget,
-        "value": least,
-        "message": f"device {name}: the least energy its tasks can spend is {least:.6g} J, "
-        f"its budget is {budget:.6g} J",
-    }
 
 
 def _stuck(instance: Instance, k: int) -> dict[str, Any]:

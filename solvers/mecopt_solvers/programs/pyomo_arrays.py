@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from mecopt.trellis_arcs import Arcs
 from mecopt_solvers.programs.linear_program import WIDER, Label, Program, Rows
 
-LIMITS = {"energy_budget": "energy", "server_capacity": "capacity", "memory": "memory"}
-
 
 def to_program(model: Any, arcs: Arcs) -> Program:
     """Turn the model into arrays; rows of limits are divided by their limit.
@@ -61,10 +59,9 @@ def _constraints(model: Any) -> Iterator[tuple[Label | None, Any]]:
     import pyomo.environ as pyo
 
     for component in model.component_objects(pyo.Constraint):
-        kind = LIMITS.get(component.name)
+        labels = model.labels.get(component.name, {})
         for index, constraint in component.items():
-            where = index if isinstance(index, tuple) else (index,)
-            yield (None if kind is None else (kind, *where)), constraint
+            yield labels.get(index if isinstance(index, tuple) else (index,)), constraint
 
 
 def _side(bound: Any, constant: float) -> float | None:
@@ -91,16 +88,16 @@ def _meaning(columns: list[Any], arcs: Arcs) -> tuple[NDArray[Any], ...]:
 
 def _holds(model: Any, at: dict[int, int]) -> NDArray[np.int64]:
     """Return pairs of a column that says where a part runs, and the column of its holder."""
-    into = getattr(model, "step", None)
-    pairs = [
-        (at[id(model.place[spot])], at[id(model.hold[piece])])
-        for spot, piece in model.users.items()
-        if into is None
-    ]
-    if into is not None:
-        pairs = [
-            (at[id(column)], at[id(model.hold[model.users[k, m, j]])])
-            for (k, m, _, j), column in into.items()
-            if (k, m, j) in model.users
-        ]
+    step = getattr(model, "step", None)
+    pairs = []
+    for name, users in model.users.items():
+        hold = model.component(name)
+        if step is None:
+            pairs += [(at[id(model.place[spot])], at[id(hold[piece])]) for spot, piece in users.items()]
+        else:
+            pairs += [
+                (at[id(column)], at[id(hold[users[k, m, j]])])
+                for (k, m, _, j), column in step.items()
+                if (k, m, j) in users
+            ]
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)

@@ -100,7 +100,7 @@ def _slots_as_tasks(slots: int, budgets: int) -> Part:
         blocks=np.ones(slots, dtype=np.int64),
         weight=np.zeros((slots, 1, 1, 1)),
         work=np.zeros((slots, 1, 1)),
-        energy=np.zeros((0, 0, 0, 0)),
+        spend=np.zeros((0, slots, 1, 1, 1)),
         row=np.tile(np.arange(budgets), (slots, 1)),
         rows=budgets,
         memory=None,

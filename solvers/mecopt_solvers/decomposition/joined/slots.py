@@ -32,7 +32,7 @@ def by_slot(part: Part, order: Ints) -> Part:
         blocks=part.blocks[order],
         weight=np.ascontiguousarray(part.weight[order]),
         work=np.ascontiguousarray(part.work[order]),
-        energy=np.ascontiguousarray(part.energy[order]),
+        spend=np.ascontiguousarray(part.spend[:, order]),
         row=part.row[order],
     )
 
@@ -41,7 +41,7 @@ def slot_part(part: Part, tasks: Ints, prices: Floats) -> Part:
     """Return a slot as a part of its own, energy charged at its price (rows + 1,)."""
     servers = part.nodes - 1
     charge = prices[part.row[tasks, servers]]
-    weight = part.weight[tasks] + charge[:, None, None, None] * part.energy[tasks]
+    weight = part.weight[tasks] + charge[:, None, None, None] * part.spend[0, tasks]
     return replace(
         part,
         tasks=part.tasks[tasks],
@@ -50,7 +50,7 @@ def slot_part(part: Part, tasks: Ints, prices: Floats) -> Part:
         blocks=part.blocks[tasks],
         weight=np.ascontiguousarray(weight),
         work=np.ascontiguousarray(part.work[tasks]),
-        energy=np.zeros((0, 0, 0, 0)),
+        spend=np.zeros((0, *weight.shape)),
         row=np.tile(np.arange(servers + 1), (len(tasks), 1)),
         rows=servers,
         slots=1,
@@ -81,7 +81,7 @@ def near_paths(part: Part, priced: Priced, columns: Columns) -> Pool:
     reach = np.full(len(tasks), step)
     for _ in range(WIDENINGS):
         if not pricing_kernels.enumerate_paths(
-            part.weight, part.work, part.energy, priced.extra, part.row, part.blocks, priced.prices, reach,
+            part.weight, part.work, part.spend, priced.extra, part.row, part.blocks, priced.prices, reach,
             first, nothing, room,
         ):  # fmt: skip
             break

@@ -130,7 +130,7 @@ def price_runs(
     path = np.empty((tasks, stages), dtype=np.int64)
     value, cost, use = np.empty(tasks), np.empty(tasks), np.empty(part.row.shape)
     run_kernels.price(
-        part.weight, part.work, part.energy, extra, part.row, part.blocks, row_prices, runs,
+        part.weight, part.work, part.spend, extra, part.row, part.blocks, row_prices, runs,
         path, value, cost, use,
     )  # fmt: skip
     load: Floats = np.bincount(part.row.ravel(), use.ravel(), part.rows + 1).astype(np.float64)

@@ -14,11 +14,10 @@ INF = np.inf
 
 
 @njit(cache=True, nogil=True)
-def _task(weight, work, energy, extra, row, prices, runs, k, last, enter, stay):  # type: ignore[no-untyped-def]
+def _task(weight, work, spend, extra, row, prices, runs, k, last, enter, stay):  # type: ignore[no-untyped-def]
     """Fill enter (M, J, J), the charge of entering a node, and stay (M, M, J), of the run that follows."""
     nodes = weight.shape[2]
-    joule = prices[row[k, nodes - 1]]
-    budget, more = energy.shape[0] > 0, extra.shape[0] > 0
+    servers, layers, more = nodes - 1, spend.shape[0], extra.shape[0] > 0
     for m in range(last):
         for j in range(nodes):
             here = 0.0
@@ -28,8 +27,8 @@ def _task(weight, work, energy, extra, row, prices, runs, k, last, enter, stay):
                 here += extra[k, m, j]
             for i in range(nodes if m > 0 else 1):
                 enter[m, i, j] = weight[k, m, i, j] + here
-                if budget:
-                    enter[m, i, j] += joule * energy[k, m, i, j]
+                for a in range(layers):
+                    enter[m, i, j] += prices[row[k, servers + a]] * spend[a, k, m, i, j]
     for j in range(nodes):
         for a in range(last):
             total = 0.0
@@ -40,7 +39,7 @@ def _task(weight, work, energy, extra, row, prices, runs, k, last, enter, stay):
 
 
 @njit(cache=True, nogil=True)
-def price(weight, work, energy, extra, row, blocks, prices, runs, path, value, cost, use):  # type: ignore[no-untyped-def]
+def price(weight, work, spend, extra, row, blocks, prices, runs, path, value, cost, use):  # type: ignore[no-untyped-def]
     """Find the shortest path of every task; as `kernels.price`."""
     tasks, stages, nodes = weight.shape[0], weight.shape[1], weight.shape[2]
     servers = nodes - 1
@@ -50,7 +49,7 @@ def price(weight, work, energy, extra, row, blocks, prices, runs, path, value, c
     source = np.zeros((stages, nodes), dtype=np.int64)
     for k in range(tasks):
         last = blocks[k]
-        _task(weight, work, energy, extra, row, prices, runs, k, last, enter, stay)
+        _task(weight, work, spend, extra, row, prices, runs, k, last, enter, stay)
         end[:] = INF
         for a in range(last):
             for j in range(nodes):
@@ -84,13 +83,13 @@ def price(weight, work, energy, extra, row, blocks, prices, runs, path, value, c
             cost[k] += weight[k, m, before, node]
             if node > 0:
                 use[k, node - 1] += work[k, m, node]
-            if energy.shape[0] > 0:
-                use[k, servers] += energy[k, m, before, node]
+            for a in range(spend.shape[0]):
+                use[k, servers + a] += spend[a, k, m, before, node]
             before = node
 
 
 @njit(cache=True, nogil=True)
-def enumerate_paths(weight, work, energy, extra, row, blocks, prices, runs, within, first, path, reduced):  # type: ignore[no-untyped-def]
+def enumerate_paths(weight, work, spend, extra, row, blocks, prices, runs, within, first, path, reduced):  # type: ignore[no-untyped-def]
     """List every path whose reduced cost is at most `within`; as `kernels.enumerate_paths`."""
     tasks, stages, nodes = weight.shape[0], weight.shape[1], weight.shape[2]
     enter, stay = np.empty((stages, nodes, nodes)), np.empty((stages, stages, nodes))
@@ -101,7 +100,7 @@ def enumerate_paths(weight, work, energy, extra, row, blocks, prices, runs, with
     for k in range(tasks):
         first[k] = count
         last = blocks[k]
-        _task(weight, work, energy, extra, row, prices, runs, k, last, enter, stay)
+        _task(weight, work, spend, extra, row, prices, runs, k, last, enter, stay)
         rest[last] = 0.0
         for a in range(last - 1, -1, -1):
             for i in range(nodes if a > 0 else 1):

@@ -1,0 +1,30 @@
+"""Every tolerance that more than one place goes by; what only one place needs stands there."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+
+from mecopt.arrays import Floats
+
+RELATIVE_SLACK = 1e-9
+SMALLEST_SCALE = 1e-3
+
+# Sums in another order than the judge's may differ in the last bits. A method that must not lose anything
+# feasible goes beyond a limit by this factor, one that must not exceed it stays below by the other.
+JUST_ABOVE = 1.0 + 1e-12
+JUST_BELOW = 1.0 - 1e-13
+
+AGREEMENT = 1e-6  # relative difference between two figures for one thing, such as a method's and the judge's
+
+Limit = TypeVar("Limit", float, Floats)
+
+
+def slack(limit: Limit) -> Limit:
+    """Return the largest use that still counts as within the limit, whatever its unit.
+
+    One feasible set for everybody: a limit is met when used <= slack(limit).
+    """
+    widened: Limit = limit + RELATIVE_SLACK * np.maximum(limit, SMALLEST_SCALE)
+    return widened
