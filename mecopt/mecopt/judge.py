@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from mecopt.costs import ChainCosts, Steps, chain_costs, steps
 from mecopt.entities import Coupling
 from mecopt.instance import Instance
 from mecopt.io import placement_array
+from mecopt.sources import instance_of
 from mecopt.tolerances import slack
 
 OWN_UNITS = {"deadline": "s", "link": "bits"}  # of what a task breaks by itself
@@ -141,7 +143,7 @@ class Evaluation:
 
 
 def evaluate(
-    instance: Instance,
+    instance: Instance | str | os.PathLike[str],
     placement: Sequence[Sequence[int]] | NDArray[Any],
     *,
     costs: ChainCosts | None = None,
@@ -150,7 +152,8 @@ def evaluate(
 
     Parameters
     ----------
-    instance : Instance
+    instance : Instance, str or path
+        Or what `load` takes: a file, the name of a shipped instance, a generator's spec.
     placement : sequence of sequences of int, or array of shape (tasks, longest model)
         The node of every block: 0 the device, n the n-th server; -1 behind the end of shorter models.
     costs : ChainCosts, optional
@@ -163,6 +166,7 @@ def evaluate(
     CouplingError
         If the instance has a coupling that is not in `mecopt.limits`.
     """
+    instance = instance_of(instance)
     limits.of(instance)  # refuses a coupling that nothing here judges
     nodes = placement_array(placement, instance)
     nodes.setflags(write=False)
