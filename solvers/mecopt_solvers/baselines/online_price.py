@@ -15,7 +15,7 @@ from mecopt.costs import slack
 from mecopt.entities import Coupling
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.registry import Method
+from mecopt.registry import OF_ONE_TASK, Method
 from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt_solvers.baselines.ledger import WITHIN, in_order
 from mecopt_solvers.baselines.online_knowledge import Outlook, Plan, from_ranges, from_trace, known_ranges
@@ -137,4 +137,5 @@ METHOD = Method(
     solve=_solve,
     random=True,
     options=frozenset({"rate_bps", "load_factor"}),
+    respects=frozenset(OF_ONE_TASK),
 )
