@@ -44,6 +44,18 @@ def dies(instance, run):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def exits(instance, run):
+    os._exit(0)
+
+
+def falsely(instance, run):
+    run.infeasible([{"message": "nothing fits, says a method that is wrong"}])
+
+
+def boasts(instance, run):
+    run.improve_bound(1e9)
+
+
 def shapeless(instance, run):
     run.found(np.zeros((1, 99), dtype=int))
 
@@ -81,8 +93,10 @@ def method(solve, **changes):
 STEADY = method(steady, random=True, options=frozenset({"policy", "x"}))
 RAISES, LEAVES, DIES, SHAPELESS, BOUNDLESS = map(method, (raises, leaves, dies, shapeless, boundless))
 LIAR, ABOVE, HANGS, CHATTY = map(method, (liar, above, hangs, chatty))
+EXITS, FALSELY, BOASTS = map(method, (exits, falsely, boasts))
 '''
 NAMES = ("steady", "raises", "leaves", "dies", "shapeless", "boundless", "liar", "above", "hangs", "chatty")
+NAMES += ("exits", "falsely", "boasts")
 
 
 def install(folder):

@@ -238,11 +238,12 @@ def test_a_changed_policy_is_refused(tmp_path, faulty):
 
 
 FAULTS = {
-    "raises": "ZeroDivisionError: two lines of text",
-    "leaves": "SystemExit: 3",
+    "raises": "MethodError: method 'raises' failed: ZeroDivisionError: two lines of text",
+    "leaves": "MethodError: method 'leaves' failed: SystemExit: 3",
     "dies": "killed by SIGKILL",
-    "shapeless": "PlacementError: placement: shape",
-    "boundless": "the method's bound is nan",
+    "exits": "its process ended with exit status 0",
+    "shapeless": "MethodError: method 'shapeless': placement: shape",
+    "boundless": "method 'boundless': the method's bound is nan",
     "liar": "the method says its value is 0.001",
     "above": "lies above the objective",
     "chatty": "not JSON serializable",
@@ -336,6 +337,11 @@ def test_bad_instances(instances, text):
         ({"methods": ("milp", {"x": 1})}, "no option 'x'"),
         ({"seeds": 0}, "seeds: 0"),
         ({"seeds": True}, "seeds: True"),
+        ({"seeds": 1.5}, "seeds: 1.5, expected a whole number >= 1"),
+        ({"gap": float("inf")}, "gap: inf, expected a finite number >= 0"),
+        ({"gap": np.bool_(False)}, "gap: False"),
+        ({"time_limit_s": "9"}, "time_limit_s: '9'"),
+        ({"workers": 1.5}, "workers: 1.5"),
         ({"time_limit_s": -1}, "time_limit_s: -1"),
         ({"time_limit_s": float("nan")}, "time_limit_s: nan"),
         ({"threads": 10**6}, "threads: 1000000, expected at most"),
@@ -348,6 +354,15 @@ def test_bad_instances(instances, text):
 def test_bad_arguments(given, text):
     with pytest.raises(InputError, match=text):
         mecopt.compare(**{"instances": TINY, "methods": "trellis", **given})
+
+
+def test_numpy_scalars_are_numbers():
+    given = {"seeds": np.int64(1), "threads": np.uint8(1), "workers": np.float64(1)}
+    options = {"include_device": np.bool_(True)}
+    limits = {"time_limit_s": np.float32(9.5), "gap": np.float64(0.1)}
+    runs = mecopt.compare(TINY, [("greedy", options)], **given, **limits)
+    assert runs["status"].isin(("optimal", "feasible")).all()
+    assert json.loads(runs["options"].item()) == {"include_device": True}
 
 
 def test_unknown_method_is_that_error():

@@ -488,3 +488,37 @@ def test_documentation_lists_every_parameter_and_setting():
     for name, field in fields().items():
         assert f"| `{name}` | {to_text(field.default)} | {field.metadata['help']} |" in page
     assert all(f"`{name}`" in page for name in names())
+
+
+def test_numpy_scalars_are_numbers():
+    plain = mecopt.generate(
+        "paper", seed=3, servers=2, slots=4, server_cycles_per_s=[1e9, 2e9], rate_bps=(1e6, 2e6)
+    )
+    ours = mecopt.generate(
+        "paper",
+        seed=np.int64(3),
+        servers=np.float64(2),
+        slots=np.uint8(4),
+        server_cycles_per_s=np.array([1e9, 2e9]),
+        rate_bps=mecopt.Range(np.float64(1e6), np.int64(2_000_000)),
+    )
+    assert ours.sha256 == plain.sha256
+    assert (ours.name, ours.origin) == (plain.name, plain.origin)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"seed": True},
+        {"seed": np.bool_(True)},
+        {"seed": 1.5},
+        {"seed": np.nan},
+        {"servers": np.bool_(True)},
+        {"servers": np.inf},
+        {"slot_s": np.float64("nan")},
+        {"slot_s": 1j},
+    ],
+)
+def test_what_is_no_number_is_refused(given):
+    with pytest.raises(mecopt.InputError, match=f"{next(iter(given))}: .*expected"):
+        mecopt.generate("paper", **given)

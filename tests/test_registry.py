@@ -112,6 +112,15 @@ def test_only_the_couplings_that_are_missing_are_named(install):
         mecopt.solve(coupled("energy", "memory"), "narrow")
 
 
+def test_those_that_respect_the_couplings_are_named_first(install):
+    install(lazy=f"{__name__}:HEURISTIC", wise=f"{__name__}:EXACT")
+    with pytest.raises(mecopt.CouplingError, match="methods that can: wise; that try: lazy; as a"):
+        mecopt.solve(coupled("energy"), "trellis")
+    install(lazy=f"{__name__}:HEURISTIC")
+    with pytest.raises(mecopt.CouplingError, match="methods that can try: lazy; as a"):
+        mecopt.solve(coupled("energy"), "trellis")
+
+
 def test_it_is_said_when_nothing_can(install):
     install()
     with pytest.raises(mecopt.CouplingError, match="methods that can: none installed"):

@@ -1,10 +1,14 @@
 """`solve`: what was found becomes a status, what a method claims is checked, what is missing is None."""
 
+import contextlib
 import json
 import math
 import os
+import random
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -232,10 +236,55 @@ def test_infeasible_without_a_reason_is_loud(using):
         using(lambda instance, run: run.infeasible([]))
 
 
-@pytest.mark.parametrize("nonsense", [[[2]], [[0, 0]], [], None, "00", [["a"]], np.zeros((1, 1)), [[-1]]])
-def test_a_placement_that_is_nonsense_is_an_error(using, nonsense):
-    with pytest.raises(mecopt.PlacementError, match="placement"):
+NONSENSE = [
+    ([[2]], r"placement\[0\]\[0\]: node 2, expected 0 to 1"),
+    ([[0, 0]], r"placement\[0\]: 2 nodes for 1 blocks"),
+    ([[0], [0]], "placement: 2 tasks, expected 1"),
+    ([[0], [0, 0]], "placement: 2 tasks"),
+    ([], "placement: 0 tasks"),
+    (None, "placement: NoneType, expected a list"),
+    ("00", "placement: str"),
+    ([["a"]], r"placement\[0\]\[0\]: 'a', expected a whole number"),
+    ([[True]], r"placement\[0\]\[0\]: True"),
+    ([[0.5]], r"placement\[0\]\[0\]: 0.5, expected a whole number"),
+    ([[None]], r"placement\[0\]\[0\]: None"),
+    (np.full((1, 1), 0.5), r"placement\[0\]\[0\]: 0.5, expected a whole number"),
+    (np.full((1, 1), np.nan), r"placement\[0\]\[0\]: nan"),
+    (np.full((1, 1), -np.inf), r"placement\[0\]\[0\]: -inf"),
+    (np.full((1, 1), 1e300), r"placement\[0\]\[0\]: 1e\+300"),
+    (np.full((1, 1), 1j), "placement: complex128, expected whole numbers"),
+    (np.full((1, 1), None), "placement: object, expected whole numbers"),
+    (np.full((1, 1), True), "placement: bool"),
+    (np.zeros((1, 2)), r"placement: shape \(1, 2\), expected \(1, 1\)"),
+    (np.zeros(1, dtype=int), r"placement: shape \(1,\)"),
+    (np.full((1, 1), 2**64 - 1, dtype=np.uint64), r"placement\[0\]\[0\]"),
+    ([[-1]], r"placement\[0\]\[0\]"),
+    ({0: [0]}, "placement: dict"),
+]
+
+
+@pytest.mark.parametrize(("nonsense", "text"), NONSENSE)
+def test_a_placement_that_is_nonsense_is_the_methods_error(using, nonsense, text):
+    with pytest.raises(MethodError, match=f"method 'own': {text}") as error:
         using(lambda instance, run: run.found(nonsense))
+    assert error.value.exit_status == 1
+    assert not isinstance(error.value, InputError)
+
+
+@pytest.mark.parametrize(
+    "whole", [np.zeros((1, 1)), np.zeros((1, 1), np.float32), [[0.0]], [np.zeros(1)], [[np.int8(0)]]]
+)
+def test_whole_floats_are_whole_numbers(using, whole):
+    assert using(lambda instance, run: run.found(whole)).placement.tolist() == [[0]]
+
+
+def test_what_is_behind_a_shorter_model_does_not_matter(using):
+    short = {"name": "s", "blocks": MINIMAL["models"][0]["blocks"]}
+    long = {"name": "l", "blocks": MINIMAL["models"][0]["blocks"] * 2}
+    tasks = [{**MINIMAL["tasks"][0], "model": name} for name in "sl"]
+    document = {**MINIMAL, "models": [short, long], "tasks": tasks}
+    found = using(lambda instance, run: run.found(np.array([[0, np.nan], [0, 0]])), document)
+    assert found.placement.tolist() == [[0, -1], [0, 0]]
 
 
 def test_an_error_of_the_method_is_named_and_kept(using):
@@ -246,6 +295,184 @@ def test_an_error_of_the_method_is_named_and_kept(using):
     with pytest.raises(MethodError, match="method 'own' failed: ZeroDivisionError: of its own") as caught:
         using(fail)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+class Odd(BaseException):
+    """Neither an Exception nor an interrupt."""
+
+    def __str__(self):
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (SystemExit(3), "failed: SystemExit: 3"),
+        (SystemExit(0), "failed: SystemExit: 0"),
+        (GeneratorExit(), "failed: GeneratorExit: no further message"),
+        (MemoryError(), "failed: MemoryError: out of memory"),
+        (RecursionError("too deep"), "failed: RecursionError: too deep"),
+        (Odd(), "failed: Odd: no further message"),
+        (ValueError("two\nlines \x1b[31m" + "x" * 5000), r"failed: ValueError: two lines \\x1b\[31mx"),
+        (mecopt.PlacementError("of its own"), "'own': of its own"),
+    ],
+)
+def test_whatever_a_method_raises_is_its_error(using, error, text):
+    def fail(instance, run):
+        raise error
+
+    with pytest.raises(MethodError, match=text) as caught:
+        using(fail)
+    assert "method 'own'" in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_what_a_method_refuses_on_purpose_is_the_callers(using):
+    def refuse(instance, run):
+        raise InputError("depth: 3, expected 1 or 2")
+
+    with pytest.raises(InputError, match="depth: 3"):
+        using(refuse, depth=3)
+
+
+@pytest.mark.parametrize(
+    ("action", "text"),
+    [
+        (lambda run: setattr(run, "repairs", -1), "run.repairs: -1, expected a whole number"),
+        (lambda run: setattr(run, "repairs", 1.5), "run.repairs: 1.5"),
+        (lambda run: setattr(run, "repairs", 10**30), "run.repairs: 1000"),
+        (lambda run: setattr(run, "repairs", "many"), "run.repairs: 'many'"),
+        (lambda run: setattr(run, "notes", [1]), "run.notes is a list"),
+        (lambda run: run.notes.update(x=object()), r"run.notes\['x'\]: .* is not JSON serializable"),
+        (lambda run: run.notes.update(x=math.nan), r"run.notes\['x'\]: .*expected what JSON can hold"),
+        (lambda run: run.notes.update({3: 1}), "run.notes has the name 3"),
+        (lambda run: setattr(run, "bound", 1.0), "run.bound is not for a method to set; run.improve_bound"),
+        (lambda run: setattr(run, "best", [[0]]), "run.best is not for a method to set; run.found"),
+        (lambda run: setattr(run, "reasons", ["full"]), "run.reasons is not .* run.infeasible"),
+        (lambda run: setattr(run, "instance", None), "run.instance is not for a method to set"),
+        (lambda run: setattr(run, "stopped_by", "bored"), "run.stopped_by is not"),
+        (lambda run: run.infeasible("full"), "its reasons are a str"),
+        (lambda run: run.infeasible({"message": "full"}), "its reasons are a dict"),
+        (lambda run: run.infeasible(None), "its reasons are a NoneType"),
+        (lambda run: run.infeasible(["full"]), r"reasons\[0\] is a str, expected a dictionary"),
+        (lambda run: run.infeasible([{}]), r"reasons\[0\] has no message"),
+        (lambda run: run.infeasible([{"message": 3}]), r"reasons\[0\] has no message"),
+        (lambda run: run.infeasible([{"message": "x", "value": math.inf}]), r"reasons\[0\]: .*JSON"),
+        (lambda run: run.found([[0]], objective="1"), "the objective that it claims is '1'"),
+        (lambda run: run.found([[0]], objective=1 + 0j), "the objective that it claims is"),
+        (lambda run: run.costs.bits.__iadd__(1), "changed run.costs.bits"),
+        (lambda run: run.instance.tasks.rate_bps.__iadd__(1), "read-only"),
+        (lambda run: run.found([[0]]).placement.fill(1), "read-only"),
+    ],
+)
+def test_what_a_method_spoils_is_its_error(using, action, text):
+    with pytest.raises(MethodError, match=f"method 'own'.*{text}"):
+        using(lambda instance, run: action(run))
+
+
+@pytest.mark.parametrize("bound", ["1", 1 + 0j, np.ones(1), [1], True, None, object()])
+def test_a_bound_of_another_kind_is_loud(using, bound):
+    with pytest.raises(mecopt.DisagreementError, match="method 'own': the method's bound is"):
+        using(lambda instance, run: run.improve_bound(bound))
+
+
+def test_numpy_is_as_good_as_python(using):
+    def work(instance, run):
+        run.found(np.array([[0]], np.uint8), bound=np.float32(0.5), objective=np.float64(1))
+        run.repairs += np.int64(2)
+        run.notes["figures"] = {"mean": np.float32(0.5), "rows": np.arange(2)}
+
+    result = using(work)
+    assert (result.repairs, result.options["figures"]) == (2, {"mean": 0.5, "rows": [0, 1]})
+    json.loads(result.to_json())
+
+
+def test_a_reason_may_do_with_its_kind(using):
+    result = using(lambda instance, run: run.infeasible([{"kind": "deadline", "value": np.float64(2)}]))
+    assert result.reasons == ({"kind": "deadline", "value": 2.0, "message": "deadline"},)
+
+
+def test_what_is_returned_is_not_looked_at(using):
+    with pytest.warns(UserWarning, match=r"method 'own' returned a list and handed over nothing"):
+        assert using(lambda instance, run: [[0]]).status == "unknown"
+
+
+def test_what_comes_after_the_end_is_not_taken(using):
+    runs = []
+    result = using(lambda instance, run: (runs.append(run), run.found([[1]])))
+    (run,) = runs
+    run.found([[0]], bound=1.0)
+    run.improve_bound(2.0)
+    run.infeasible([{"message": "full"}])
+    assert run.should_stop()
+    assert (run.best.placement.tolist(), result.objective, run.reasons) == ([[1]], 2.0, ())
+    assert len(run.trace) == len(result.trace)
+
+
+def test_threads_may_hand_over_together(using):
+    document = {**MINIMAL, "tasks": MINIMAL["tasks"] * 6}
+
+    def work(instance, run):
+        def some(start):
+            for number in range(start, 64, 4):
+                run.found([[number >> k & 1] for k in range(6)])
+
+        threads = [threading.Thread(target=some, args=(start,)) for start in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    result = using(work, document)
+    assert result.objective == 6.0
+    assert [point[1] for point in result.trace] == sorted((p[1] for p in result.trace), reverse=True)
+
+
+def test_what_a_method_does_to_the_process_is_undone(using, tmp_path, monkeypatch):
+    monkeypatch.setenv("KEPT", "1")
+    monkeypatch.delenv("ADDED", raising=False)
+    streams, folder = (sys.stdin, sys.stdout, sys.stderr), os.getcwd()
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
+    depth, errors = sys.getrecursionlimit(), np.geterr()
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    drawn = random.random(), np.random.random()  # noqa: NPY002
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+
+    def spoil(instance, run):
+        os.chdir(tmp_path)
+        os.environ["ADDED"] = "1"
+        del os.environ["KEPT"]
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
+        sys.setrecursionlimit(depth + 1)
+        sys.stdout = sys.stderr = None
+        np.seterr(all="raise")
+        random.seed(2)
+        np.random.seed(2)  # noqa: NPY002
+        raise SystemExit
+
+    with pytest.raises(MethodError):
+        using(spoil)
+    assert (sys.stdin, sys.stdout, sys.stderr) == streams
+    assert os.getcwd() == folder
+    assert (os.environ.get("KEPT"), os.environ.get("ADDED")) == ("1", None)
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)] == handlers
+    assert (sys.getrecursionlimit(), np.geterr()) == (depth, errors)
+    assert (random.random(), np.random.random()) == drawn  # noqa: NPY002
+
+
+def test_an_interrupt_that_a_method_swallows_is_one(using):
+    def deaf(instance, run):
+        run.found([[1]])
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        assert run.should_stop()
+
+    result = using(deaf)
+    assert (result.status, result.stopped_by) == ("feasible", "interrupt")
 
 
 def test_an_option_that_the_method_lacks_is_refused(using):
@@ -398,6 +625,23 @@ def test_a_first_solve_ends_with_a_search(tmp_path):
     [
         ({"time_limit_s": -1}, "time_limit_s: -1, expected at least 0"),
         ({"time_limit_s": math.nan}, "time_limit_s: nan"),
+        ({"time_limit_s": math.inf}, "time_limit_s: inf, expected a finite number >= 0"),
+        ({"time_limit_s": "5"}, "time_limit_s: '5', expected a finite number"),
+        ({"time_limit_s": True}, "time_limit_s: True"),
+        ({"gap": math.inf}, "gap: inf, expected a finite number >= 0"),
+        ({"gap": np.float64("nan")}, "gap: nan"),
+        ({"gap": np.bool_(True)}, "gap: True"),
+        ({"gap": 1j}, "gap: 1j"),
+        ({"gap": np.ones(1)}, r"gap: array\(\[1.\]\)"),
+        ({"iterations": 1.5}, "iterations: 1.5, expected a whole number >= 1"),
+        ({"iterations": math.inf}, "iterations: inf, expected a whole number"),
+        ({"seed": 1.5}, "seed: 1.5, expected a whole number >= 0"),
+        ({"seed": None}, "seed: None, expected a whole number"),
+        ({"seed": "1"}, "seed: '1', expected a whole number"),
+        ({"seed": False}, "seed: False, expected a whole number"),
+        ({"seed": 2**64}, "seed: 18446744073709551616, expected at most"),
+        ({"threads": np.bool_(True)}, "threads: True, expected a whole number"),
+        ({"threads": 1.5}, "threads: 1.5, expected a whole number"),
         ({"gap": -0.1}, "gap: -0.1, expected at least 0"),
         ({"iterations": 0}, "iterations: 0, expected at least 1"),
         ({"seed": -1}, "seed: -1, expected at least 0"),
@@ -470,6 +714,21 @@ def test_what_the_method_is_given(using):
     using(lambda instance, run: seen.append(run), warm_start=[[1]], seed=7, threads=2, depth=3)
     (run,) = seen
     assert (run.warm_start.tolist(), run.seed, run.threads, run.options) == ([[1]], 7, 2, {"depth": 3})
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int64, np.uint16, np.float32, np.float64, float, np.array])
+def test_numpy_scalars_are_numbers(using, kind):
+    given = {"seed": kind(1), "threads": kind(1), "iterations": kind(3), "time_limit_s": kind(9)}
+    result = using(lambda instance, run: run.found([[0]]), **given, gap=np.float32(0.5), depth=kind(2))
+    written = json.loads(result.to_json())
+    assert written["seed"] == 1
+    assert written["options"] == {"time_limit_s": 9, "gap": 0.5, "iterations": 3, "depth": 2}
+
+
+def test_options_that_json_lacks_are_shown_as_text(using):
+    given = [np.inf, {"a": (1, np.int8(2))}, Path("x"), object]
+    written = using(lambda instance, run: run.found([[0]]), depth=given).to_dict()["options"]["depth"]
+    assert written == ["inf", {"a": [1, 2]}, "x", "<class 'object'>"]
 
 
 def test_the_result_says_how_it_came_about(using):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 SHOWN = 20  # problems printed before the rest is only counted
+LONGEST = 300  # characters that are quoted of an error of somebody else's code
 
 
 class MecoptError(Exception):
@@ -73,3 +74,19 @@ class MethodError(MecoptError):
 
 class DisagreementError(MecoptError):
     """A method and the judge disagree, or a bound lies above a value: one of them is wrong."""
+
+
+def words(error: BaseException) -> str:
+    """Return the text of an error of somebody else's code, in one line that can be shown."""
+    try:
+        text = " ".join(str(error).split())[:LONGEST]
+    except Exception:  # its __str__ is their code too
+        text = ""
+    if not text:
+        return "out of memory" if isinstance(error, MemoryError) else "no further message"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def said(error: BaseException) -> str:
+    """Return kind and text of an error of somebody else's code, in one line that can be shown."""
+    return f"{type(error).__name__}: {words(error)}"

@@ -6,18 +6,21 @@ own, the best placement and the best bound are here.
 
 from __future__ import annotations
 
+import json
+import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt.arguments import LARGEST_COUNT, scalar
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
-from mecopt.errors import DisagreementError, InputError
+from mecopt.errors import DisagreementError, InputError, MethodError, PlacementError
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate
 from mecopt.result import gap
@@ -25,10 +28,17 @@ from mecopt.stop import AnyOf, IterationLimit, StopReason, TimeLimit
 
 AGREEMENT = 1e-6  # relative difference between a method's own objective and the judge's
 
+# What a method may assign to; of the rest these are set by what it hands over.
+FREE = ("repairs", "notes", "warm_start")
+SET_BY = {"best": "run.found(...)", "bound": "run.improve_bound(...)", "reasons": "run.infeasible(...)"}
+
 
 @dataclass(eq=False)
 class Run:
     """The state of one solve.
+
+    A method may set `repairs` and `notes`, and calls what hands something over; the other fields are not its
+    to assign to. Once it has returned nothing more is taken, for instance from threads that it left behind.
 
     Parameters
     ----------
@@ -54,18 +64,36 @@ class Run:
     options: dict[str, Any] = field(default_factory=dict)
 
     start: float = field(default_factory=time.perf_counter)
-    best: Evaluation | None = None
-    bound: float | None = None
-    reasons: list[dict[str, Any]] = field(default_factory=list)
-    repairs: int = 0
-    notes: dict[str, Any] = field(default_factory=dict)  # for the user; joins the result's options
-    stopped_by: StopReason | None = None
-    trace: list[tuple[float, float | None, float | None]] = field(default_factory=list)
+    best: Evaluation | None = field(default=None, init=False)
+    bound: float | None = field(default=None, init=False)
+    reasons: tuple[dict[str, Any], ...] = field(default=(), init=False)
+    repairs: int = field(default=0, init=False)
+    notes: dict[str, Any] = field(default_factory=dict, init=False)  # for the user; in the result's options
+    stopped_by: StopReason | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._points: list[tuple[float, float | None, float | None]] = []
+        self._turn = threading.RLock()  # a method may hand over from several threads
+        self._interrupted = False
+        if self.node_cost is not None:
+            self.node_cost.setflags(write=False)
+        self._closed = False  # last: from here on assignments are looked at
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_closed" in self.__dict__ and name in _OWN:
+            how = f"; {SET_BY[name]} does that" if name in SET_BY else ""
+            raise AttributeError(f"run.{name} is not for a method to set{how}")
+        object.__setattr__(self, name, value)
 
     @cached_property
     def costs(self) -> ChainCosts:
         """The cost figures of the instance, worked out once."""
         return chain_costs(self.instance)
+
+    @property
+    def trace(self) -> tuple[tuple[float, float | None, float | None], ...]:
+        """Seconds, objective and bound at every improvement."""
+        return tuple(self._points)
 
     @property
     def objective(self) -> float | None:
@@ -95,22 +123,34 @@ class Run:
         DisagreementError
             If the judge's objective is another one, the caller forbids the placement, or it is feasible
             though there was a proof that none is.
+        MethodError
+            If it is no placement of the instance, or bound or objective are no numbers.
         """
-        judged = evaluate(self.instance, placement, costs=self.costs)
+        judged = self._judged(placement)
         self._agree(judged, objective)
         forbidden = self.forbidden_block(judged.placement)
         if forbidden is not None:
             k, m = forbidden
             raise DisagreementError(f"the method runs block {m} of task {k} where a pin or ban forbids it")
-        if self.reasons and judged.feasible:
-            raise DisagreementError("the method found a feasible placement after it proved there is none")
-        raised = bound is not None and self._raise_bound(bound)
-        better = self._better(judged)
-        if better:
-            self.best = judged
-        if better or raised:
-            self._record()
+        with self._turn:
+            if self._closed:
+                return judged
+            if self.reasons and judged.feasible:
+                raise DisagreementError("the method found a feasible placement after it proved there is none")
+            raised = bound is not None and self._raise_bound(bound)
+            better = self._better(judged)
+            if better:
+                self._set("best", judged)
+            if better or raised:
+                self._record()
         return judged
+
+    def _judged(self, placement: Any) -> Evaluation:
+        try:
+            return evaluate(self.instance, whole_nodes(placement, self.instance), costs=self.costs)
+        except PlacementError as error:
+            more = len(error.problems) - 1
+            raise MethodError(error.problems[0] + (f", and {more} more problems" if more else "")) from None
 
     def forbidden_block(self, placement: Ints) -> tuple[int, int] | None:
         """Return task and block of the first node that the caller forbids, None without one."""
@@ -128,8 +168,9 @@ class Run:
         DisagreementError
             If the bound is no number.
         """
-        if self._raise_bound(bound):
-            self._record()
+        with self._turn:
+            if not self._closed and self._raise_bound(bound):
+                self._record()
 
     def infeasible(self, reasons: Iterable[dict[str, Any]]) -> None:
         """Hand over a proof that no placement is feasible.
@@ -139,17 +180,41 @@ class Run:
         DisagreementError
             If there is no reason, or a feasible placement is known.
         """
-        if self.objective is not None:
-            raise DisagreementError("a method claims infeasibility, but found a feasible placement")
-        self.reasons = list(reasons)
-        if not self.reasons:
-            raise DisagreementError("a method claims that the instance is infeasible, but gives no reason")
+        with self._turn:
+            if self._closed:
+                return
+            if self.objective is not None:
+                raise DisagreementError("a method claims infeasibility, but found a feasible placement")
+            kept = _plain_reasons(reasons)
+            if not kept:
+                raise DisagreementError(
+                    "a method claims that the instance is infeasible, but gives no reason"
+                )
+            self._set("reasons", kept)
 
     def should_stop(self) -> bool:
         """Ask the stopping rules; to be called between pieces of work."""
-        if self.stopped_by is None:
-            self.stopped_by = self.stop(self.gap)
-        return self.stopped_by is not None
+        return self._ask(self.stop)
+
+    def interrupt(self) -> None:
+        """Note that the caller wants an end, whatever the method makes of it."""
+        self._set("stopped_by", StopReason.INTERRUPT)
+
+    def close(self) -> None:
+        """Take nothing more, and check what the method has set.
+
+        Raises
+        ------
+        MethodError
+            If `repairs` is no count, or `notes` are not what JSON holds.
+        """
+        with self._turn:
+            self._closed = True
+        repairs = scalar(self.repairs)
+        if repairs is None or not 0 <= repairs <= LARGEST_COUNT or repairs % 1:
+            raise MethodError(f"run.repairs: {self.repairs!r:.60}, expected a whole number >= 0")
+        self.repairs = int(repairs)
+        self.notes = _plain_notes(self.notes)
 
     @property
     def time_left_s(self) -> float:
@@ -158,26 +223,36 @@ class Run:
 
     def is_due(self) -> bool:
         """Ask the stopping rules in the middle of a piece of work: nothing is counted as an iteration."""
-        if self.stopped_by is None:
-            rules = tuple(rule for rule in self.stop.rules if not isinstance(rule, IterationLimit))
-            self.stopped_by = AnyOf(rules)(self.gap)
-        return self.stopped_by is not None
+        return self._ask(
+            AnyOf(tuple(rule for rule in self.stop.rules if not isinstance(rule, IterationLimit)))
+        )
+
+    def _ask(self, rules: AnyOf) -> bool:
+        if self.stopped_by is None and not self._closed:
+            self._set("stopped_by", rules(self.gap))
+        return self._closed or self.stopped_by is not None
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
 
     def _raise_bound(self, bound: float) -> bool:
         """Keep the bound if it is the best so far, and say whether it is."""
-        bound = float(bound)
-        if np.isnan(bound) or bound == np.inf:
-            raise DisagreementError(f"the method's bound is {bound}, expected a number")
-        better = bound > (-np.inf if self.bound is None else self.bound)
+        value = scalar(bound)
+        if value is None or np.isnan(value) or value == np.inf:
+            raise DisagreementError(f"the method's bound is {bound!r:.60}, expected a number")
+        better = float(value) > (-np.inf if self.bound is None else self.bound)
         if better:
-            self.bound = bound
+            self._set("bound", float(value))
         return better
 
     def _agree(self, judged: Evaluation, objective: float | None) -> None:
         value = judged.objective
         if objective is None or value is None:
             return
-        if not abs(objective - value) <= AGREEMENT * max(abs(value), 1e-12):  # NaN disagrees
+        claimed = scalar(objective)
+        if claimed is None:
+            raise MethodError(f"the objective that it claims is {objective!r:.60}, expected a number")
+        if not abs(claimed - value) <= AGREEMENT * max(abs(value), 1e-12):  # NaN disagrees
             raise DisagreementError(f"the method says its value is {objective!r}, the judge {value!r}")
 
     def _better(self, judged: Evaluation) -> bool:
@@ -188,7 +263,86 @@ class Run:
         return judged.objective < self.best.objective
 
     def _record(self) -> None:
-        self.trace.append((time.perf_counter() - self.start, self.objective, self.bound))
+        self._points.append((time.perf_counter() - self.start, self.objective, self.bound))
+
+
+_OWN = frozenset(own.name for own in fields(Run)) - set(FREE)
+
+
+def whole_nodes(placement: Any, instance: Instance) -> Any:
+    """Return a placement with whole numbers in the place of floats that are whole.
+
+    Raises
+    ------
+    PlacementError
+        If a block is given a fraction or NaN.
+    """
+    if isinstance(placement, np.ndarray) and np.issubdtype(placement.dtype, np.floating):
+        if placement.shape != (instance.task_count, instance.max_blocks):
+            return placement  # the judge says what is wrong with it
+        behind = np.arange(instance.max_blocks) >= instance.block_count[:, None]
+        nodes = np.where(behind, -1.0, placement)
+        wrong = np.argwhere(~(np.isfinite(nodes) & (nodes == np.floor(nodes)) & (np.abs(nodes) < 2**31)))
+        if len(wrong):
+            raise PlacementError(
+                f"placement[{k}][{m}]: {float(nodes[k, m])!r}, expected a whole number"
+                for k, m in wrong.tolist()
+            )
+        return nodes.astype(np.int64)
+    if isinstance(placement, Sequence) and not isinstance(placement, str):
+        return [_whole_row(row) for row in placement]
+    return placement
+
+
+def _whole_row(row: Any) -> Any:
+    row = row.tolist() if isinstance(row, np.ndarray) else row
+    if not isinstance(row, Sequence) or isinstance(row, str):
+        return row
+    found = [scalar(node) for node in row]
+    return [
+        int(number) if isinstance(number, float) and number.is_integer() else node
+        for number, node in zip(found, row, strict=True)
+    ]
+
+
+def _plain_reasons(reasons: Any) -> tuple[dict[str, Any], ...]:
+    """Return reasons as JSON holds them, each with a message."""
+    if not isinstance(reasons, Iterable) or isinstance(reasons, (str, bytes, Mapping)):
+        raise MethodError(f"its reasons are a {type(reasons).__name__}, expected a list of dictionaries")
+    kept = []
+    for i, reason in enumerate(reasons):
+        if not isinstance(reason, Mapping):
+            raise MethodError(
+                f"reasons[{i}] is a {type(reason).__name__}, expected a dictionary with a message"
+            )
+        message = reason.get("message", reason.get("kind"))
+        if not isinstance(message, str) or not message.strip():
+            raise MethodError(f"reasons[{i}] has no message, expected a text that says why")
+        kept.append(_as_json(f"reasons[{i}]", {**reason, "message": message}))
+    return tuple(kept)
+
+
+def _plain_notes(notes: Any) -> dict[str, Any]:
+    if not isinstance(notes, Mapping):
+        raise MethodError(f"run.notes is a {type(notes).__name__}, expected a dictionary")
+    for name in notes:
+        if not isinstance(name, str):
+            raise MethodError(f"run.notes has the name {name!r:.60}, expected a text")
+    return {name: _as_json(f"run.notes[{name!r}]", value) for name, value in notes.items()}
+
+
+def _as_json(place: str, value: Any) -> Any:
+    """Return what JSON makes of a value, numpy's numbers as Python's."""
+
+    def other(member: Any) -> Any:
+        if isinstance(member, (np.ndarray, np.generic)):
+            return member.tolist()
+        raise TypeError(f"Object of type {type(member).__name__} is not JSON serializable")
+
+    try:
+        return json.loads(json.dumps(value, allow_nan=False, default=other))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MethodError(f"{place}: {error}, expected what JSON can hold") from None
 
 
 def forbidden(instance: Instance, pins: Iterable[str], bans: Iterable[str]) -> Floats | None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Literal
 
-from mecopt.errors import CouplingError, InputError, MecoptError, UnknownMethodError
+from mecopt.errors import CouplingError, InputError, MecoptError, UnknownMethodError, said, words
 
 if TYPE_CHECKING:
     from mecopt.entities import Coupling
@@ -23,11 +23,20 @@ if TYPE_CHECKING:
 GROUP = "mecopt.methods"
 
 Kind = Literal["exact", "heuristic", "baseline", "learner"]
+Stance = Literal["respects", "tries", "ignores"]
+
+OF_ONE_TASK = ("link", "deadline")  # limits that every instance may have, whatever its couplings
 
 
 @dataclass(frozen=True)
 class Method:
     """A way to solve instances.
+
+    Towards each limit (missing links, hard deadlines, and the couplings) it has one of three stances.
+    It *respects* a limit when, left to run to its end, it never returns a placement that breaks it although
+    some placement keeps to all limits. It *tries* when it may end with such a placement, which the result
+    then calls violating. It *ignores* a coupling that it has no regard for: an instance that has it is
+    refused, unless as a relaxation.
 
     Parameters
     ----------
@@ -37,7 +46,7 @@ class Method:
     summary : str
         One line for `mecopt methods`.
     honours : frozenset of Coupling
-        The couplings that it can take into account.
+        The couplings that it takes into account: respects, or tries to.
     solve : callable
         ``solve(instance, run)`` hands every placement and bound to the `Run` as it finds them, and returns
         when it is done or when ``run.should_stop()`` says so. Heavy imports belong inside it.
@@ -45,6 +54,14 @@ class Method:
         Whether the seed makes a difference.
     options : frozenset of str
         Names of the options that it takes; any other is refused before it starts.
+    respects : frozenset of str, optional
+        The limits that it respects: "link", "deadline", and couplings out of `honours`. By default all of
+        these for an exact method, and none for any other.
+
+    Raises
+    ------
+    ValueError
+        If a coupling does not exist, or one is said to be respected but not honoured.
     """
 
     name: str
@@ -54,6 +71,28 @@ class Method:
     solve: Callable[[Instance, Run], None]
     random: bool = False
     options: frozenset[str] = frozenset()
+    respects: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        from mecopt.entities import Coupling
+
+        honours = frozenset(Coupling(name) for name in self.honours)
+        able = honours | set(OF_ONE_TASK)
+        respects = able if self.exact else frozenset()
+        if self.respects is not None:
+            respects = frozenset(str(name) for name in self.respects)
+        if not respects <= able:
+            wrong = ", ".join(sorted(respects - able))
+            raise ValueError(f"respects {wrong}, expected only {', '.join(OF_ONE_TASK)} and what it honours")
+        object.__setattr__(self, "honours", honours)
+        object.__setattr__(self, "options", frozenset(self.options))
+        object.__setattr__(self, "respects", respects)
+
+    def stance(self, limit: str) -> Stance:
+        """Return what it does about a limit: "link", "deadline", or a coupling."""
+        if limit in (self.respects or ()):
+            return "respects"
+        return "tries" if limit in OF_ONE_TASK or limit in self.honours else "ignores"
 
     @property
     def exact(self) -> bool:
@@ -83,12 +122,14 @@ def method(name: str) -> Method:
         raise UnknownMethodError(f"no method {name!r}; {offer}")
     try:
         found = entry.load()
-    except Exception as error:  # the code of a third party may raise anything
-        raise MecoptError(f"method {name!r} ({entry.value}) cannot be loaded: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the code of a third party may raise anything
+        raise MecoptError(f"method {name!r} ({entry.value}) cannot be loaded: {_why(error)}") from error
     if not isinstance(found, Method):
         kind = type(found).__name__
         raise MecoptError(f"method {name!r} ({entry.value}) is a {kind}, expected a mecopt.Method")
-    return found
+    return found if found.name == name else replace(found, name=name)  # what users type finds it again
 
 
 def methods() -> tuple[Method, ...]:
@@ -106,10 +147,8 @@ def check_honours(chosen: Method, instance: Instance) -> None:
     """Refuse a method that cannot honour the instance's couplings, and name those that can."""
     missing = instance.rules.couplings - chosen.honours
     if missing:
-        able = [m.name for m in methods() if m.honours >= instance.rules.couplings]
         raise CouplingError(
-            f"{chosen.name} cannot honour {_names(missing)}; "
-            f"methods that can: {', '.join(able) or 'none installed'}; "
+            f"{chosen.name} cannot honour {_names(missing)}; {_able(instance.rules.couplings)}; "
             "as a relaxation (--relax, relax=True) it gives a lower bound"
         )
 
@@ -121,6 +160,20 @@ def check_options(chosen: Method, options: Iterable[str]) -> None:
         known = ", ".join(sorted(chosen.options)) or "none"
         offer = f"did you mean {near[0]!r}?" if near else f"it has {known}"
         raise InputError(f"{chosen.name} has no option {name!r}; {offer}")
+
+
+def _why(error: BaseException) -> str:
+    return words(error) if isinstance(error, Exception) else said(error)
+
+
+def _able(couplings: frozenset[Coupling]) -> str:
+    """Name the methods that honour couplings, those first that respect all of them."""
+    able = [m for m in methods() if m.honours >= couplings]
+    sure = [m.name for m in able if (m.respects or frozenset()) >= couplings]
+    others = ", ".join(m.name for m in able if m.name not in sure)
+    if sure:
+        return f"methods that can: {', '.join(sure)}" + (f"; that try: {others}" if others else "")
+    return f"methods that can try: {others}" if others else "methods that can: none installed"
 
 
 def _names(couplings: frozenset[Coupling]) -> str:

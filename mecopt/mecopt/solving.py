@@ -6,23 +6,27 @@ import contextlib
 import dataclasses
 import os
 import time
+import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from mecopt import limits, registry
+from mecopt.arguments import LARGEST_SEED, number, plain, whole
 from mecopt.arrays import Ints
-from mecopt.errors import InputError, MecoptError, MethodError
+from mecopt.containment import blamed, undone
+from mecopt.costs import ChainCosts
+from mecopt.errors import InputError, MethodError
 from mecopt.incumbent import Run, forbidden
 from mecopt.instance import Instance
+from mecopt.interrupts import interrupts_noted
 from mecopt.io import placement_array
 from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status
 from mecopt.sources import instance_of
-from mecopt.stop import AnyOf, GapTarget, IterationLimit, StopReason, StopRule, TimeLimit
+from mecopt.stop import AnyOf, GapTarget, IterationLimit, StopRule, TimeLimit
 from mecopt.trellis import infeasible_tasks, shortest_paths
-
-Number = TypeVar("Number", int, float)
 
 
 def solve(
@@ -78,10 +82,19 @@ def solve(
     DisagreementError
         If the method's own figures are not the judge's.
     MethodError
-        If the method fails by itself; the error that it raised is the cause.
+        If the method fails by itself, whatever it raises; the error that it raised is the cause. So it is for
+        what it hands over that is no placement, bound, count or JSON.
+
+    Notes
+    -----
+    What a method does to the process is undone (working directory, environment, signal handlers and the like)
+    when `solve` is called in the main thread. What it prints goes where Python's output goes; only
+    the command line keeps it off standard output.
     """
     instance = instance_of(instance)
     pins, bans = list(pins), list(bans)
+    seed, threads = whole("seed", seed, 0, LARGEST_SEED), whole("threads", threads, 1)
+    stopping = _stopping(time_limit_s, gap, iterations)
     chosen = registry.method(method)
     if relax:
         limits.of(instance)  # what nothing judges cannot be left out either
@@ -90,34 +103,32 @@ def solve(
     registry.check_options(chosen, options)
     run = Run(
         instance,
-        stop=AnyOf(_rules(time_limit_s, gap, iterations)),
-        seed=int(_at_least("seed", seed, 0)),
-        threads=_at_least("threads", threads, 1),
+        stop=AnyOf(_rules(**stopping)),
+        seed=seed,
+        threads=threads,
         warm_start=None if warm_start is None else placement_array(warm_start, instance),
         node_cost=forbidden(instance, pins, bans),
-        options=options,
+        options=dict(options),
     )
     if run.warm_start is not None:
         _begin_with(run, run.warm_start)
+    run.costs  # noqa: B018 - an instance whose figures are out of range is not the method's error
     try:
-        _call(chosen, _relaxed(instance, chosen) if relax else instance, run)
+        with interrupts_noted(run.interrupt):
+            _call(chosen, _relaxed(instance, chosen) if relax else instance, run)
     except KeyboardInterrupt:
-        run.stopped_by = StopReason.INTERRUPT
+        run.interrupt()
     with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C does without the bound
         _always_a_bound(run)
-    given = {
-        "time_limit_s": time_limit_s,
-        "gap": gap,
-        "iterations": iterations,
-        "pins": pins,
-        "bans": bans,
-        "relax": relax,
-        **options,
-    }
+    given = {**stopping, "pins": pins, "bans": bans, "relax": relax, **options}
     kept = {
-        name: value for name, value in given.items() if not (value is None or value is False or value == [])
+        name: plain(value)
+        for name, value in given.items()
+        if not (value is None or value is False or (isinstance(value, list) and not value))
     }
-    return _result(run, chosen.name, {**kept, **run.notes})
+    with blamed(chosen.name):
+        run.close()
+        return _result(run, chosen.name, {**kept, **run.notes})
 
 
 def _begin_with(run: Run, placement: Ints) -> None:
@@ -132,13 +143,27 @@ def _begin_with(run: Run, placement: Ints) -> None:
 
 
 def _call(chosen: registry.Method, instance: Instance, run: Run) -> None:
-    try:
-        chosen.solve(instance, run)
-    except MecoptError:
-        raise
-    except Exception as error:  # a method may be anybody's code
-        text = " ".join(str(error).split()) or "no further message"
-        raise MethodError(f"method {chosen.name!r} failed: {type(error).__name__}: {text}") from error
+    before = _sums(run.costs)
+    with blamed(chosen.name), undone():
+        returned: Any = chosen.solve(instance, run)  # type: ignore[func-returns-value]
+    changed = [name for name, total in _sums(run.costs).items() if total != before[name]]
+    if changed:
+        raise MethodError(
+            f"method {chosen.name!r} changed run.costs.{changed[0]}, which the judge uses too; "
+            "expected it to work on a copy"
+        )
+    if returned is not None and run.best is None and run.bound is None and not run.reasons:
+        warnings.warn(
+            f"method {chosen.name!r} returned a {type(returned).__name__} and handed over nothing; "
+            "what it returns is not looked at, run.found(...) takes placements",
+            stacklevel=3,
+        )
+
+
+def _sums(costs: ChainCosts) -> dict[str, float]:
+    """Return what shows that figures were changed; arrays that no one may write to would compile anew."""
+    with np.errstate(over="ignore"):
+        return {name: float(a.sum()) for name, a in vars(costs).items() if isinstance(a, np.ndarray)}
 
 
 def _relaxed(instance: Instance, chosen: registry.Method) -> Instance:
@@ -146,21 +171,26 @@ def _relaxed(instance: Instance, chosen: registry.Method) -> Instance:
     return instance.replace(rules=dataclasses.replace(instance.rules, couplings=kept))
 
 
-def _rules(time_limit_s: float | None, gap: float | None, iterations: int | None) -> tuple[StopRule, ...]:
+def _stopping(
+    time_limit_s: float | None, gap: float | None, iterations: int | None
+) -> dict[str, float | int | None]:
+    """Return the limits as Python's own numbers, by their names."""
+    return {
+        "time_limit_s": None if time_limit_s is None else number("time_limit_s", time_limit_s),
+        "gap": None if gap is None else number("gap", gap),
+        "iterations": None if iterations is None else whole("iterations", iterations, 1),
+    }
+
+
+def _rules(time_limit_s: float | None, gap: float | None, iterations: float | None) -> tuple[StopRule, ...]:
     rules: list[StopRule] = []
     if gap is not None:
-        rules.append(GapTarget(_at_least("gap", gap, 0.0)))
+        rules.append(GapTarget(gap))
     if time_limit_s is not None:
-        rules.append(TimeLimit(_at_least("time_limit_s", time_limit_s, 0.0)))
+        rules.append(TimeLimit(time_limit_s))
     if iterations is not None:
-        rules.append(IterationLimit(_at_least("iterations", iterations, 1)))
+        rules.append(IterationLimit(int(iterations)))
     return tuple(rules)
-
-
-def _at_least(name: str, value: Number, least: Number) -> Number:
-    if isinstance(value, (str, bool)) or not value >= least:  # catches NaN too
-        raise InputError(f"{name}: {value}, expected at least {least}")
-    return value
 
 
 def _always_a_bound(run: Run) -> None:
@@ -199,7 +229,7 @@ def _result(run: Run, method: str, options: dict[str, Any]) -> Result:
         runtime_s=time.perf_counter() - run.start,
         seed=run.seed,
         options=options,
-        reasons=tuple(run.reasons),
+        reasons=run.reasons,
         repairs=run.repairs,
-        trace=tuple(run.trace),
+        trace=run.trace,
     )

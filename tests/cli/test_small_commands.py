@@ -87,7 +87,11 @@ def test_methods(mecopt, plugin):
     assert max(map(len, lines)) <= 80
     names = [line.split()[0] for line in lines if line[:1].strip()]
     assert names.index("trellis") < names.index("local-search") < names.index("greedy") < names.index("a3c")
-    assert next(line for line in lines if line.startswith("greedy ")).split()[1:3] == ["baseline", "all"]
+    assert next(line for line in lines if line.startswith("greedy ")).split()[1:4] == [
+        "baseline",
+        "tries",
+        "all",
+    ]
 
 
 def test_schema(mecopt, toy, tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from strategies import MINIMAL
 
 import mecopt
 from mecopt_solvers.baselines.online_price import cheapest
@@ -77,3 +78,16 @@ def test_options_are_checked():
     with pytest.raises(mecopt.InputError, match="rate_bps: 3, expected"):
         mecopt.solve(instance, "online-price", rate_bps=3)
     assert mecopt.solve(instance, "online-price", rate_bps=[6.4e6, 1.6e7]).options["knows"] == "ranges"
+
+
+@pytest.mark.parametrize("cycles", [0.0, 1e9])
+def test_prices_where_delays_or_joules_are_nothing(cycles):
+    """A price of a joule in seconds then has no scale to take from the instance."""
+    document = {
+        **MINIMAL,
+        "rules": {"couplings": ["energy"]},
+        "models": [{"name": "m", "blocks": [{"cycles": cycles, "input_bits": 0}]}],
+        "devices": [{**MINIMAL["devices"][0], "energy_budget_j": 1.0, "kappa": 0}],
+        "tasks": [{**MINIMAL["tasks"][0], "model": "m"}] * 3,
+    }
+    assert mecopt.solve(mecopt.from_dict(document), "online-price").status == "optimal"

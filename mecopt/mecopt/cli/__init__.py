@@ -18,8 +18,9 @@ from typing import Any, NoReturn
 
 import click
 
+from mecopt import interrupts
 from mecopt._version import __version__
-from mecopt.errors import MecoptError
+from mecopt.errors import MecoptError, said, words
 from mecopt.processes import left_behind
 
 GROUP = "mecopt.commands"
@@ -53,8 +54,12 @@ class Commands(click.Group):
             return None
         try:
             command = entry.load()
+        except KeyboardInterrupt:
+            raise
         except Exception as error:  # the code of a third party may raise anything
-            return _broken(entry, f"cannot be loaded: {error}", error)
+            return _broken(entry, f"cannot be loaded: {words(error)}", error)
+        except BaseException as error:
+            return _broken(entry, f"cannot be loaded: {said(error)}", error)
         if not isinstance(command, click.Command):
             return _broken(entry, f"is a {type(command).__name__}, expected a click.Command")
         return command
@@ -93,7 +98,7 @@ class Commands(click.Group):
         return 0
 
 
-def _broken(entry: EntryPoint, reason: str, cause: Exception | None = None) -> click.Command:
+def _broken(entry: EntryPoint, reason: str, cause: BaseException | None = None) -> click.Command:
     """Return a stand-in for a command that cannot be had, so that the others still work."""
     text = f"command {entry.name!r} ({entry.value}) {reason}"
 
@@ -142,6 +147,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         The arguments; those of the process by default.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    interrupts.give_up = _give_up
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
@@ -173,10 +179,11 @@ def _run(args: Sequence[str] | None) -> int:
     except MemoryError:
         _traceback()
         return _say("mecopt: out of memory", ERROR)
-    except Exception as error:  # nothing that goes wrong shows a traceback unasked
+    except SystemExit:  # a command of a third party that ends so means that status
+        raise
+    except BaseException as error:  # nothing that goes wrong shows a traceback unasked
         if not _traceback():
-            text = " ".join(str(error).split()) or "no further message"
-            _say(f"mecopt: unexpected {type(error).__name__}: {text} ({HINT})", ERROR)
+            _say(f"mecopt: unexpected {said(error)} ({HINT})", ERROR)
         return ERROR
 
 
@@ -196,6 +203,12 @@ def _traceback() -> bool:
     if wanted:
         traceback.print_exc()
     return wanted
+
+
+def _give_up() -> NoReturn:
+    """End at once: a method swallows every interrupt."""
+    os.write(2, b"mecopt: interrupted; the method did not end, and what it found is lost\n")
+    os._exit(INTERRUPTED)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -260,12 +260,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def write_plot(evaluation: Evaluation, path: str, tasks: Sequence[int]) -> None:
-    """Write the timeline of a placement, and say so."""
+def absolute(path: str | None) -> str | None:
+    """Return a path that stays the same file whatever folder code of others goes to."""
+    return None if path is None else os.path.abspath(path)
+
+
+def write_plot(evaluation: Evaluation, path: str, tasks: Sequence[int], shown: str | None = None) -> None:
+    """Write the timeline of a placement, and say so by the name that the user gave."""
     from mecopt.drawing.plot import save_plot
 
     save_plot(evaluation, path, tasks)
-    note(f"wrote {path}")
+    note(f"wrote {shown or path}")
 
 
 @contextmanager
@@ -273,19 +278,51 @@ def working(what: str, limit_s: float | None = None) -> Iterator[None]:
     """Show progress on a terminal's standard error once the work has taken two seconds.
 
     Wherever standard error goes, it is told when loops are compiled, since that takes long and happens once.
+    What the work prints goes there too, so that standard output holds what the command says.
     """
     COMPILER.on_begin = lambda: note(COMPILING)
-    if not sys.stderr.isatty():
-        yield
+    if sys.stderr is None or not sys.stderr.isatty():
+        with said_aside():
+            yield
         return
     done = threading.Event()
     thread = threading.Thread(target=_progress, args=(done, what, limit_s), daemon=True)
     thread.start()
     try:
-        yield
+        with said_aside():
+            yield
     finally:
         done.set()
         thread.join()
+
+
+@contextmanager
+def said_aside() -> Iterator[None]:
+    """Turn standard output into standard error: of Python, of libraries in C, and of child processes."""
+    stream, kept = sys.stdout, -1
+    with open(os.devnull, "w") as nowhere:
+        if stream is not None:  # without one, file descriptor 1 is closed, or is another file by now
+            with suppress(OSError, ValueError):
+                stream.flush()
+                kept = os.dup(1)
+                os.dup2(2 if sys.stderr is not None else nowhere.fileno(), 1)
+        sys.stdout = sys.stderr or nowhere
+        try:
+            yield
+        finally:
+            sys.stdout = stream
+            if kept >= 0:
+                _flush_libraries()
+                os.dup2(kept, 1)
+                os.close(kept)
+
+
+def _flush_libraries() -> None:
+    """Write what C's own buffers hold while file descriptor 1 still is standard error."""
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).fflush(None)
 
 
 def _progress(done: threading.Event, what: str, limit_s: float | None) -> None:

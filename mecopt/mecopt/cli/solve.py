@@ -78,6 +78,7 @@ def solve(
     """
     common.check_out("--out", out, instance_file, warm_start)
     common.check_plot(plot, instance_file, warm_start, out)
+    written, drawn = common.absolute(out), common.absolute(plot)  # whatever folder a method goes to
     from mecopt.solving import solve as run
 
     instance = common.load_instance(instance_file)
@@ -102,8 +103,8 @@ def solve(
         )
     for doubt in doubts:
         common.note(f"warning: {doubt.message}")
-    if out is not None:
-        result.save(out)
+    if written is not None:
+        result.save(written)
     if as_json:
         common.emit(result.to_json())
     else:
@@ -112,8 +113,8 @@ def solve(
         show_result(result, tasks)
     if out is not None:
         common.note(f"wrote {out}")
-    if plot is not None and result.evaluation is not None:
-        common.write_plot(result.evaluation, plot, tasks)
+    if drawn is not None and result.evaluation is not None:
+        common.write_plot(result.evaluation, drawn, tasks, plot)
     elif plot is not None:
         common.note(f"--plot {plot}: not written, there is no placement")
     interrupted = result.stopped_by == "interrupt"

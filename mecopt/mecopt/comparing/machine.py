@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mecopt.arguments import whole
 from mecopt.errors import InputError
 
 PACKAGES = ("numpy", "highspy", "ortools", "numba", "torch")
@@ -30,8 +31,7 @@ def allowed_workers(workers: int | None, threads: int, cores: int) -> int:
         raise InputError(f"threads: {threads}, expected at most the {cores} cores that there are")
     if workers is None:
         return cores // threads
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise InputError(f"workers: {workers!r}, expected a whole number >= 1")
+    workers = whole("workers", workers, 1)
     if workers * threads > cores:
         raise InputError(
             f"workers: {workers} with {threads} threads each are {workers * threads}, "

@@ -17,6 +17,7 @@ from typing import Any
 
 from mecopt import io, registry, sources
 from mecopt._version import __version__
+from mecopt.arguments import number, whole, without_numpy
 from mecopt.errors import InputError
 from mecopt.files import read_bytes
 from mecopt.generation import census, expand, generate
@@ -112,19 +113,17 @@ class Plan:
             If nothing matches, a file is no instance, a method or option does not exist, or a number is
             out of range.
         """
-        _check("seeds", seeds, 1, whole=True)
-        _check("threads", threads, 1, whole=True)
-        for name, value in (("time_limit_s", time_limit_s), ("gap", gap)):
-            if value is not None:
-                _check(name, value, 0)
+        seeds, threads = whole("seeds", seeds, 1), whole("threads", threads, 1)
+        time_limit_s = None if time_limit_s is None else float(number("time_limit_s", time_limit_s))
+        gap = None if gap is None else float(number("gap", gap))
         chosen: list[Any] = [methods] if _is_choice(methods) else list(methods)
         given = [instances] if isinstance(instances, (Instance, str, os.PathLike)) else list(instances)
         return cls(
             methods=_distinct_methods(_choice(method) for method in chosen),  # first: it is the quicker check
             entries=_distinct_entries(entry for source in given for entry in _entries(source)),
             seeds=seeds,
-            time_limit_s=None if time_limit_s is None else float(time_limit_s),
-            gap=None if gap is None else float(gap),
+            time_limit_s=time_limit_s,
+            gap=gap,
             threads=threads,
             command=_call(given, chosen, seeds, time_limit_s, gap, threads) if command is None else command,
         )
@@ -150,13 +149,6 @@ class Plan:
             for method in self.methods:
                 for seed in range(self.seeds if method.random else 1):
                     yield entry.sha256, method.name, method.options_text, seed
-
-
-def _check(name: str, value: Any, least: float, *, whole: bool = False) -> None:
-    kinds = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < float("inf"):
-        kind = "a whole number" if whole else "a finite number"
-        raise InputError(f"{name}: {value!r}, expected {kind} >= {least}")
 
 
 def _entries(source: Source) -> Iterator[Entry]:
@@ -240,7 +232,7 @@ def _choice(given: MethodChoice) -> Choice:
         name, equals, path = given.partition("=")
         options: dict[str, Any] = {"policy": path} if equals else {}
     elif _is_choice(given):
-        name, options = given[0], dict(given[1])
+        name, options = given[0], without_numpy(dict(given[1]))
     else:
         raise InputError(f"methods: {given!r}, expected a name, 'name=FILE' or (name, options)")
     method = registry.method(name.strip())

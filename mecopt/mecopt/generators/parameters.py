@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
-
+from mecopt.arguments import without_numpy
 from mecopt.entities import PRESETS, Coupling, Deadline
 from mecopt.errors import InputError
 from mecopt.generators.values import (
@@ -261,12 +260,13 @@ def read(values: Mapping[str, Any]) -> dict[str, Any]:
     """Check names and values, all problems reported together."""
     problems: list[str] = []
     read: dict[str, Any] = {}
-    for given, value in values.items():
+    for given, foreign in values.items():
+        value = without_numpy(foreign)
         try:
             name = canonical(given)
             if name in read:
                 problems.append(f"{given}: given twice")
-            read[name] = kind(name).read(value.item() if isinstance(value, np.generic) else value)
+            read[name] = kind(name).read(value)
         except InputError as error:
             problems += error.problems
         except ValueError as error:

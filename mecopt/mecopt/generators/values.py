@@ -11,6 +11,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Protocol
 
+from mecopt.arguments import scalar
 from mecopt.arrays import Floats
 
 
@@ -46,13 +47,14 @@ class Whole:
     def read(self, value: Any) -> int:
         """Return the number."""
         bounds = f"{self.least} to {self.most}" if self.most < 1_000_000 else f"{self.least} or more"
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1:
+        found = scalar(value)
+        if found is None or not isfinite(found) or found % 1:
             raise ValueError(f"a whole number, {bounds}")
-        if value > self.most:
+        if found > self.most:
             raise ValueError(f"{self.least} to {self.most}")
-        if value < self.least:
+        if found < self.least:
             raise ValueError(f"{self.least} or more")
-        return int(value)
+        return int(found)
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,12 @@ class Number:
         return Range(low, high)
 
     def _one(self, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
+        found = scalar(value)
+        if found is None or not isfinite(found):
             raise ValueError(self._expected())
-        if value < self.least or (self.above and value == self.least) or value > self.most:
+        if found < self.least or (self.above and found == self.least) or found > self.most:
             raise ValueError(self._expected())
-        return float(value)
+        return float(found)
 
     def _expected(self) -> str:
         bound = f"{'>' if self.above else '>='} {self.least:g}"

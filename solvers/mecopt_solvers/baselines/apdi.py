@@ -34,7 +34,7 @@ METHOD = Method(
     name="apdi",
     kind="baseline",
     summary="blocks in equal chunks over the servers (a baseline of the paper)",
-    honours=frozenset(Coupling),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
     solve=_solve,
     options=frozenset({"round_robin"}),
 )

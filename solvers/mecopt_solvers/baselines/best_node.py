@@ -19,6 +19,6 @@ METHOD = Method(
     name="best-node",
     kind="baseline",
     summary="each task whole on the device or on one server, whichever is best for it",
-    honours=frozenset(Coupling),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
     solve=_solve,
 )

@@ -55,7 +55,7 @@ METHOD = Method(
     name="greedy",
     kind="baseline",
     summary="each block to the server with the least work so far in the slot (a baseline of the paper)",
-    honours=frozenset(Coupling),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
     solve=_solve,
     options=frozenset({"include_device"}),
 )

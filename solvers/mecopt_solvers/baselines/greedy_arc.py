@@ -29,6 +29,6 @@ METHOD = Method(
     name="greedy-arc",
     kind="baseline",
     summary="each block to the node whose step costs least, whatever follows",
-    honours=frozenset(Coupling),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
     solve=_solve,
 )

@@ -21,6 +21,7 @@ METHOD = Method(
     name="local",
     kind="baseline",
     summary="everything on the device",
-    honours=frozenset(Coupling),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
     solve=_solve,
+    respects=frozenset({"link"}),  # the paths of pins and bans keep to it too
 )

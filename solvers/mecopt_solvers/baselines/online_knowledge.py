@@ -19,6 +19,7 @@ from mecopt_solvers.energy.price_search import Stages
 
 SAMPLES, FEWEST = 512, 16  # tasks drawn in all, and of every kind at least
 COARSE, FINE = 41, 96  # prices tried to find where they matter, and within that range
+LEAST_PRICE, LARGEST_PRICE = 1e-290, 1e290  # of a joule, in seconds, around which they are tried
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,7 @@ def _outlook(arcs: Arcs, kind: Ints, kinds: int, worst: Floats | None) -> Outloo
     delay, most = stages.priced(0.0)
     least = stages.least_energy()[0]
     typical = float(delay.sum()) / max(float(most.sum()), 1e-300)
+    typical = min(max(typical, LEAST_PRICE), LARGEST_PRICE)  # delays or joules may all be 0
     grid = typical * np.geomspace(1e-5, 1e5, COARSE)
     total = spends(grid).sum(axis=0)
     moves = np.flatnonzero(np.diff(total) < 0)

@@ -14,7 +14,7 @@ from mecopt.arrays import Floats, Ints
 from mecopt.entities import Coupling
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.registry import Method
+from mecopt.registry import OF_ONE_TASK, Method
 from mecopt.tolerances import JUST_BELOW, slack
 from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt_solvers.baselines.ledger import in_order
@@ -137,4 +137,5 @@ METHOD = Method(
     solve=_solve,
     random=True,
     options=frozenset({"rate_bps", "load_factor"}),
+    respects=frozenset(OF_ONE_TASK),
 )

@@ -23,7 +23,7 @@ METHOD = Method(
     name="rpdi",
     kind="baseline",
     summary="each block on a random node, the device among them (a baseline of the paper)",
-    honours=frozenset(Coupling),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
     solve=_solve,
     random=True,
 )

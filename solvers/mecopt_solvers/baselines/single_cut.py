@@ -23,6 +23,6 @@ METHOD = Method(
     name="single-cut",
     kind="baseline",
     summary="each task cut once: first blocks on the device, the others on one server (Neurosurgeon)",
-    honours=frozenset(Coupling),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
     solve=_solve,
 )

@@ -12,7 +12,7 @@ from mecopt.arrays import Floats, Ints
 from mecopt.entities import Coupling
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.registry import Method
+from mecopt.registry import OF_ONE_TASK, Method
 from mecopt.tolerances import JUST_BELOW, slack
 from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt.trellis_arcs import Arcs, build_arcs, shortest
@@ -112,4 +112,5 @@ METHOD = Method(
     summary="full servers: task by task, at prices of a second that the tasks still to come set",
     honours=frozenset({Coupling.CAPACITY}),
     solve=_solve,
+    respects=frozenset(OF_ONE_TASK),
 )

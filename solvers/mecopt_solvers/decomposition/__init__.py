@@ -30,7 +30,7 @@ METHOD = Method(
     name="decomposition",
     kind="exact",
     summary="prices, columns, branch and price: certified gaps for many tasks under capacity, energy, memory",
-    honours=frozenset(Coupling),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
     solve=_solve,
     random=True,
 )

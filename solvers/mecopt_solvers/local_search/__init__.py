@@ -5,7 +5,7 @@ from __future__ import annotations
 from mecopt.entities import Coupling
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.registry import Method
+from mecopt.registry import OF_ONE_TASK, Method
 
 
 def _solve(instance: Instance, run: Run) -> None:
@@ -18,7 +18,8 @@ METHOD = Method(
     name="local-search",
     kind="heuristic",
     summary="annealing over blocks and tasks, restarted from the best so far; stops when told, or when stuck",
-    honours=frozenset(Coupling),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
     solve=_solve,
     random=True,
+    respects=frozenset(OF_ONE_TASK),
 )

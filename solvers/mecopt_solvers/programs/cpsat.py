@@ -160,7 +160,7 @@ METHOD = Method(
     name="cpsat",
     kind="exact",
     summary="OR-Tools CP-SAT on whole numbers, with the error of the scaling taken off the bound",
-    honours=frozenset(Coupling),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
     solve=_solve,
     random=True,
 )

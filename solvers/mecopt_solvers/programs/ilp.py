@@ -19,7 +19,7 @@ METHOD = Method(
     name="ilp",
     kind="exact",
     summary="flow formulation of all couplings, as arrays into HiGHS",
-    honours=frozenset(Coupling),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
     solve=_solve,
     random=True,
 )
