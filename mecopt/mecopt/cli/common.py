@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from mecopt.errors import InputError, InstanceError, MissingExtraError, PlacementError
+from mecopt.errors import (
+    PREFIX,
+    InputError,
+    InstanceError,
+    MissingExtraError,
+    PlacementError,
+    located,
+    plain,
+    terminal_line,
+)
 from mecopt.stop import COMPILER
+
+__all__ = ["plain"]  # what commands show of names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,8 +88,12 @@ def load_instance(path: str) -> Instance:
     """Read an instance from a file, or from standard input for ``-``."""
     from mecopt import io
 
-    with naming(path):
-        return io.load(path) if path != STDIN else io.from_json(sys.stdin.buffer.read())
+    with naming(path), warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always")
+        instance = io.load(path) if path != STDIN else io.load_stdin()
+    for doubt in doubts:
+        note(f"warning: {located(None if path == STDIN else path, str(doubt.message))}")
+    return instance
 
 
 @contextmanager
@@ -192,8 +208,8 @@ def emit(text: str, out: str | None = None) -> None:
 
 
 def note(text: str) -> None:
-    """Print a message to standard error."""
-    click.echo("\n".join(f"mecopt: {line}" for line in text.splitlines()), err=True)
+    """Print a message of one line to standard error."""
+    click.echo(terminal_line(PREFIX + text, sys.stderr.encoding), err=True)
 
 
 def console() -> Console:
@@ -218,11 +234,6 @@ def table(
     for row in rows:
         shown.add_row(*(plain(str(cell)) for cell in row))
     console().print(shown)
-
-
-def plain(text: str) -> str:
-    """Return a text that moves no cursor: what cannot be printed is written as an escape."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def one_line(instance: Instance) -> str:
