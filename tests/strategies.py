@@ -212,7 +212,10 @@ def _models(draw, numbers, name, most):
     def block():
         measured = st.none() | st.dictionaries(st.sampled_from(HARDWARE), numbers.size)
         fields = {"cycles": draw(numbers.size), "input_bits": draw(numbers.size)}
-        return fields | _some(draw, name=st.just("conv"), param_bytes=numbers.size, measured_seconds=measured)
+        fields |= _some(draw, name=st.just("conv"), param_bytes=numbers.size, measured_seconds=measured)
+        if fields.get("measured_seconds") and not fields["cycles"]:  # free elsewhere: refused
+            fields["cycles"] = draw(numbers.speed)
+        return fields
 
     blocks = [block() for _ in range(draw(st.integers(1, most)))]
     return {"name": name, "blocks": blocks, **_some(draw, output_bits=numbers.size)}

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mecopt.arrays import Floats, Ints
-from mecopt.errors import InstanceError
+from mecopt.errors import InstanceError, shown
+from mecopt.scalars import finite, numbers, whole_numbers
 
 Member = TypeVar("Member", bound=StrEnum)
 Part = TypeVar("Part", "Block", "Server")
@@ -68,13 +69,18 @@ class Rules:
         object.__setattr__(self, "deadline", _member(Deadline, self.deadline, "rules.deadline"))
         couplings = (_member(Coupling, name, "rules.couplings") for name in self.couplings)
         object.__setattr__(self, "couplings", frozenset(couplings))
+        for switch in PRESETS["paper"]:
+            value = getattr(self, switch)
+            if not isinstance(value, (bool, np.bool_)):
+                raise InstanceError(f"rules.{switch}: {shown(value)}, expected true or false")
+            object.__setattr__(self, switch, bool(value))
         _numbers(self, "rules", "deadline_penalty")
 
     @classmethod
     def preset(cls, name: str = "paper", **changes: Any) -> Rules:
         """Return the preset `paper` or `physical`, with the given fields changed."""
         if name not in PRESETS:
-            raise InstanceError(f"rules.preset: {name!r}, expected one of {', '.join(PRESETS)}")
+            raise InstanceError(f"rules.preset: {shown(name)}, expected one of {', '.join(PRESETS)}")
         return cls(**{**PRESETS[name], **changes})
 
 
@@ -98,10 +104,17 @@ class Block:
     measured_seconds: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        place = f"block {self.name!r}"
+        place = f"block {shown(self.name)}"
+        _texts(self, place, "name")
         _numbers(self, place, "cycles", "input_bits", "param_bytes")
+        if not isinstance(self.measured_seconds, Mapping):
+            raise InstanceError(
+                f"{place}: measured_seconds: {shown(self.measured_seconds)}, expected seconds by hardware"
+            )
         measured = {
-            hardware: _number(seconds, f"{place}: measured_seconds.{hardware}")
+            text(hardware, f"{place}: measured_seconds"): _number(
+                seconds, f"{place}: measured_seconds.{hardware}"
+            )
             for hardware, seconds in self.measured_seconds.items()
         }
         object.__setattr__(self, "measured_seconds", measured)
@@ -121,8 +134,9 @@ class Model:
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", named(self.blocks, "block"))
         if not self.blocks:
-            raise InstanceError(f"model {self.name!r}: no blocks, expected at least one")
-        _numbers(self, f"model {self.name!r}", "output_bits")
+            raise InstanceError(f"model {shown(self.name)}: no blocks, expected at least one")
+        _texts(self, f"model {shown(self.name)}", "name")
+        _numbers(self, f"model {shown(self.name)}", "output_bits")
 
 
 @dataclass(frozen=True)
@@ -139,7 +153,8 @@ class Device:
     hardware: str | None = None
 
     def __post_init__(self) -> None:
-        place = f"device {self.name!r}"
+        place = f"device {shown(self.name)}"
+        _texts(self, place, "name", "hardware")
         limits = ("compute_power_w", "energy_budget_j", "memory_bytes")
         _numbers(self, place, "transmit_power_w", "kappa", *limits)
         _numbers(self, place, "cycles_per_s", positive=True)
@@ -155,9 +170,10 @@ class Server:
     hardware: str | None = None
 
     def __post_init__(self) -> None:
-        place = f"server {self.name!r}"
-        speed = np.asarray(self.cycles_per_s, dtype=np.float64)
-        if speed.ndim > 1 or not (np.isfinite(speed) & (speed > 0)).all():
+        place = f"server {shown(self.name)}"
+        _texts(self, place, "name", "hardware")
+        speed = numbers(self.cycles_per_s)
+        if speed is None or speed.ndim > 1 or not (np.isfinite(speed) & (speed > 0)).all():
             raise InstanceError(f"{place}: cycles_per_s: expected a number > 0, or one per slot")
         object.__setattr__(self, "cycles_per_s", frozen(speed) if speed.ndim else float(speed))
         _numbers(self, place, "memory_bytes")
@@ -216,7 +232,7 @@ class Tasks:
     def __post_init__(self) -> None:
         count = len(self.rate_bps)
         for name in ("rate_bps", "max_delay_s"):
-            table = np.asarray(getattr(self, name), dtype=np.float64)
+            table = _array(getattr(self, name), f"tasks.{name}")
             if table.ndim != 2 or len(table) != count:
                 raise InstanceError(
                     f"tasks.{name}: shape {table.shape}, expected a row for each of {count} tasks"
@@ -224,11 +240,12 @@ class Tasks:
             object.__setattr__(self, name, frozen(table))
         for name in ("slot", "device", "model", "batch"):
             column = np.asarray(getattr(self, name))
-            if column.shape != (count,) or (count and not np.issubdtype(column.dtype, np.integer)):
+            whole = whole_numbers(column)
+            if column.shape != (count,) or whole is None:
                 given = f"{column.dtype} of shape {column.shape}"
                 expected = f"whole numbers, one for each of {count} tasks"
                 raise InstanceError(f"tasks.{name}: {given}, expected {expected}")
-            object.__setattr__(self, name, frozen(column.astype(np.int64, copy=False)))
+            object.__setattr__(self, name, frozen(whole))
 
     @classmethod
     def of(
@@ -243,7 +260,7 @@ class Tasks:
         max_delay_s: ArrayLike = np.inf,
     ) -> Tasks:
         """Build tasks from arrays; numbers are repeated for every task, `blocks` is the longest model."""
-        rates = np.asarray(rate_bps, dtype=np.float64)
+        rates = _array(rate_bps, "tasks.rate_bps")
         if rates.ndim != 2:
             raise InstanceError(f"tasks.rate_bps: shape {rates.shape}, expected (tasks, servers)")
         count = rates.shape[0]
@@ -252,7 +269,7 @@ class Tasks:
             array = np.asarray(value)
             return np.broadcast_to(array, count) if array.ndim == 0 else array
 
-        tau = np.asarray(max_delay_s, dtype=np.float64)
+        tau = _array(max_delay_s, "tasks.max_delay_s")
         tau = tau[:, None] if tau.ndim == 1 else tau
         if tau.shape not in ((), (count, 1), (count, blocks)):
             expected = f"({count},) or {(count, blocks)}"
@@ -274,13 +291,34 @@ def frozen(array: NDArray[Any]) -> Any:
 
 def _number(value: float, place: str, *, positive: bool = False) -> float:
     """Return the number as a Python float, whatever kind of number it was."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = np.nan
-    if isinstance(value, str) or not (np.isfinite(number) and (number > 0 if positive else number >= 0)):
-        raise InstanceError(f"{place}: {value!r}, expected a number {'> 0' if positive else '>= 0'}")
+    number = finite(value)
+    if number is None or not (number > 0 if positive else number >= 0):
+        raise InstanceError(f"{place}: {shown(value)}, expected a number {'> 0' if positive else '>= 0'}")
     return number
+
+
+def _array(value: ArrayLike, place: str) -> Floats:
+    """Return numbers as floats, infinities and NaN included."""
+    array = numbers(value)
+    if array is None:
+        raise InstanceError(f"{place}: {shown(value)}, expected numbers")
+    return array
+
+
+def text(value: Any, place: str) -> str:
+    """Return a text as Python's own; refuse what is none, and what UTF-8 cannot hold (half a character)."""
+    try:
+        value.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise InstanceError(f"{place}: {shown(value)}, expected a text") from None
+    return str(value)
+
+
+def _texts(part: object, place: str, *names: str) -> None:
+    for name in names:
+        value = getattr(part, name)
+        if value is not None or name != "hardware":
+            object.__setattr__(part, name, text(value, f"{place}: {name}"))
 
 
 def _numbers(part: object, place: str, *names: str, positive: bool = False) -> None:
@@ -301,12 +339,12 @@ def named(parts: Iterable[Part], prefix: str) -> tuple[Part, ...]:
 
 def _member(kind: type[Member], value: Any, place: str) -> Member:
     if value not in list(kind):
-        raise InstanceError(f"{place}: {value!r}, expected one of {', '.join(kind)}")
+        raise InstanceError(f"{place}: {shown(value)}, expected one of {', '.join(kind)}")
     return kind(value)
 
 
 def _shaped(value: ArrayLike, shape: tuple[int, ...], place: str) -> Floats:
-    array = np.asarray(value, dtype=np.float64)
+    array = _array(value, place)
     if array.ndim and array.shape != shape:
         expected = " x ".join(map(str, shape))
         raise InstanceError(f"{place}: shape {array.shape}, expected one number or {expected}")
@@ -322,4 +360,4 @@ def name_problems(part: str, names: Sequence[str]) -> Iterator[str]:
         if not name:
             yield f"{part}[{i}].name: empty, expected a text"
         if first.setdefault(name, i) != i:
-            yield f"{part}[{i}].name: {name!r} is also the name of {part}[{first[name]}]"
+            yield f"{part}[{i}].name: {shown(name)} is also the name of {part}[{first[name]}]"

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 SHOWN = 20  # problems printed before the rest is only counted
 LONGEST = 300  # characters that are quoted of an error of somebody else's code
+MOST = 400  # characters of a line on the terminal, PREFIX included
+PREFIX = "mecopt: "
+MOST_SOURCE = 150  # characters of a file's name in front of a problem
 
 
 class MecoptError(Exception):
@@ -38,10 +41,9 @@ class InputError(MecoptError):
         super().__init__(self._text())
 
     def _text(self) -> str:
-        prefix = f"{self.source}: " if self.source else ""
-        lines = [prefix + problem for problem in self.problems[:SHOWN]]
+        lines = [located(self.source, problem) for problem in self.problems[:SHOWN]]
         if len(self.problems) > SHOWN:
-            lines.append(f"{prefix}and {len(self.problems) - SHOWN} more problems")
+            lines.append(located(self.source, f"and {len(self.problems) - SHOWN} more problems"))
         return "\n".join(lines)
 
 
@@ -84,9 +86,49 @@ def words(error: BaseException) -> str:
         text = ""
     if not text:
         return "out of memory" if isinstance(error, MemoryError) else "no further message"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return plain(text)
 
 
 def said(error: BaseException) -> str:
     """Return kind and text of an error of somebody else's code, in one line that can be shown."""
     return f"{type(error).__name__}: {words(error)}"
+
+
+def plain(text: str) -> str:
+    """Return a text that moves no cursor: what cannot be printed is written as an escape."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most `most` characters; a longer one loses its middle."""
+    if len(text) <= most:
+        return text
+    head = 2 * (most - 3) // 3
+    return f"{text[:head]}...{text[len(text) - (most - 3 - head) :]}"
+
+
+def shown(value: object, most: int = 60) -> str:
+    """Return a value as Python writes it, for a message: in one line of at most `most` characters."""
+    if isinstance(value, str):  # cut before it is escaped, since a text may be megabytes
+        return shortened(repr(shortened(value, most)), most)
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        text = "a whole number of thousands of digits"
+    return shortened(plain(text), most)
+
+
+def terminal_line(text: str, encoding: str | None = None) -> str:
+    """Return a text as the line that a terminal of that encoding gets: visible, and not too long."""
+    encoding = encoding or "utf-8"
+    return shortened(plain(text).encode(encoding, "backslashreplace").decode(encoding), MOST)
+
+
+def located(source: str | None, problem: str) -> str:
+    """Return a problem as one line with its source in front, short enough for a terminal's line.
+
+    The source and the problem are shortened apart, each in its middle, so that the place, which
+    begins a problem, and what was expected, which ends it, are kept.
+    """
+    front = "" if source is None else f"{shortened(plain(source) or repr(source), MOST_SOURCE)}: "
+    return front + shortened(plain(problem), MOST - len(PREFIX) - len(front))

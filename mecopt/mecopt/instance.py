@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from mecopt import hardware
 from mecopt.arrays import Floats, Ints
-from mecopt.entities import Device, Links, Model, Rules, Server, Tasks, frozen, name_problems, named
-from mecopt.errors import InstanceError
+from mecopt.entities import Device, Links, Model, Rules, Server, Tasks, frozen, name_problems, named, text
+from mecopt.errors import InstanceError, shown
+from mecopt.scalars import finite, is_whole, plain_numbers
 
 FORMAT = "mecopt-instance/1"
 MAX_SLOTS = 10_000_000
@@ -30,6 +32,12 @@ class Instance:
     ------
     InstanceError
         If a part is missing or out of range; the text names every place that is wrong.
+
+    Warns
+    -----
+    UserWarning
+        For a device or server whose `hardware` no block has measured seconds for. Copies made by `replace`
+        do not warn again.
     """
 
     name: str
@@ -45,12 +53,22 @@ class Instance:
     origin: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        self._check()
+        hardware.warn_of_unmeasured(self)
+
+    def _check(self) -> None:
+        """Put every field into its own form, or say what is wrong."""
         for part in ("models", "devices", "servers"):
             object.__setattr__(self, part, tuple(getattr(self, part)))
         object.__setattr__(self, "servers", named(self.servers, "es"))
+        if isinstance(self.origin, Mapping):
+            object.__setattr__(self, "origin", plain_numbers(self.origin))
         problems = [*_part_problems(self), *(_task_problems(self) if self.models and self.devices else ())]
         if problems:
             raise InstanceError(problems)
+        free = hardware.free_blocks(self)
+        if free:
+            raise InstanceError(free)
         object.__setattr__(self, "slot_count", int(self.slot_count))
         object.__setattr__(self, "slot_s", float(self.slot_s))
         behind = np.arange(self.max_blocks) >= self.block_count[:, None]
@@ -102,7 +120,20 @@ class Instance:
 
     def replace(self, **changes: Any) -> Instance:
         """Return a copy with some fields changed, validated again."""
-        return dataclasses.replace(self, **changes)
+        names = {f.name for f in dataclasses.fields(self)}
+        if not changes.keys() <= names:
+            unknown = ", ".join(sorted(changes.keys() - names))
+            raise TypeError(f"an instance has no {unknown}, expected fields among {', '.join(sorted(names))}")
+        return Instance.quiet(**{name: getattr(self, name) for name in names} | changes)
+
+    @classmethod
+    def quiet(cls, **fields: Any) -> Instance:
+        """Build an instance from all its fields, without a warning: the caller gives it, or gave it."""
+        made = object.__new__(cls)
+        for name, value in fields.items():
+            object.__setattr__(made, name, value)
+        made._check()
+        return made
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Instance) and self.sha256 == other.sha256
@@ -148,10 +179,17 @@ def _head(instance: Instance) -> dict[str, Any]:
 
 def _part_problems(instance: Instance) -> list[str]:
     problems: list[str] = []
-    if not 1 <= instance.slot_count <= MAX_SLOTS:
-        problems.append(f"slots.count: {instance.slot_count}, expected 1 to {MAX_SLOTS}")
-    if not (np.isfinite(instance.slot_s) and instance.slot_s > 0):
-        problems.append(f"slots.seconds: {instance.slot_s}, expected a number > 0")
+    if not (is_whole(instance.slot_count) and 1 <= instance.slot_count <= MAX_SLOTS):
+        expected = f"1 to {MAX_SLOTS}" if is_whole(instance.slot_count) else "a whole number"
+        problems.append(f"slots.count: {shown(instance.slot_count)}, expected {expected}")
+    if not (finite(instance.slot_s) or 0.0) > 0:
+        problems.append(f"slots.seconds: {shown(instance.slot_s)}, expected a number > 0")
+    for name in ("name", "description"):
+        if name == "name" or instance.description is not None:
+            try:
+                object.__setattr__(instance, name, text(getattr(instance, name), name))
+            except InstanceError as error:
+                problems += error.problems
     parts: dict[str, Sequence[Model | Device | Server]] = {
         "models": instance.models,
         "devices": instance.devices,
@@ -162,7 +200,13 @@ def _part_problems(instance: Instance) -> list[str]:
             problems.append(f"{part}: none, expected at least one")
         problems += name_problems(part, [member.name for member in members])
     try:
-        json.dumps(instance.origin, allow_nan=False)
+        if instance.origin is not None and not isinstance(instance.origin, Mapping):
+            raise TypeError(f"{shown(instance.origin)}, expected an object")
+        text(json.dumps(instance.origin, allow_nan=False, ensure_ascii=False), "origin")
+    except RecursionError:
+        problems.append("origin: nested too deeply, expected an object that JSON can hold")
+    except InstanceError:
+        problems.append("origin: half a character (a lone surrogate), expected text that UTF-8 can hold")
     except (TypeError, ValueError) as error:
         problems.append(f"origin: {error}")
     for i, server in enumerate(instance.servers):

@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecopt.entities import PRESETS, Block, Device, Links, Model, Rules, Server, Tasks, name_problems
-from mecopt.errors import InputError, InstanceError, PlacementError
-from mecopt.files import read_bytes, write_bytes
+from mecopt.errors import InputError, InstanceError, PlacementError, shown
+from mecopt.files import read_bytes, read_stdin, write_bytes
+from mecopt.hardware import warn_of_unmeasured
 from mecopt.instance import Instance
+from mecopt.scalars import is_whole, whole_numbers
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
     from mecopt.schema import InstanceDoc, RulesDoc, SolutionDoc
 
 SOLUTION_FORMAT = "mecopt-solution/1"
@@ -33,28 +37,34 @@ def load(path: str | os.PathLike[str]) -> Instance:
     """
     data = read_bytes(path)
     try:
-        return from_json(data)
+        instance = from_json(data)
     except InstanceError as error:
         raise InstanceError(error.problems, str(path)) from None
+    warn_of_unmeasured(instance)
+    return instance
+
+
+def load_stdin() -> Instance:
+    """Read an instance from standard input, packed or not."""
+    instance = from_json(read_stdin())
+    warn_of_unmeasured(instance)
+    return instance
 
 
 def from_json(data: bytes) -> Instance:
-    """Build an instance from JSON text."""
+    """Build an instance from JSON text: UTF-8, with or without a byte-order mark; gives no warning."""
     from mecopt import schema
-    from mecopt.repeated import repeated_keys
 
-    doc = schema.parse(schema.INSTANCE, data)
-    repeated = repeated_keys(data, doc)
-    if repeated:
-        raise InstanceError(repeated)
-    return _build(doc)
+    return _build(_parsed(schema.INSTANCE, data))
 
 
 def from_dict(document: Mapping[str, Any]) -> Instance:
     """Build an instance from the plain values that a JSON file would hold."""
     from mecopt import schema
 
-    return _build(schema.parse(schema.INSTANCE, document))
+    instance = _build(schema.parse(schema.INSTANCE, document))
+    warn_of_unmeasured(instance)
+    return instance
 
 
 def save(instance: Instance, path: str | os.PathLike[str]) -> None:
@@ -96,11 +106,26 @@ def load_solution(path: str | os.PathLike[str]) -> SolutionDoc:
     """Read a solution file; nothing in it is trusted but the placement, which the judge then judges."""
     from mecopt import schema
 
+    data = read_bytes(path)
     try:
-        solution: SolutionDoc = schema.parse(schema.SOLUTION, read_bytes(path))
+        solution: SolutionDoc = _parsed(schema.SOLUTION, data)
     except InstanceError as error:
         raise InputError(error.problems, str(path)) from None
     return solution
+
+
+def _parsed(adapter: TypeAdapter[Any], data: bytes) -> Any:
+    """Validate JSON text in which no object has a key twice."""
+    from mecopt.encoding import without_mark
+    from mecopt.repeated import repeated_keys
+    from mecopt.schema import parse
+
+    data = without_mark(data)
+    doc = parse(adapter, data)
+    repeated = repeated_keys(data, doc)
+    if repeated:
+        raise InstanceError(repeated)
+    return doc
 
 
 def placement_array(
@@ -133,10 +158,11 @@ def placement_array(
         ]
         nodes = np.full(behind.shape, -1, dtype=np.int64)
         if not wrong:
-            nodes[~behind] = [node for row in rows for node in row]
+            nodes[~behind] = [int(node) for row in rows for node in row]
     if wrong:
         raise PlacementError(
-            f"placement[{k}][{m}]: node {node}, expected 0 to {instance.server_count}" for k, m, node in wrong
+            f"placement[{k}][{m}]: node {shown(node)}, expected 0 to {instance.server_count}"
+            for k, m, node in wrong
         )
     nodes[behind] = -1
     return nodes
@@ -159,9 +185,9 @@ def _checked_rows(placement: Any, instance: Instance) -> list[Sequence[int]]:
             problems.append(f"placement[{k}]: {len(row)} nodes for {count} blocks")
         rows.append(row[:count])
         problems += [
-            f"placement[{k}][{m}]: {node!r}, expected a whole number"
+            f"placement[{k}][{m}]: {shown(node)}, expected a whole number"
             for m, node in enumerate(row[:count])
-            if not isinstance(node, (int, np.integer)) or isinstance(node, bool)
+            if not is_whole(node)
         ]
     if problems:
         raise PlacementError(problems)
@@ -172,9 +198,10 @@ def _checked_array(placement: NDArray[Any], instance: Instance) -> NDArray[np.in
     expected = (instance.task_count, instance.max_blocks)
     if placement.shape != expected:
         raise PlacementError(f"placement: shape {placement.shape}, expected {expected}")
-    if not np.issubdtype(placement.dtype, np.integer):
+    nodes = whole_numbers(placement)
+    if nodes is None:
         raise PlacementError(f"placement: {placement.dtype}, expected whole numbers")
-    return placement.astype(np.int64)
+    return np.array(nodes)  # of the caller's own, since the padding is written over
 
 
 def placement_lists(placement: NDArray[np.int64]) -> list[list[int]]:
@@ -190,7 +217,7 @@ def _build(doc: InstanceDoc) -> Instance:
         raise InstanceError(problems)
     links = doc.links
     count = len(doc.servers)
-    return Instance(
+    return Instance.quiet(
         name=doc.name,
         description=doc.description,
         origin=doc.origin,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,31 +12,33 @@ from pydantic import BaseModel
 
 from mecopt.schema import InstanceDoc, where
 
+KEYLESS = ("placement", "trace")  # long fields of a solution, lists of numbers
+
 
 class _Object(dict[str, Any]):
     """An object that remembers the keys it was given twice."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
-        names = [name for name, _ in pairs]
-        self.twice = [] if len(self) == len(pairs) else [n for n in self if names.count(n) > 1]
+        times = Counter(name for name, _ in pairs) if len(self) < len(pairs) else {}
+        self.twice = [name for name, count in times.items() if count > 1]
 
 
-def repeated_keys(data: bytes, doc: InstanceDoc) -> list[str]:
+def repeated_keys(data: bytes, doc: BaseModel) -> list[str]:
     """Return one line for every key that is given twice.
 
     Parameters
     ----------
     data : bytes
         JSON text.
-    doc : InstanceDoc
+    doc : InstanceDoc or SolutionDoc
         What was read from it. Where it has as many keys as the text has quotes before a colon, none is
         there twice, and the text need not be read again.
     """
     keys = data.count(b'":') + len(re.findall(rb'"\s+:', data))
     if keys == _keys(doc):
         return []
-    whole = json.loads(data, object_pairs_hook=_Object)
+    whole = json.loads(data, object_pairs_hook=_Object, parse_int=str)  # int() takes 4,300 digits at most
     return [f"{where(path)}: given twice" for path in _twice(whole, ())]
 
 
@@ -45,7 +48,7 @@ def _keys(value: Any) -> int:
         return len(value.model_fields_set) + sum(map(_keys, parts)) + sum(map(len, value.tasks))
     if isinstance(value, BaseModel):
         names = value.model_fields_set
-        return len(names) + sum(_keys(getattr(value, name)) for name in names)
+        return len(names) + sum(_keys(getattr(value, name)) for name in names if name not in KEYLESS)
     if isinstance(value, dict):
         return len(value) + sum(map(_keys, value.values()))
     return sum(map(_keys, value)) if isinstance(value, list) else 0

@@ -7,20 +7,65 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails, core_schema
 from typing_extensions import TypedDict
 
-from mecopt.errors import InputError, InstanceError
+from mecopt.encoding import not_text, without_mark
+from mecopt.errors import SHOWN, InputError, InstanceError, shortened, shown
+from mecopt.scalars import plain_numbers
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+MOST_NAME = 60  # characters of a key in the place of a problem
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number, which may be written as 1.0 or 1e2, as JSON Schema's "integer" may.
+
+    All of it runs in pydantic's core: a validator in Python would be called for every task.
+    """
+
+    ge: int | None = None
+    le: int | None = None
+    lt: int | None = None
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        number = core_schema.union_schema(
+            [core_schema.int_schema(strict=True), core_schema.float_schema(strict=True, allow_inf_nan=False)],
+            mode="left_to_right",
+            custom_error_type="int_type",
+        )
+        return core_schema.chain_schema([number, self._bounded()])
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(self._bounded())
+
+    def _bounded(self) -> core_schema.CoreSchema:
+        return core_schema.int_schema(strict=False, ge=self.ge, le=self.le, lt=self.lt)
+
 
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(min_length=1)]
-Index = Annotated[int, Field(ge=0, lt=2**31)]
+Index = Annotated[int, Whole(ge=0, lt=2**31)]
 
 
 TAGS = ("#number", "#list", "#matrix")
@@ -52,7 +97,7 @@ class _Part(BaseModel):
 class SlotsDoc(_Part):
     """The horizon."""
 
-    count: Annotated[int, Field(ge=1, le=10_000_000)]
+    count: Annotated[int, Whole(ge=1, le=10_000_000)]
     seconds: Positive = 1.0
 
 
@@ -124,7 +169,7 @@ class TaskDoc(TypedDict):
     device: str
     model: str
     rate_bps: list[NonNegative]
-    batch: NotRequired[Annotated[int, Field(ge=1, le=2**53)]]
+    batch: NotRequired[Annotated[int, Whole(ge=1, le=2**53)]]
     max_delay_s: NotRequired[PerBlock]
 
 
@@ -150,7 +195,7 @@ class ViolationDoc(_Part):
     """A limit that a placement breaks, where, and by how much."""
 
     kind: Literal["deadline", "link", "energy", "capacity", "memory"]
-    where: dict[str, int | str]
+    where: dict[str, Annotated[int, Whole()] | str]
     limit: float
     value: float
 
@@ -168,7 +213,7 @@ class SolutionDoc(_Part):
     instance_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     method: str | None = None
     mecopt_version: str | None = None
-    seed: int | None = None
+    seed: Annotated[int, Whole()] | None = None
     options: dict[str, Any] = {}
     status: Literal["optimal", "feasible", "violating", "infeasible", "unknown"] | None = None
     stopped_by: Literal["gap", "time", "iterations", "interrupt"] | None = None
@@ -184,10 +229,10 @@ class SolutionDoc(_Part):
     device_energy_j: dict[str, float | None] | None = None
     violations: list[ViolationDoc] = []
     reasons: list[dict[str, Any]] = []
-    repairs: int = 0
+    repairs: Annotated[int, Whole()] = 0
     runtime_s: float | None = None
     trace: list[Annotated[list[float | None], Field(min_length=3, max_length=3)]] = []
-    placement: list[list[int]] | None
+    placement: list[list[Annotated[int, Whole()]]] | None
 
 
 INSTANCE: TypeAdapter[InstanceDoc] = TypeAdapter(InstanceDoc)
@@ -204,7 +249,7 @@ def json_schema(name: str) -> dict[str, Any]:
 
 
 def parse(adapter: TypeAdapter[Any], data: bytes | Mapping[str, Any]) -> Any:
-    """Validate JSON text or plain Python values.
+    """Validate JSON text (UTF-8, with or without a byte-order mark) or plain Python values.
 
     Raises
     ------
@@ -214,18 +259,30 @@ def parse(adapter: TypeAdapter[Any], data: bytes | Mapping[str, Any]) -> Any:
     if not isinstance(data, (bytes, Mapping)):
         raise InstanceError(f"{_short(data)}, expected an object")
     try:
-        return adapter.validate_json(data) if isinstance(data, bytes) else adapter.validate_python(dict(data))
+        if isinstance(data, bytes):
+            return adapter.validate_json(without_mark(data))
+        return adapter.validate_python(dict(data))
     except ValidationError as error:
         details = error.errors(include_url=False)
+    except RecursionError:  # of plain values; JSON text has a limit of its own
+        raise InstanceError("nested too deeply, expected an object as in a file") from None
+    if details[0]["type"] == "json_invalid" and isinstance(data, bytes):
+        other = not_text(data)
+        if other is not None:
+            raise InstanceError(other)
+    if isinstance(data, Mapping):  # only now, since the search takes longer than the reading
+        plain = plain_numbers(data)
+        if plain is not data:
+            return parse(adapter, plain)
     # A file of another format or version breaks many rules; the one that matters is the format.
     wrong_format = [d for d in details if d["loc"] == ("format",)]
     raise InstanceError(list(_lines(wrong_format or details)))
 
 
 def _lines(details: list[ErrorDetails]) -> Iterator[str]:
-    for detail in details:
+    for i, detail in enumerate(details):
         place = where(detail["loc"])
-        text = _expectation(detail)
+        text = _expectation(detail, offer=i < SHOWN)
         yield f"{place}: {text}" if place else text
 
 
@@ -236,23 +293,26 @@ def where(path: tuple[int | str, ...]) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         elif part not in TAGS:
-            name = part if part.isprintable() else repr(part)
+            name = shortened(part, MOST_NAME)
+            name = name if name.isprintable() else repr(name)
             text += f".{name}" if text else name
     return text
 
 
-def _expectation(detail: ErrorDetails) -> str:
+def _expectation(detail: ErrorDetails, *, offer: bool) -> str:
+    """Say what was expected; `offer` a known field in place of an unknown one, which takes a while."""
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "missing":
         return "missing"
     if kind == "extra_forbidden":
-        return f"unknown field{_nearest(detail['loc'])}"
+        return f"unknown field{_nearest(detail['loc']) if offer else ''}"
     if kind == "json_invalid":
         return f"not JSON: {context['error']}"
     expected = {
         "float_type": "a number",
         "int_type": "a whole number",
         "int_from_float": "a whole number",
+        "int_parsing_size": "a smaller whole number",
         "bool_type": "true or false",
         "string_type": "a text",
         "string_too_short": "a text that is not empty",
@@ -276,15 +336,13 @@ def _expectation(detail: ErrorDetails) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else f"a list of {len(value)}"
-    names = {"None": "null", "True": "true", "False": "false"}
-    text = " ".join(repr(value).split())
-    text = names.get(text, text)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    text = shown(value)
+    return {"None": "null", "True": "true", "False": "false"}.get(text, text)
 
 
 def _nearest(path: tuple[int | str, ...]) -> str:
     """Offer the known field nearest to an unknown one."""
     docs = (InstanceDoc, SlotsDoc, RulesDoc, BlockDoc, ModelDoc, DeviceDoc, ServerDoc, LinksDoc, SolutionDoc)
     known = {name for doc in docs for name in doc.model_fields} | set(TaskDoc.__annotations__)
-    match = difflib.get_close_matches(str(path[-1]), sorted(known), n=1)
+    match = difflib.get_close_matches(shortened(str(path[-1]), MOST_NAME), sorted(known), n=1)
     return f", did you mean {match[0]!r}?" if match else ""

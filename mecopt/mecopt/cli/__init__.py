@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -20,7 +21,7 @@ import click
 
 from mecopt import interrupts
 from mecopt._version import __version__
-from mecopt.errors import MecoptError, said, words
+from mecopt.errors import PREFIX, InputError, MecoptError, said, terminal_line, words
 from mecopt.processes import left_behind
 
 GROUP = "mecopt.commands"
@@ -151,7 +152,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
-    status = _run(args)
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn
+        status = _run(args)
     if left_behind():
         sys.stdout.flush()
         sys.stderr.flush()
@@ -165,31 +168,43 @@ def _run(args: Sequence[str] | None) -> int:
         return status if isinstance(status, int) else 0
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "mecopt"
-        return _say(f"{path}: {_sentence(error.format_message())} (see '{path} --help')", BAD_INPUT)
+        return _say(
+            [f"{path}: {_sentence(_joined(error.format_message()))} (see '{path} --help')"], BAD_INPUT
+        )
     except click.ClickException as error:
-        return _say(f"mecopt: {error.format_message()}", error.exit_code)
+        return _say([PREFIX + _joined(error.format_message())], error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        return _say("mecopt: interrupted", INTERRUPTED)
+        return _say([PREFIX + "interrupted"], INTERRUPTED)
     except MecoptError as error:
         shown = _traceback()
-        lines = str(error).splitlines()
+        lines = str(error).split("\n") if isinstance(error, InputError) else [_joined(str(error))]
         if error.__cause__ is not None and not shown:
             lines[-1] += f" ({HINT})"
-        return _say("\n".join(f"mecopt: {line}" for line in lines), error.exit_status)
+        return _say([PREFIX + line for line in lines], error.exit_status)
     except MemoryError:
         _traceback()
-        return _say("mecopt: out of memory", ERROR)
+        return _say([PREFIX + "out of memory"], ERROR)
     except SystemExit:  # a command of a third party that ends so means that status
         raise
     except BaseException as error:  # nothing that goes wrong shows a traceback unasked
         if not _traceback():
-            _say(f"mecopt: unexpected {said(error)} ({HINT})", ERROR)
+            _say([f"{PREFIX}unexpected {said(error)} ({HINT})"], ERROR)
         return ERROR
 
 
-def _say(text: str, status: int) -> int:
-    click.echo(text, err=True)
+def _say(lines: Sequence[str], status: int) -> int:
+    click.echo("\n".join(terminal_line(line, sys.stderr.encoding) for line in lines), err=True)
     return status
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Show a warning of Python's as the others: in one line, without the place in the code."""
+    _say([f"{PREFIX}warning: {_joined(str(message))}"], 0)
+
+
+def _joined(text: str) -> str:
+    """Return the lines of a text as one."""
+    return " ".join(text.split())
 
 
 def _sentence(text: str) -> str:

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,8 +16,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from mecopt.errors import InputError, InstanceError, MissingExtraError, PlacementError
+from mecopt.errors import (
+    PREFIX,
+    InputError,
+    InstanceError,
+    MissingExtraError,
+    PlacementError,
+    located,
+    plain,
+    terminal_line,
+)
 from mecopt.stop import COMPILER
+
+__all__ = ["plain"]  # what commands show of names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,20 +88,18 @@ def load_instance(path: str) -> Instance:
     """Return what a text stands for (`mecopt.sources`); ``-`` is the instance on standard input."""
     from mecopt import io, sources
 
-    with naming(path), telling_warnings():
-        return sources.load(path) if path != STDIN else io.from_json(sys.stdin.buffer.read())
+    with naming(path), telling_warnings(path):
+        return sources.load(path) if path != STDIN else io.load_stdin()
 
 
 @contextmanager
-def telling_warnings() -> Iterator[None]:
+def telling_warnings(path: str = STDIN) -> Iterator[None]:
     """Print warnings as messages of the command, without the place in the code."""
-    import warnings
-
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
         yield
     for doubt in doubts:
-        note(f"warning: {doubt.message}")
+        note(f"warning: {located(None if path == STDIN else path, str(doubt.message))}")
 
 
 @contextmanager
@@ -208,8 +218,8 @@ def emit(text: str, out: str | None = None) -> None:
 
 
 def note(text: str) -> None:
-    """Print a message to standard error."""
-    click.echo("\n".join(f"mecopt: {line}" for line in text.splitlines()), err=True)
+    """Print a message of one line to standard error."""
+    click.echo(terminal_line(PREFIX + text, sys.stderr.encoding), err=True)
 
 
 def console() -> Console:
@@ -234,11 +244,6 @@ def table(
     for row in rows:
         shown.add_row(*(plain(str(cell)) for cell in row))
     console().print(shown)
-
-
-def plain(text: str) -> str:
-    """Return a text that moves no cursor: what cannot be printed is written as an escape."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def one_line(instance: Instance) -> str:

@@ -32,6 +32,7 @@ WORDS = {
     "interrupt": "an interrupt",
 }
 NOTES = {"warm_start_used": "Warm start", "solver": "Solver"}  # what a method says of its work
+ONE_BLOCK = ("takes longer in all than its limit", "take longer in all than their limit")
 MISSING = "none, a link is missing"
 NO_GAP = 5e-8  # what methods take off a bound for rounding is no gap
 
@@ -102,6 +103,27 @@ def _cost_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:
         yield "Objective", seconds_exact(judged.objective)
     energy = judged.energy_j
     yield "Device energy", MISSING if energy is None else f"{number(energy)} J"
+    late = tasks_above_one_limit(judged)
+    if late:
+        count = judged.instance.task_count
+        yield "Note", f"{late:,} of {common.counted(count, 'task')} {ONE_BLOCK[late > 1]} for a single block"
+
+
+def tasks_above_one_limit(judged: Evaluation) -> int:
+    """Count the tasks that take longer in all than the largest limit of any one of their blocks.
+
+    A limit holds for a single block; whoever means the whole task finds here that it was not meant so.
+    """
+    import numpy as np
+
+    from mecopt.costs import slack
+
+    if judged.instance.rules.deadline == "none":
+        return 0
+    tau = judged.instance.tasks.max_delay_s
+    largest = np.where(np.isfinite(tau), tau, -np.inf).max(axis=1)
+    delay = judged.task_delay_s
+    return int((np.isfinite(largest) & np.isfinite(delay) & (delay > slack(largest))).sum())
 
 
 def _print_rows(out: Console, rows: Sequence[tuple[str, str]], status_style: str) -> None:

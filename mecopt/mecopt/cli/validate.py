@@ -22,7 +22,7 @@ def validate(ctx: click.Context, instances: tuple[str, ...], as_json: bool) -> N
     Says what is in each file, or everything that is wrong with it, and ends with status 2 if any is bad.
     """
     from mecopt.costs import chain_costs
-    from mecopt.errors import InputError
+    from mecopt.errors import InputError, located
 
     rows = []
     for path in instances:
@@ -34,11 +34,11 @@ def validate(ctx: click.Context, instances: tuple[str, ...], as_json: bool) -> N
             rows.append({"file": path, "valid": False, "problems": list(error.problems)})
             if not as_json:
                 for problem in error.problems:
-                    common.note(f"{error.source or path}: {problem}")
+                    common.note(located(error.source or path, problem))
         else:
             rows.append({"file": path, "valid": True, "problems": [], **_facts(instance)})
             if not as_json:
-                click.echo(f"{path}: ok: {common.one_line(instance)}; sha256 {instance.sha256}")
+                click.echo(f"{common.plain(path)}: ok: {common.one_line(instance)}; sha256 {instance.sha256}")
     if as_json:
         common.emit_json(rows)
     if not all(row["valid"] for row in rows):
