@@ -6,11 +6,14 @@ them, and their modules keep heavy imports inside their functions, so that `meco
 
 from __future__ import annotations
 
+import codecs
+import errno
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from types import FrameType
@@ -19,12 +22,16 @@ from typing import Any, NoReturn
 import click
 
 from mecopt._version import __version__
+from mecopt.cli.streams import finish, open_streams
 from mecopt.errors import MecoptError
 from mecopt.processes import left_behind
+from mecopt.text import like_ascii, visible
 
 GROUP = "mecopt.commands"
 
 ERROR, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit statuses; those of what was found are in `mecopt.cli.solve`
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # the disk's fault, not ours
 
 HINT = "MECOPT_DEBUG=1 shows the traceback"
 
@@ -142,13 +149,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         The arguments; those of the process by default.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
-    status = _run(args)
+    codecs.register_error("mecopt", like_ascii)  # a name that the terminal cannot show is no error
+    open_streams(errors="mecopt")
+    status = finish(_run(args))
     if left_behind():
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
 
@@ -173,15 +177,27 @@ def _run(args: Sequence[str] | None) -> int:
     except MemoryError:
         _traceback()
         return _say("mecopt: out of memory", ERROR)
+    except OSError as error:
+        return _no_room(error) if error.errno in NO_ROOM else _unexpected(error)
     except Exception as error:  # nothing that goes wrong shows a traceback unasked
-        if not _traceback():
-            text = " ".join(str(error).split()) or "no further message"
-            _say(f"mecopt: unexpected {type(error).__name__}: {text} ({HINT})", ERROR)
-        return ERROR
+        return _unexpected(error)
+
+
+def _no_room(error: OSError) -> int:
+    _traceback()
+    return _say(f"mecopt: {error.filename or 'a file'}: could not be written: {error.strerror}", ERROR)
+
+
+def _unexpected(error: Exception) -> int:
+    if not _traceback():
+        text = " ".join(str(error).split()) or "no further message"
+        _say(f"mecopt: unexpected {type(error).__name__}: {text} ({HINT})", ERROR)
+    return ERROR
 
 
 def _say(text: str, status: int) -> int:
-    click.echo(text, err=True)
+    with suppress(OSError):  # where messages cannot be written, the status still tells
+        click.echo("\n".join(map(visible, text.split("\n"))), err=True)
     return status
 
 

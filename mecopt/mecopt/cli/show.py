@@ -58,7 +58,7 @@ def show_result(result: Result, tasks: Sequence[int]) -> None:
         rows.append(("Repairs", f"{result.repairs:,}"))
     rows += [(name, str(result.options[key])) for key, name in NOTES.items() if key in result.options]
     rows.append(("Time", seconds(result.runtime_s, 3)))
-    _print_rows(out, rows, STYLES[result.status.value])
+    common.facts(rows, STYLES[result.status.value])
     if result.reasons:
         show_reasons(result.reasons)
     if result.evaluation is not None:
@@ -76,7 +76,7 @@ def show_evaluation(evaluation: Evaluation, tasks: Sequence[int]) -> None:
     out = common.console()
     out.print(common.one_line(evaluation.instance), style="dim")
     status = "feasible" if evaluation.feasible else "violating"
-    _print_rows(out, [("Status", status), *_cost_rows(evaluation)], STYLES[status])
+    common.facts([("Status", status), *_cost_rows(evaluation)], STYLES[status])
     _show_placement(out, evaluation, tasks)
 
 
@@ -102,17 +102,6 @@ def _cost_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:
         yield "Objective", seconds_exact(judged.objective)
     energy = judged.energy_j
     yield "Device energy", MISSING if energy is None else f"{number(energy)} J"
-
-
-def _print_rows(out: Console, rows: Sequence[tuple[str, str]], status_style: str) -> None:
-    from rich.text import Text
-
-    width = max(len(name) for name, _ in rows)
-    out.print()
-    for i, (name, value) in enumerate(rows):
-        line = Text(f" {name.ljust(width)}  ")
-        line.append(value, style=status_style if i == 0 else "")
-        out.print(line, soft_wrap=True)
 
 
 def _print_list(out: Console, title: str, lines: Sequence[str]) -> None:
@@ -157,6 +146,6 @@ def _show_summary(out: Console, judged: Evaluation, pen: Pen) -> None:
     for line in picture.share_picture(judged, pen):
         out.print(line, no_wrap=True, overflow="crop")
     out.print("\nMost frequent placements:", style="bold")
-    out.print(f" {picture.share_sentence(judged)}", soft_wrap=True)
+    out.print(f" {picture.share_sentence(judged)}")
     for share, path in picture.frequent_placements(judged):
         out.print(f" {share.rjust(7)}  {common.plain(path)}", no_wrap=True, overflow="ellipsis")
