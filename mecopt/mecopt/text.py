@@ -37,10 +37,11 @@ def visible(text: str) -> str:
     r"""Return a text that shows all it holds, on one line.
 
     Control characters, line ends, marks of direction, spaces of no width and lone surrogates are written as
-    Python's escapes (``\x1b``, ``\u202e``), as are combining marks without a letter or beyond four on one.
+    Python's escapes (``\x1b``, ``\u202e``), as are names of nothing but spaces, and
+    combining marks without a letter or beyond four on one.
     """
     if text.isascii() and text.isprintable():
-        return text
+        return text if text.strip(" ") or not text else "\\x20" * len(text)
     shown, marks = [], MOST_MARKS
     for character in text:
         marks = marks + 1 if unicodedata.category(character)[0] == "M" else 0
