@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mecopt.text import visible
+
 SHOWN = 20  # problems printed before the rest is only counted
 LONGEST = 300  # characters that are quoted of an error of somebody else's code
 MOST = 400  # characters of a line on the terminal, PREFIX included
@@ -86,17 +88,12 @@ def words(error: BaseException) -> str:
         text = ""
     if not text:
         return "out of memory" if isinstance(error, MemoryError) else "no further message"
-    return plain(text)
+    return visible(text)
 
 
 def said(error: BaseException) -> str:
     """Return kind and text of an error of somebody else's code, in one line that can be shown."""
     return f"{type(error).__name__}: {words(error)}"
-
-
-def plain(text: str) -> str:
-    """Return a text that moves no cursor: what cannot be printed is written as an escape."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def shortened(text: str, most: int) -> str:
@@ -115,13 +112,13 @@ def shown(value: object, most: int = 60) -> str:
         text = " ".join(repr(value).split())
     except ValueError:  # Python writes no whole number of more than 4,300 digits
         text = "a whole number of thousands of digits"
-    return shortened(plain(text), most)
+    return shortened(visible(text), most)
 
 
 def terminal_line(text: str, encoding: str | None = None) -> str:
     """Return a text as the line that a terminal of that encoding gets: visible, and not too long."""
     encoding = encoding or "utf-8"
-    return shortened(plain(text).encode(encoding, "backslashreplace").decode(encoding), MOST)
+    return shortened(visible(text).encode(encoding, "backslashreplace").decode(encoding), MOST)
 
 
 def located(source: str | None, problem: str) -> str:
@@ -130,5 +127,5 @@ def located(source: str | None, problem: str) -> str:
     The source and the problem are shortened apart, each in its middle, so that the place, which
     begins a problem, and what was expected, which ends it, are kept.
     """
-    front = "" if source is None else f"{shortened(plain(source) or repr(source), MOST_SOURCE)}: "
-    return front + shortened(plain(problem), MOST - len(PREFIX) - len(front))
+    front = "" if source is None else f"{shortened(visible(source) or repr(source), MOST_SOURCE)}: "
+    return front + shortened(visible(problem), MOST - len(PREFIX) - len(front))

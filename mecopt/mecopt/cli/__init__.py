@@ -6,12 +6,15 @@ them, and their modules keep heavy imports inside their functions, so that `meco
 
 from __future__ import annotations
 
+import codecs
+import errno
 import os
 import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from types import FrameType
@@ -21,12 +24,16 @@ import click
 
 from mecopt import interrupts
 from mecopt._version import __version__
+from mecopt.cli.streams import finish, open_streams
 from mecopt.errors import PREFIX, InputError, MecoptError, said, terminal_line, words
 from mecopt.processes import left_behind
+from mecopt.text import like_ascii
 
 GROUP = "mecopt.commands"
 
 ERROR, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit statuses; those of what was found are in `mecopt.cli.solve`
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # the disk's fault, not ours
 
 HINT = "MECOPT_DEBUG=1 shows the traceback"
 
@@ -149,15 +156,12 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     interrupts.give_up = _give_up
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
+    codecs.register_error("mecopt", like_ascii)  # a name that the terminal cannot show is no error
+    open_streams(errors="mecopt")
     with warnings.catch_warnings():
         warnings.showwarning = _warn
-        status = _run(args)
+        status = finish(_run(args))
     if left_behind():
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
 
@@ -186,14 +190,27 @@ def _run(args: Sequence[str] | None) -> int:
         return _say([PREFIX + "out of memory"], ERROR)
     except SystemExit:  # a command of a third party that ends so means that status
         raise
+    except OSError as error:
+        return _no_room(error) if error.errno in NO_ROOM else _unexpected(error)
     except BaseException as error:  # nothing that goes wrong shows a traceback unasked
-        if not _traceback():
-            _say([f"{PREFIX}unexpected {said(error)} ({HINT})"], ERROR)
-        return ERROR
+        return _unexpected(error)
+
+
+def _no_room(error: OSError) -> int:
+    _traceback()
+    place = error.filename or "a file"
+    return _say([f"{PREFIX}{place}: could not be written: {error.strerror}"], ERROR)
+
+
+def _unexpected(error: BaseException) -> int:
+    if not _traceback():
+        _say([f"{PREFIX}unexpected {said(error)} ({HINT})"], ERROR)
+    return ERROR
 
 
 def _say(lines: Sequence[str], status: int) -> int:
-    click.echo("\n".join(terminal_line(line, sys.stderr.encoding) for line in lines), err=True)
+    with suppress(OSError):  # where messages cannot be written, the status still tells
+        click.echo("\n".join(terminal_line(line, sys.stderr.encoding) for line in lines), err=True)
     return status
 
 

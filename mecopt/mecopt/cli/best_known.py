@@ -110,7 +110,7 @@ def update(
             known.save(store)  # at once, so that an interrupt loses nothing
         rows.append(_row(path, known, instance, changed))
         if not as_json:
-            click.echo(f"{path}: {_change(before, known.get(instance), changed)}")
+            common.say(f"{path}: {_change(before, known.get(instance), changed)}")
         if interrupted:
             break
     if as_json:
@@ -138,9 +138,7 @@ def _merged(folder: str, known: Store, store: str, as_json: bool) -> Iterator[di
             before = known.get(instance)
             improved = [known.improve(instance.sha256, entry) for entry in entries]
             if not as_json:
-                click.echo(
-                    f"{common.plain(instance.name)}: {_change(before, known.get(instance), any(improved))}"
-                )
+                common.say(f"{instance.name}: {_change(before, known.get(instance), any(improved))}")
             yield _row(folder, known, instance, any(improved))
     known.save(store)
 

@@ -23,12 +23,10 @@ from mecopt.errors import (
     MissingExtraError,
     PlacementError,
     located,
-    plain,
     terminal_line,
 )
 from mecopt.stop import COMPILER
-
-__all__ = ["plain"]  # what commands show of names
+from mecopt.text import cells, cut, visible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +39,9 @@ if TYPE_CHECKING:
 STDIN = "-"
 PATIENCE_S = 2.0  # what takes longer shows that it is alive
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
+NARROWEST, WIDEST = 20, 400  # columns; a terminal that claims others gets these
+USUAL = 80  # columns where a terminal says 0, which is that it does not know
+LONGEST_TITLE = 48  # columns of what stands before a progress bar
 
 COMPILING = "compiling the search, once per installation: some 10 s that no time limit counts"
 
@@ -208,42 +209,104 @@ def emit_json(document: Any, out: str | None = None) -> None:
 
 
 def emit(text: str, out: str | None = None) -> None:
-    """Print a text as UTF-8, whatever the terminal's encoding, or write it whole to a file."""
+    """Print a text as UTF-8, whatever the terminal's encoding, or write it whole to a file.
+
+    A file name that is not UTF-8 comes as lone surrogates, whose escapes are those of JSON.
+    """
+    data = text.encode(errors="backslashreplace")
     if out is None:
-        click.echo(text.encode(), nl=False)
+        click.echo(data, nl=False)
     else:
         from mecopt.files import write_bytes
 
-        write_bytes(out, text.encode())
+        write_bytes(out, data)
+
+
+def say(text: str) -> None:
+    """Print a line to standard output, whatever is in it."""
+    click.echo(visible(text))
 
 
 def note(text: str) -> None:
-    """Print a message of one line to standard error."""
-    click.echo(terminal_line(PREFIX + text, sys.stderr.encoding), err=True)
+    """Print a message of one line to standard error, if there is anybody to read it."""
+    with suppress(OSError):
+        click.echo(terminal_line(PREFIX + text, sys.stderr.encoding), err=True)
 
 
 def console() -> Console:
     """Return the console for tables and pictures on standard output."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False)
+    out = Console(highlight=False, markup=False, emoji=False)
+    out.width = min(max(out.width or USUAL, NARROWEST), WIDEST)
+    return out
 
 
 def table(
-    heads: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: int, wraps: Collection[int]
+    heads: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    numbers: int,
+    wraps: Collection[int],
+    total: Sequence[object] = (),
 ) -> None:
-    """Print a table whose last `numbers` columns hold numbers; the columns in `wraps` may be folded."""
+    """Print a table whose last `numbers` columns hold numbers; the columns in `wraps` may be folded.
+
+    Where the terminal is too narrow for it, each row becomes a list of its cells with their heads. `total` is
+    a last row below a line.
+    """
     from rich import box
     from rich.table import Table
 
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    shown = Table(
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, show_footer=bool(total)
+    )
+    texts = [[visible(str(cell)) for cell in row] for row in rows]
+    last = [visible(str(cell)) for cell in total]
     for i, head in enumerate(heads):
         side: Literal["left", "right"] = "right" if i >= len(heads) - numbers else "left"
-        least = 12 if i in wraps else None
-        shown.add_column(head, justify=side, overflow="fold", no_wrap=i not in wraps, min_width=least)
+        least = FOLDED if i in wraps else None
+        foot = last[i] if last else ""
+        shown.add_column(head, foot, justify=side, overflow="fold", no_wrap=i not in wraps, min_width=least)
+    for row in texts:
+        shown.add_row(*row)
+    out, everything = console(), [list(heads), *texts, *([last] if last else [])]
+    least_width = sum(
+        FOLDED if i in wraps else max(cells(row[i]) for row in everything) for i in range(len(heads))
+    )
+    if least_width + len(heads) - 1 <= out.width:
+        out.print(shown)
+    else:
+        _print_records(out, heads, everything[1:])
+
+
+FOLDED = 12  # columns at least of a column that may be folded
+
+
+def _print_records(out: Console, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print each row as a list, the first cell above the others."""
+    from rich.padding import Padding
+
     for row in rows:
-        shown.add_row(*(plain(str(cell)) for cell in row))
-    console().print(shown)
+        named = [f"{head}: {cell}" if head else cell for head, cell in zip(heads, row, strict=True) if cell]
+        for i, text in enumerate(named):
+            out.print(Padding(text, (0, 0, 0, 1 if i else 0), expand=False))
+
+
+def facts(rows: Sequence[tuple[str, str]], style: str) -> None:
+    """Print names and values side by side, the first value in a style of its own."""
+    from rich.text import Text
+
+    out = console()
+    width = max(len(name) for name, _ in rows)
+    out.print()
+    for i, (name, value) in enumerate(rows):
+        line = Text(f" {name.ljust(width)}  " if out.width >= 2 * width + 3 else f" {name.strip()}: ")
+        line.append(visible(value), style="" if i else style)
+        out.print(line)
+
+
+plain = visible  # as commands call it
 
 
 def one_line(instance: Instance) -> str:
@@ -345,7 +408,7 @@ def _progress(done: threading.Event, what: str, limit_s: float | None) -> None:
         TimeElapsedColumn(),
     )
     with Progress(*columns, *until, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(what, total=limit_s)
+        bar = progress.add_task(cut(what, LONGEST_TITLE), total=limit_s)
         progress.update(bar, completed=time.perf_counter() - start)
         while not done.wait(0.1):
             progress.update(bar, completed=time.perf_counter() - start)

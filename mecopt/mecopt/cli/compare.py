@@ -145,7 +145,7 @@ def _show(runs: pd.DataFrame) -> None:
     heads = ("Method", "Runs", "Optimal", "Feasible", "Violating", "None", "Median gap", "Worst gap")
     common.table(heads, rows, numbers=7, wraps=(0,))
     for line in apart:
-        common.console().print(common.plain(line), soft_wrap=True)
+        common.console().print(common.plain(line))
     failures = runs[runs["status"].isin(("failed", "timeout"))]
     for row in failures.head(MOST_TOLD).itertuples():
         place = f"{row.method} on {row.instance}, seed {row.seed}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mecopt.cli import common
+from mecopt.text import file_name
 
 if TYPE_CHECKING:
     from mecopt.generation import Census
@@ -82,7 +82,7 @@ def generate(
     with common.working("generating"):
         instance, doubts = _make(spec, seed, changes)
         found = census(instance)
-    path = out or _file_name(instance.name)
+    path = out or file_name(instance.name, ".json")
     io.save(instance, path)
     doubts += [] if found.warning is None else [found.warning]
     doubts += [] if not found.unserved else [f"no placement meets the deadlines of {found.unserved} tasks"]
@@ -134,17 +134,13 @@ def _make(spec: str, seed: int | None, changes: Mapping[str, Any]) -> tuple[Inst
     return instance, [str(warning.message) for warning in caught]
 
 
-def _file_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-") + ".json"
-
-
 def _print(instance: Instance, path: str, found: Census) -> None:
     kinds = {"all local": found.local, "all on one server": found.one_server, "mixed": found.mixed}
     if found.unserved:
         kinds["none possible"] = found.unserved
     rows = [(name, f"{count:,}", f"{count / found.tasks:.1%}") for name, count in kinds.items()]
     common.table(("Optimum of a task, couplings left out", "Tasks", "Share"), rows, numbers=2, wraps={0})
-    click.echo(f"{common.one_line(instance)}; sha256 {instance.sha256}")
+    common.say(f"{common.one_line(instance)}; sha256 {instance.sha256}")
     common.note(f"wrote {path}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from mecopt import models as zoo
+from mecopt.cli import common
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ FOR_ONE = {
 @click.option(
     "--input", "encoding", default="float32", show_default=True, help="Raw input: float32, uint8 or bytes."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@common.json_option
 @click.pass_context
 def models(
     ctx: click.Context,
@@ -53,7 +53,7 @@ def models(
                 raise click.UsageError(f"{flag} needs the NAME of a network")
         networks = [zoo.network(known) for known in zoo.names()]
         if as_json:
-            click.echo(json.dumps([_summary(network) for network in networks], indent=1))
+            common.emit_json([_summary(network) for network in networks])
         else:
             _print_all(networks)
         return
@@ -66,7 +66,7 @@ def models(
         input=cast("Any", int(encoding) if encoding.isdecimal() else encoding),  # chain() refuses other words
     )
     if as_json:
-        click.echo(json.dumps(_document(network, network.segments(blocks), chain), indent=1))
+        common.emit_json(_document(network, network.segments(blocks), chain))
     else:
         _print_layers(network)
         _print_blocks(network.segments(blocks), chain)
@@ -144,24 +144,13 @@ def _table(
     title: str,
     heads: Sequence[str],
     rows: Iterable[Sequence[object]],
-    total: Sequence[str] | None = None,
+    total: Sequence[str] = (),
     words: int = 1,
 ) -> None:
     """Print a table whose first columns hold words and the others numbers."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_footer=total is not None, pad_edge=False, show_edge=False)
-    for i, head in enumerate(heads):
-        footer = total[i] if total else ""
-        table.add_column(head, footer, justify="left" if i < words else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(str, row))
-    console = Console(highlight=False)
     if title:
-        console.print(title, soft_wrap=True)
-    console.print(table)
+        common.console().print(title)
+    common.table(heads, rows, numbers=len(heads) - words, wraps=(0,), total=total)
 
 
 def _shape(shape: Sequence[int]) -> str:

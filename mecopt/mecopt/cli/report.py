@@ -25,4 +25,4 @@ def report(folder: str, out: str | None, as_json: bool) -> None:
         common.emit_json(made.document)
     else:
         page = made.folder / "index.html"
-        click.echo(f"{page}: {page.stat().st_size / 1e6:.1f} MB, and {len(made.files) - 1} files beside it")
+        common.say(f"{page}: {page.stat().st_size / 1e6:.1f} MB, and {len(made.files) - 1} files beside it")

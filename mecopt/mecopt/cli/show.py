@@ -59,7 +59,7 @@ def show_result(result: Result, tasks: Sequence[int]) -> None:
         rows.append(("Repairs", f"{result.repairs:,}"))
     rows += [(name, str(result.options[key])) for key, name in NOTES.items() if key in result.options]
     rows.append(("Time", seconds(result.runtime_s, 3)))
-    _print_rows(out, rows, STYLES[result.status.value])
+    common.facts(rows, STYLES[result.status.value])
     if result.reasons:
         show_reasons(result.reasons)
     if result.evaluation is not None:
@@ -77,7 +77,7 @@ def show_evaluation(evaluation: Evaluation, tasks: Sequence[int]) -> None:
     out = common.console()
     out.print(common.one_line(evaluation.instance), style="dim")
     status = "feasible" if evaluation.feasible else "violating"
-    _print_rows(out, [("Status", status), *_cost_rows(evaluation)], STYLES[status])
+    common.facts([("Status", status), *_cost_rows(evaluation)], STYLES[status])
     _show_placement(out, evaluation, tasks)
 
 
@@ -116,7 +116,7 @@ def tasks_above_one_limit(judged: Evaluation) -> int:
     """
     import numpy as np
 
-    from mecopt.costs import slack
+    from mecopt.tolerances import slack
 
     if judged.instance.rules.deadline == "none":
         return 0
@@ -124,17 +124,6 @@ def tasks_above_one_limit(judged: Evaluation) -> int:
     largest = np.where(np.isfinite(tau), tau, -np.inf).max(axis=1)
     delay = judged.task_delay_s
     return int((np.isfinite(largest) & np.isfinite(delay) & (delay > slack(largest))).sum())
-
-
-def _print_rows(out: Console, rows: Sequence[tuple[str, str]], status_style: str) -> None:
-    from rich.text import Text
-
-    width = max(len(name) for name, _ in rows)
-    out.print()
-    for i, (name, value) in enumerate(rows):
-        line = Text(f" {name.ljust(width)}  ")
-        line.append(value, style=status_style if i == 0 else "")
-        out.print(line, soft_wrap=True)
 
 
 def _print_list(out: Console, title: str, lines: Sequence[str]) -> None:
@@ -179,6 +168,6 @@ def _show_summary(out: Console, judged: Evaluation, pen: Pen) -> None:
     for line in picture.share_picture(judged, pen):
         out.print(line, no_wrap=True, overflow="crop")
     out.print("\nMost frequent placements:", style="bold")
-    out.print(f" {picture.share_sentence(judged)}", soft_wrap=True)
+    out.print(f" {picture.share_sentence(judged)}")
     for share, path in picture.frequent_placements(judged):
         out.print(f" {share.rjust(7)}  {common.plain(path)}", no_wrap=True, overflow="ellipsis")

@@ -38,7 +38,7 @@ def validate(ctx: click.Context, instances: tuple[str, ...], as_json: bool) -> N
         else:
             rows.append({"file": path, "valid": True, "problems": [], **_facts(instance)})
             if not as_json:
-                click.echo(f"{common.plain(path)}: ok: {common.one_line(instance)}; sha256 {instance.sha256}")
+                common.say(f"{path}: ok: {common.one_line(instance)}; sha256 {instance.sha256}")
     if as_json:
         common.emit_json(rows)
     if not all(row["valid"] for row in rows):

@@ -13,7 +13,9 @@ from mecopt.arrays import Ints
 from mecopt.drawing.timeline import (
     LATE_COLOUR,
     Span,
+    block_names,
     ink,
+    model_name,
     node_colour,
     node_names,
     node_share,
@@ -23,8 +25,10 @@ from mecopt.drawing.timeline import (
     unit_of,
 )
 from mecopt.judge import Evaluation
+from mecopt.text import cells, cut, fit
 
 LONGEST_NAME = 16
+LEAST_BAR = 2  # columns for the bars of a task, however narrow the terminal
 HEAT_ROWS = 12  # servers shown before the least used are put together
 HEAT = ((0xDC, 0xEB, 0xF5), (0x00, 0x5A, 0x96))  # a scale of blues, legible on dark and light terminals
 
@@ -55,27 +59,38 @@ def task_picture(evaluation: Evaluation, task: int, pen: Pen) -> list[Text]:
     instance = evaluation.instance
     parts, names = spans(evaluation, task), node_names(instance, task)
     used = sorted({part.node for part in parts})
-    label = min(max(len(names[node]) for node in used), LONGEST_NAME)
+    label = _label_width(pen, [names[node] for node in used])
     times = {
         node: sum(p.end_s - p.start_s for p in parts if p.node == node and not p.missing) for node in used
     }
-    figures = {node: seconds(time, 4) for node, time in times.items()}
-    width = max(pen.width - label - 3 - max(map(len, figures.values())) - 1, 10)
+    figures = {node: _figure(time, pen) for node, time in times.items()}
+    room = max(pen.width - label - 3 - max(map(len, figures.values())) - 1, LEAST_BAR)
     end = parts[-1].end_s or 1.0
-    places = _columns(parts, end, width)
-    blocks = instance.models[instance.tasks.model[task]].blocks
+    places = _columns(parts, end, room)
+    blocks = block_names(instance, task)
     lines = [Text(_title(evaluation, task, pen.width), style="bold")]
     for node in used:
-        line = Text(" " + _cut(names[node], label).ljust(label) + " ")
+        line = Text(f" {fit(names[node], label)} ")
         for part, (first, last) in zip(parts, places, strict=True):
             if part.node == node and last > first:
-                line.pad_right(max(label + 2 + first - len(line), 0))
-                name = blocks[part.block].name or str(part.block) if part.kind == "calc" else ""
+                line.pad_right(max(label + 2 + first - line.cell_len, 0))
+                name = blocks[part.block] if part.kind == "calc" else ""
                 line.append_text(_bar(part, name, last - first, pen))
-        line.pad_right(label + 2 + width - len(line))
-        line.append(" " + figures[node].rjust(pen.width - len(line) - 1))
+        line.pad_right(label + 2 + room - line.cell_len)
+        line.append(" " + figures[node].rjust(pen.width - line.cell_len - 1))
         lines.append(line)
-    return lines + [Text(" " * (label + 2) + text, style="dim") for text in _axis(end, width, pen)]
+    return lines + [Text(" " * (label + 2) + text, style="dim") for text in _axis(end, room, pen)]
+
+
+def _label_width(pen: Pen, names: Sequence[str]) -> int:
+    """Return the columns that the names of a picture get: a quarter of the width at most."""
+    return min(max(map(cells, names)), LONGEST_NAME, pen.width // 4)
+
+
+def _figure(value: float, pen: Pen) -> str:
+    """Write a duration in a third of the width at most, if need be with fewer digits."""
+    shown = seconds(value, 4)
+    return shown if 3 * len(shown) <= pen.width else seconds(value, 3) if value < 1e4 else f"{value:.0e} s"
 
 
 def legend(evaluation: Evaluation, tasks: Sequence[int], pen: Pen) -> Text:
@@ -97,12 +112,12 @@ def legend(evaluation: Evaluation, tasks: Sequence[int], pen: Pen) -> Text:
 def share_picture(evaluation: Evaluation, pen: Pen) -> list[Text]:
     """Draw a table of which share of the tasks runs each block on each node, in percent."""
     share, names = _most_used(node_share(evaluation), node_names(evaluation.instance))
-    label = min(max(map(len, [*names, "block"])), LONGEST_NAME)
+    label = _label_width(pen, [*names, "block"])
     groups, cell = _grouped(share.shape[1], pen.width - label - 2)
     head = "".join(_range(group).rjust(cell) for group in groups)
     lines = [Text(f" {'block'.ljust(label)} {head}", style="dim")]
     for name, row in zip(names, share, strict=True):
-        line = Text(f" {_cut(name, label).ljust(label)} ")
+        line = Text(f" {fit(name, label)} ")
         for group in groups:
             value = float(row[group].mean())
             text = "." if value == 0 else "<1" if value < 0.005 else f"{100 * value:.0f}"
@@ -152,7 +167,7 @@ def _path(nodes: Sequence[int], names: Sequence[str]) -> str:
     parts, start = [], 0
     for node, run in groupby(nodes):
         length = len(list(run))
-        parts.append(f"{_cut(names[node], LONGEST_NAME)} {_range(range(start, start + length))}")
+        parts.append(f"{cut(names[node], LONGEST_NAME)} {_range(range(start, start + length))}")
         start += length
     return ", ".join(parts)
 
@@ -182,14 +197,15 @@ def _bar(part: Span, name: str, width: int, pen: Pen) -> Text:
         return Text(fill * (width - 1) + right, style="dim" if pen.colour else "")
     mark = "!" if part.late else ""
     room = width - (1 if pen.colour else 2)
-    text = next((t for t in (name + mark, f"{part.block}{mark}", mark) if len(t) <= room), "")
+    text = next((t for t in (name + mark, f"{part.block}{mark}", mark) if cells(t) <= room), "")
     if pen.colour:
         back = LATE_COLOUR if part.late else node_colour(part.node)
         # The thin line keeps two blocks apart that follow each other on one node.
-        return Text(("▏" + text)[:width].ljust(width), style=f"{ink(back)} on {back}")
+        return Text("▏" + text + " " * (room - cells(text)), style=f"{ink(back)} on {back}")
     if width == 1:
         return Text(mark or ("|" if pen.ascii else "│"))
-    return Text(left + text.center(width - 2, fill) + right)
+    free = room - cells(text)
+    return Text(left + fill * (free // 2) + text + fill * (free - free // 2) + right)
 
 
 def _axis(end: float, width: int, pen: Pen) -> Iterator[str]:
@@ -203,6 +219,8 @@ def _axis(end: float, width: int, pen: Pen) -> Iterator[str]:
     figures = [" "] * (width + 1)
     for column, text in ticks:
         line[column] = tick
+        if len(text) > width + 1:
+            continue
         shown = f"{text} {unit}" if column == 0 else text
         start = min(max(column - len(text) // 2, 0), width + 1 - len(text))
         figures[start : start + len(shown)] = shown
@@ -219,12 +237,12 @@ def _nice(least: float) -> float:
 
 def _title(evaluation: Evaluation, task: int, width: int) -> str:
     instance = evaluation.instance
-    model = instance.models[instance.tasks.model[task]].name
+    model = model_name(instance, task)
     batch = int(instance.tasks.batch[task])
     delay = float(evaluation.task_delay_s[task])
     worth = f"delay {seconds(delay, 4)}" if np.isfinite(delay) else "a link is missing"
     batched = f" x {batch:,}" if batch > 1 else ""
-    return _cut(f"Task {task} in slot {instance.tasks.slot[task]}: {model}{batched}, {worth}", width)
+    return cut(f"Task {task} in slot {instance.tasks.slot[task]}: {model}{batched}, {worth}", width)
 
 
 def _most_used(share: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:
@@ -252,8 +270,3 @@ def _percent(count: int, total: int) -> str:
 
 def _range(blocks: Sequence[int] | np.ndarray) -> str:
     return f"{blocks[0]}" if len(blocks) == 1 else f"{blocks[0]}-{blocks[-1]}"
-
-
-def _cut(text: str, width: int) -> str:
-    clean = text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
-    return clean if len(clean) <= width else clean[: width - 1] + "…"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ import numpy as np
 from mecopt.drawing.timeline import (
     LATE_COLOUR,
     SERVER_COLOURS,
+    block_names,
     ink,
+    model_name,
     node_colour,
     node_names,
     node_share,
@@ -25,6 +28,7 @@ from mecopt.drawing.timeline import (
 from mecopt.errors import InputError, MissingExtraError
 from mecopt.files import write_bytes
 from mecopt.judge import Evaluation
+from mecopt.text import cut, escape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +38,7 @@ FEW_TASKS = 3  # so many are all drawn unasked; more are summed up
 MOST_TASKS = 24
 WIDTH_IN = 9.0
 GREY = "#B8B8B8"
+LONGEST_NAME = 32  # columns of a name beside an axis or in a legend
 
 
 def save_plot(evaluation: Evaluation, path: str | os.PathLike[str], tasks: Sequence[int] = ()) -> None:
@@ -62,6 +67,7 @@ def save_plot(evaluation: Evaluation, path: str | os.PathLike[str], tasks: Seque
         import matplotlib as mpl
     except ImportError:
         raise MissingExtraError("--plot", "report") from None
+    kind = Path(path).suffix.lower().removeprefix(".")
     # Without dates and random ids the same placement gives the same bytes; text in an SVG stays text.
     style: Any = {
         "svg.hashsalt": "mecopt",
@@ -69,17 +75,31 @@ def save_plot(evaluation: Evaluation, path: str | os.PathLike[str], tasks: Seque
         "text.parse_math": False,
         "font.size": 9.0,
         "axes.titlesize": 10.0,
+        "savefig.format": kind,
     }
-    kind = Path(path).suffix.lower().removeprefix(".")
     metadata = {"png": {"Software": "mecopt"}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-    with mpl.rc_context(style):
+    with mpl.rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of an SVG, whose reader has other fonts
         if tasks or evaluation.instance.task_count <= FEW_TASKS:
             figure = timeline_figure(evaluation, tasks or range(evaluation.instance.task_count))
         else:
             figure = summary_figure(evaluation)
         data = io.BytesIO()
-        figure.savefig(data, format=kind, dpi=150, metadata=metadata)
+        figure.savefig(data, dpi=150, metadata=metadata)
     write_bytes(path, data.getvalue())
+
+
+def _drawn(name: str) -> str:
+    """Return a name as it is drawn: cut to size, and characters that the font lacks as escapes."""
+    import matplotlib as mpl
+    from matplotlib import font_manager
+
+    shown = cut(name, LONGEST_NAME)
+    if mpl.rcParams["savefig.format"] == "svg":  # text there stays text
+        return shown
+    properties = font_manager.FontProperties()
+    font = font_manager.get_font(font_manager.findfont(properties))
+    return cut("".join(c if font.get_char_index(ord(c)) else escape(c) for c in shown), LONGEST_NAME)
 
 
 def timeline_figure(evaluation: Evaluation, tasks: Sequence[int]) -> Figure:
@@ -108,7 +128,7 @@ def summary_figure(evaluation: Evaluation) -> Figure:
     left, right = top.subplots(1, 2, width_ratios=[3, 2])
     _draw_shares(left, evaluation)
     _draw_delays(right, evaluation)
-    top.suptitle(f"{evaluation.instance.name}: {evaluation.instance.task_count:,} tasks", fontsize=11)
+    top.suptitle(f"{_drawn(evaluation.instance.name)}: {evaluation.instance.task_count:,} tasks", fontsize=11)
     draw_task(bottom.subplots(), evaluation, slowest, "Largest delay: task")
     _legend(bottom, evaluation, [slowest])
     return figure
@@ -121,7 +141,7 @@ def draw_task(axis: Axes, evaluation: Evaluation, task: int, title: str = "Task"
     used = sorted({part.node for part in parts})
     end = parts[-1].end_s or 1.0
     factor, unit = unit_of(end)
-    blocks = instance.models[instance.tasks.model[task]].blocks
+    blocks = block_names(instance, task)
     for part in parts:
         row, start, length = (
             used.index(part.node),
@@ -137,14 +157,14 @@ def draw_task(axis: Axes, evaluation: Evaluation, task: int, title: str = "Task"
         colour = node_colour(part.node)
         edge, thickness = (LATE_COLOUR, 2.0) if part.late else ("black", 0.6)
         axis.barh(row, length, left=start, height=0.7, color=colour, edgecolor=edge, lw=thickness)
-        name, middle = blocks[part.block].name, start + length / 2
+        name, middle = _drawn(blocks[part.block]), start + length / 2
         _label(axis, name, str(part.block), middle, row, length * factor / end, colour)
-    axis.set_yticks(range(len(used)), [names[node] for node in used])
+    axis.set_yticks(range(len(used)), [_drawn(names[node]) for node in used])
     axis.set_ylim(len(used) - 0.4, -0.6)
     axis.set_xlim(0, end / factor * 1.01)
     axis.set_xlabel(f"time since release [{unit}]")
     _tidy(axis)
-    model, delay = instance.models[instance.tasks.model[task]].name, float(evaluation.task_delay_s[task])
+    model, delay = _drawn(model_name(instance, task)), float(evaluation.task_delay_s[task])
     worth = f"delay {seconds(delay, 4)}" if np.isfinite(delay) else "a link is missing"
     axis.set_title(f"{title} {task} in slot {instance.tasks.slot[task]}: {model}, {worth}", loc="left")
 
@@ -167,7 +187,7 @@ def _draw_shares(axis: Axes, evaluation: Evaluation) -> None:
         share = np.concatenate([share[[0, *kept]], share[rest].sum(axis=0, keepdims=True)])
         names = [names[0], *(names[n] for n in kept), f"{len(rest)} others"]
     base = np.zeros(share.shape[1])
-    for node, (name, row) in enumerate(zip(names, 100 * share, strict=True)):
+    for node, row in enumerate(100 * share):
         if row.any():
             colour = node_colour(node)
             axis.bar(
@@ -176,7 +196,7 @@ def _draw_shares(axis: Axes, evaluation: Evaluation) -> None:
                 bottom=base,
                 width=0.85,
                 color=colour,
-                label=name,
+                label=str(node),
                 edgecolor="white",
                 lw=0.5,
             )
@@ -185,7 +205,9 @@ def _draw_shares(axis: Axes, evaluation: Evaluation) -> None:
     axis.set_ylabel("share of the tasks [%]")
     axis.set_ylim(0, 100)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, reverse=True)
+    legend = axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, reverse=True)
+    for text in legend.get_texts():  # a label that begins with an underscore would be left out
+        text.set_text(_drawn(names[int(text.get_text())]))
     axis.set_title("Where each block runs", loc="left")
     _tidy(axis)
 

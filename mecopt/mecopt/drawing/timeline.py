@@ -10,6 +10,7 @@ import numpy as np
 from mecopt.arrays import Floats
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation
+from mecopt.text import visible
 
 # Okabe and Ito's palette, which the colour-blind can tell apart, and three of Paul Tol's for more servers.
 DEVICE_COLOUR = "#E69F00"
@@ -69,9 +70,20 @@ def spans(evaluation: Evaluation, task: int) -> list[Span]:
 
 
 def node_names(instance: Instance, task: int | None = None) -> list[str]:
-    """Return the names of nodes 0 to N; node 0 is the task's own device, or "device" for all tasks."""
+    """Return the names of nodes 0 to N as they are shown; node 0 is the task's own device, or "device"."""
     device = "device" if task is None else instance.devices[instance.tasks.device[task]].name
-    return [device, *(server.name for server in instance.servers)]
+    return [visible(name) for name in (device, *(server.name for server in instance.servers))]
+
+
+def block_names(instance: Instance, task: int) -> list[str]:
+    """Return the names of a task's blocks as they are shown; one without a name is its number."""
+    blocks = instance.models[instance.tasks.model[task]].blocks
+    return [visible(block.name) or str(m) for m, block in enumerate(blocks)]
+
+
+def model_name(instance: Instance, task: int) -> str:
+    """Return the name of a task's model as it is shown."""
+    return visible(instance.models[instance.tasks.model[task]].name)
 
 
 def node_colour(node: int) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mecopt.errors import InputError, MissingExtraError
 from mecopt.files import write_bytes
+from mecopt.text import csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,16 +100,14 @@ def contents(comparison: Any, folder: str) -> tuple[dict[str, bytes], dict[str, 
     from mecopt.reporting.numbers import Numbers
 
     numbers = Numbers(comparison)
-    runs = numbers.runs
     charts = Charts(numbers.labels, numbers.instances, numbers.kinds)
     shown = numbers.tables()
     figures = draw(numbers, charts, legend=False)
     html = page.page(comparison, numbers, charts, figures, shown, folder)
     files: dict[str, bytes] = {}
-    own = runs.drop(columns=["placed", "gap_used", "label"])
-    files["runs.csv"] = own.to_csv(index=False, lineterminator="\n").encode()
-    files["runs.parquet"] = _parquet(own)
-    files["instances.csv"] = numbers.instances.to_csv(index=False, lineterminator="\n").encode()
+    files["runs.csv"] = csv(comparison.runs)
+    files["runs.parquet"] = _parquet(comparison.runs)
+    files["instances.csv"] = csv(numbers.instances)
     for table in shown:
         files[f"tables/{table.name}.tex"] = tables.latex(table).encode()
     for figure in draw(numbers, charts, legend=True):
@@ -139,9 +138,17 @@ def draw(numbers: Numbers, charts: Charts, *, legend: bool) -> list[Figure]:
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:
+    from pandas.api.types import is_numeric_dtype
+
     data = io.BytesIO()
-    frame.to_parquet(data, index=False, engine="pyarrow")
+    texts = {str(name): frame[name].map(_unicode) for name in frame if not is_numeric_dtype(frame[name])}
+    frame.assign(**texts).to_parquet(data, index=False, engine="pyarrow")
     return data.getvalue()
+
+
+def _unicode(value: Any) -> Any:
+    """Return a text without lone surrogates, which Parquet cannot hold; anything else as it is."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _pictures(figure: Figure) -> dict[str, bytes]:

@@ -143,12 +143,13 @@ def size(charts: fg.Charts, cells: pd.DataFrame, *, legend: bool) -> fg.Figure:
         size = 2.0 ** np.round(np.log2(np.maximum(size, 1)))
     sizes = dict(zip(charts.instances["instance_sha256"], size, strict=True))
     own = cells[cells["gap"].notna()]
-    own = own.assign(size=own["instance_sha256"].map(sizes))
-    mean = own.groupby(["label", "size"], sort=False)["gap"].agg(["mean", "count"]).reset_index()
+    own = own.assign(size=own["instance_sha256"].map(sizes), method=own["label"].map(charts.places))
+    mean = own.groupby(["method", "size"], sort=False)["gap"].agg(["mean", "count"]).reset_index()
     mean.columns = ["method", "x", "y", "n"]
     mean["y"] *= 100
     top = 10 ** np.ceil(np.log10(max(mean["y"].max(), 1e-3))) if len(mean) else 1.0
-    base = alt.Chart(fg.data(mean)).encode(
+    base = alt.Chart(fg.data(mean)).transform_calculate(called=charts.methods.at("datum.method"))
+    base = base.encode(
         x=alt.X(
             "x:Q",
             title="blocks to place",
@@ -162,9 +163,9 @@ def size(charts: fg.Charts, cells: pd.DataFrame, *, legend: bool) -> fg.Figure:
             axis=alt.Axis(values=[t for t in fg.TICKS if t <= top and t != 0.0001], labelExpr=fg.NUMBER),
         ),
         color=charts.colour(legend),
-        opacity=alt.condition(fg.CHOSEN, alt.value(0.9), alt.value(0.08)),
+        opacity=charts.faded(),
         tooltip=[
-            "method:N",
+            alt.Tooltip("called:N", title="method"),
             alt.Tooltip("x:Q", title="blocks to place"),
             alt.Tooltip("y:Q", title="mean gap [%]", format=".3~g"),
             alt.Tooltip("n:Q", title="instances"),
@@ -174,7 +175,7 @@ def size(charts: fg.Charts, cells: pd.DataFrame, *, legend: bool) -> fg.Figure:
     points = base.mark_point(filled=True, size=55).encode(
         shape=alt.Shape(
             "method:N",
-            scale=alt.Scale(domain=charts.labels, range=[x.shape for x in charts.looks]),
+            scale=alt.Scale(domain=charts.methods.places, range=[x.shape for x in charts.looks]),
             legend=charts.legend(legend),
         )
     )
@@ -191,17 +192,23 @@ def size(charts: fg.Charts, cells: pd.DataFrame, *, legend: bool) -> fg.Figure:
 def _lines(charts: fg.Charts, rows: Iterable[tuple[Any, ...]], x: alt.X, y: alt.Y, legend: bool) -> Any:
     import altair as alt
 
-    frame = _thinned(fg.frame(rows, "method x y"))
+    frame = fg.frame(rows, "label x y")
+    frame.insert(0, "method", frame.pop("label").map(charts.places))
     chart = (
-        alt.Chart(fg.data(frame))
+        alt.Chart(fg.data(_thinned(frame)))
+        .transform_calculate(called=charts.methods.at("datum.method"))
         .mark_line(interpolate="step-after", strokeWidth=2)
         .encode(
             x=x,
             y=y,
             color=charts.colour(legend),
             strokeDash=charts.dash(legend),
-            opacity=alt.condition(fg.CHOSEN, alt.value(0.9), alt.value(0.08)),
-            tooltip=["method:N", alt.Tooltip("x:Q", format=".3~g"), alt.Tooltip("y:Q", format=".3~g")],
+            opacity=charts.faded(),
+            tooltip=[
+                alt.Tooltip("called:N", title="method"),
+                alt.Tooltip("x:Q", format=".3~g"),
+                alt.Tooltip("y:Q", format=".3~g"),
+            ],
         )
     )
     return fg.sized(chart.add_params(fg.chosen()), 320)

@@ -5,6 +5,7 @@ They are Altair's, and of aggregated data only, so that their size does not grow
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mecopt.reporting.style import Look, looks
+from mecopt.text import visible
 
 if TYPE_CHECKING:
     import altair as alt
@@ -20,7 +22,29 @@ if TYPE_CHECKING:
 MANY_INSTANCES = 60  # above that, a chart with a row for each instance has one for each kind instead
 TICKS = [0, 0.0001, 0.001, 0.01, 0.1, 1, 10, 100, 1000, 10000, 100000]  # percent
 NUMBER = "datum.value >= 1000 ? format(datum.value, ',') : '' + datum.value"
-CHOSEN = "length(chosen) == 0 || indexof(chosen, datum.method) >= 0"
+
+
+class Names:
+    """What the lines, rows and columns of a chart are called.
+
+    Its data hold places in this list, never the names: Vega looks values of data, and whole texts in
+    expressions too, up in plain objects, where it finds `constructor` and `__proto__`.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = [visible(text) for text in texts]
+        self.places = list(range(len(texts)))
+
+    def at(self, place: str) -> str:
+        """Return the expression for the name at a place, which is an expression too."""
+        lines = "".join(f"{text}\n" for text in self.texts)
+        return f"split({json.dumps(lines)}, '\\n')[{place}]"
+
+    def axis(self, **settings: Any) -> alt.Axis:
+        """Return an axis that shows the names."""
+        import altair as alt
+
+        return alt.Axis(labelExpr=self.at("datum.value"), **settings)
 
 
 @dataclass(frozen=True)
@@ -52,44 +76,58 @@ class Charts:
     def __init__(self, labels: Sequence[str], instances: pd.DataFrame, kinds: dict[str, str]) -> None:
         self.looks: list[Look] = looks(labels)
         self.labels = list(labels)
+        self.methods = Names(labels)
+        self.places = {label: place for place, label in enumerate(labels)}
         self.kinds = kinds  # SHA-256 -> name of the group
         self.names = dict(zip(instances["instance_sha256"], instances["instance"], strict=True))
         self.instances = instances
 
-    def by_instance(self, cells: pd.DataFrame, means: list[str]) -> tuple[pd.DataFrame, str, list[str]]:
-        """Return the cells with `method`, the column that names their row, and all rows in order.
+    def by_instance(self, cells: pd.DataFrame, means: list[str]) -> tuple[pd.DataFrame, str, Names]:
+        """Return the cells with the places of their `method` and `row`, what a row is, and the rows' names.
 
         A row is an instance, or a kind of instances where they are many.
         """
-        cells = cells.rename(columns={"label": "method"})
+        cells = cells.assign(method=cells["label"].map(self.places))
         if len(self.names) <= MANY_INSTANCES:
-            order = [name for sha, name in self.names.items() if sha in set(cells["instance_sha256"])]
-            return cells, "instance", order
-        cells = cells.assign(kind=cells["instance_sha256"].map(self.kinds))
+            ran = set(cells["instance_sha256"])
+            order = [sha for sha in self.names if sha in ran]
+            rows = cells["instance_sha256"].map({sha: place for place, sha in enumerate(order)})
+            return cells.assign(row=rows), "instance", Names([self.names[sha] for sha in order])
+        kinds = cells["instance_sha256"].map(self.kinds)
+        order = kinds.drop_duplicates().tolist()
+        cells = cells.assign(row=kinds.map({kind: place for place, kind in enumerate(order)}))
         rules: Any = {name: (name, "mean") for name in means}
-        grouped = cells.groupby(["method", "kind"], sort=False).agg(
+        grouped = cells.groupby(["method", "row"], sort=False).agg(
             runs=("runs", "sum"), placed=("placed", "sum"), failure=("failure", "first"), **rules
         )
-        return grouped.reset_index(), "kind", cells["kind"].drop_duplicates().tolist()
+        return grouped.reset_index(), "kind", Names(order)
+
+    def faded(self) -> Any:
+        """Return the opacity: that of methods which are not picked in the key of the page is low."""
+        import altair as alt
+
+        chosen = f"length(chosen) == 0 || indexof(chosen, {self.methods.at('datum.method')}) >= 0"
+        return alt.condition(chosen, alt.value(0.9), alt.value(0.08))
 
     def legend(self, shown: bool) -> alt.Legend | None:
         """Return the legend of the methods, or none."""
         import altair as alt
 
-        return alt.Legend(title=None, symbolStrokeWidth=2, labelLimit=240) if shown else None
+        names = self.methods.at("datum.value")
+        return alt.Legend(title=None, symbolStrokeWidth=2, labelLimit=240, labelExpr=names) if shown else None
 
     def colour(self, legend: bool) -> alt.Color:
         """Return the colour of the methods."""
         import altair as alt
 
-        scale = alt.Scale(domain=self.labels, range=[look.colour for look in self.looks])
+        scale = alt.Scale(domain=self.methods.places, range=[look.colour for look in self.looks])
         return alt.Color("method:N", scale=scale, legend=self.legend(legend))
 
     def dash(self, legend: bool) -> alt.StrokeDash:
         """Return the dash pattern of the methods."""
         import altair as alt
 
-        scale = alt.Scale(domain=self.labels, range=[look.dash for look in self.looks])
+        scale = alt.Scale(domain=self.methods.places, range=[look.dash for look in self.looks])
         return alt.StrokeDash("method:N", scale=scale, legend=self.legend(legend))
 
 

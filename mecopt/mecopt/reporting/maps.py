@@ -16,7 +16,7 @@ def gap_map(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
     """Gap of every method on every instance, or what there is instead of one."""
     import altair as alt
 
-    data, row, heights = charts.by_instance(cells, ["gap"])
+    data, what, rows = charts.by_instance(cells, ["gap"])
     data["percent"] = 100 * data["gap"]
     data["note"] = data["failure"].where(data["placed"] < data["runs"], "").fillna("")
     data["shown"] = [
@@ -25,13 +25,13 @@ def gap_map(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
     ]
     data["mark"] = data["note"].str[:1].str.upper().where(data["percent"].isna(), "")
     data = data.replace({"note": {"": "none"}})  # an empty field of CSV would be null
-    frame = data[["method", row, "percent", "shown", "mark", "note", "runs", "placed"]]
-    base = alt.Chart(fg.data(frame)).encode(
-        x=alt.X("method:N", sort=charts.labels, title=None, axis=alt.Axis(labelAngle=-40, orient="top")),
-        y=alt.Y(f"{row}:N", sort=heights, title=None, axis=alt.Axis(labelLimit=220)),
+    frame = data[["method", "row", "percent", "shown", "mark", "note", "runs", "placed"]]
+    base = _named(alt.Chart(fg.data(frame)), charts.methods, rows).encode(
+        x=_methods(charts),
+        y=_rows(rows),
         tooltip=[
-            alt.Tooltip(f"{row}:N"),
-            alt.Tooltip("method:N"),
+            alt.Tooltip("of:N", title=what),
+            alt.Tooltip("called:N", title="method"),
             alt.Tooltip("shown:N", title="mean gap [%]"),
             alt.Tooltip("placed:Q", title="runs placed"),
             alt.Tooltip("runs:Q", title="of"),
@@ -61,7 +61,7 @@ def gap_map(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
         "Mean gap in percent; darker is worse. A letter stands where no run found a feasible placement: "
         "V violating, I infeasible, U unknown, F failed, R refused, T timeout.",
         "Map of the mean gap of each method on each instance; the numbers are in the tables below.",
-        _slanted(alt.layer(rect, text, marks), 20 * len(heights)),
+        _slanted(alt.layer(rect, text, marks), 20 * len(rows.texts)),
         min_width=230 + 42 * len(charts.labels),
     )
 
@@ -71,14 +71,14 @@ def collapse(charts: fg.Charts, cells: pd.DataFrame, top: dict[tuple[str, str], 
     import altair as alt
 
     keys = zip(cells["label"], cells["instance_sha256"], strict=True)
-    data, row, heights = charts.by_instance(cells.assign(top=[top.get(key, np.nan) for key in keys]), ["top"])
+    data, what, rows = charts.by_instance(cells.assign(top=[top.get(key, np.nan) for key in keys]), ["top"])
     data["top"] *= 100
     chart = (
-        alt.Chart(fg.data(data[["method", row, "top"]].dropna()))
+        _named(alt.Chart(fg.data(data[["method", "row", "top"]].dropna())), charts.methods, rows)
         .mark_rect(cornerRadius=2)
         .encode(
-            x=alt.X("method:N", sort=charts.labels, title=None, axis=alt.Axis(labelAngle=-40, orient="top")),
-            y=alt.Y(f"{row}:N", sort=heights, title=None, axis=alt.Axis(labelLimit=220)),
+            x=_methods(charts),
+            y=_rows(rows),
             color=alt.Color(
                 "top:Q",
                 title="share of the most used node [%]",
@@ -86,8 +86,8 @@ def collapse(charts: fg.Charts, cells: pd.DataFrame, top: dict[tuple[str, str], 
                 legend=alt.Legend(orient="bottom", gradientLength=220, titleLimit=300),
             ),
             tooltip=[
-                f"{row}:N",
-                "method:N",
+                alt.Tooltip("of:N", title=what),
+                alt.Tooltip("called:N", title="method"),
                 alt.Tooltip("top:Q", title="most used node [%]", format=".1f"),
             ],
         )
@@ -99,7 +99,7 @@ def collapse(charts: fg.Charts, cells: pd.DataFrame, top: dict[tuple[str, str], 
         "puts everything on one node, whatever the instance; a bright row an instance that asks for it. "
         "Which node, block by block, is below with each instance. Empty where no run was placed.",
         "Map of the share of the most used node, of each method on each instance.",
-        _slanted(chart, 18 * len(heights)),
+        _slanted(chart, 18 * len(rows.texts)),
         min_width=230 + 28 * len(charts.labels),
     )
 
@@ -111,7 +111,7 @@ def delays(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
     own = cells[cells["total_delay_s"] > 0]
     share = (own["local_delay_s"] / own["total_delay_s"]).groupby(own["label"]).agg(["mean", "size"])
     rows = [
-        (label, where, value, int(share["size"][label]))
+        (charts.places[label], where, value, int(share["size"][label]))
         for label in charts.labels
         if label in share.index
         for where, value in (
@@ -120,10 +120,10 @@ def delays(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
         )
     ]
     chart = (
-        alt.Chart(fg.data(fg.frame(rows, "method where x n")))
+        _named(alt.Chart(fg.data(fg.frame(rows, "method where x n"))), charts.methods)
         .mark_bar()
         .encode(
-            y=alt.Y("method:N", sort=charts.labels, title=None),
+            y=alt.Y("method:N", title=None, axis=charts.methods.axis()),
             x=alt.X("x:Q", title="share of the delay [%]", scale=alt.Scale(domain=[0, 100])),
             color=alt.Color(
                 "where:N",
@@ -133,7 +133,7 @@ def delays(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
             ),
             order=alt.Order("where:O"),
             tooltip=[
-                "method:N",
+                alt.Tooltip("called:N", title="method"),
                 "where:N",
                 alt.Tooltip("x:Q", title="share [%]", format=".1f"),
                 alt.Tooltip("n:Q", title="instances"),
@@ -162,13 +162,19 @@ def energy(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
     kept = ratio[np.isfinite(ratio) & (ratio > 0)]
     logs = np.log(kept).groupby(own["label"].reindex(kept.index))
     rows = [
-        (label, np.exp(g.mean()), np.exp(g.quantile(0.1)), np.exp(g.quantile(0.9)), len(g))
+        (
+            charts.places[str(label)],
+            np.exp(g.mean()),
+            np.exp(g.quantile(0.1)),
+            np.exp(g.quantile(0.9)),
+            len(g),
+        )
         for label, g in logs
     ]
-    base = alt.Chart(fg.data(fg.frame(rows, "method x low high n"))).encode(
-        y=alt.Y("method:N", sort=charts.labels, title=None),
+    base = _named(alt.Chart(fg.data(fg.frame(rows, "method x low high n"))), charts.methods).encode(
+        y=alt.Y("method:N", title=None, axis=charts.methods.axis()),
         tooltip=[
-            "method:N",
+            alt.Tooltip("called:N", title="method"),
             alt.Tooltip("x:Q", title="times the best placement's", format=".3~g"),
             alt.Tooltip("n:Q", title="instances"),
         ],
@@ -200,17 +206,18 @@ def triviality(charts: fg.Charts) -> fg.Figure:
 
     names = {"local_share": "all local", "one_server_share": "one server", "mixed_share": "mixed"}
     data = charts.instances.assign(kind=charts.instances["instance_sha256"].map(charts.kinds))
-    row = "instance" if len(data) <= fg.MANY_INSTANCES else "kind"
-    data = data.groupby(row, sort=False)[list(names)].mean().reset_index()
-    heights = data[row].tolist()
-    data = data.melt(row, var_name="optimum", value_name="x")
+    what = "instance" if len(data) <= fg.MANY_INSTANCES else "kind"
+    key = "instance_sha256" if what == "instance" else "kind"
+    data = data.groupby(key, sort=False)[list(names)].mean().reset_index()
+    rows = fg.Names([charts.names.get(at, at) for at in data[key]])
+    data = data[list(names)].assign(row=rows.places).melt("row", var_name="optimum", value_name="x")
     data["optimum"] = data["optimum"].map(names)
     data["x"] *= 100
     chart = (
-        alt.Chart(fg.data(data))
+        _named(alt.Chart(fg.data(data)), charts.methods, rows)
         .mark_bar()
         .encode(
-            y=alt.Y(f"{row}:N", sort=heights, title=None, axis=alt.Axis(labelLimit=220)),
+            y=_rows(rows),
             x=alt.X("x:Q", title="share of the tasks [%]", scale=alt.Scale(domain=[0, 100])),
             color=alt.Color(
                 "optimum:N",
@@ -218,7 +225,11 @@ def triviality(charts: fg.Charts) -> fg.Figure:
                 scale=alt.Scale(domain=list(names.values()), range=["#E69F00", "#56B4E9", "#0072B2"]),
                 legend=alt.Legend(orient="top"),
             ),
-            tooltip=[f"{row}:N", "optimum:N", alt.Tooltip("x:Q", title="share [%]", format=".1f")],
+            tooltip=[
+                alt.Tooltip("of:N", title=what),
+                "optimum:N",
+                alt.Tooltip("x:Q", title="share [%]", format=".1f"),
+            ],
         )
     )
     return fg.Figure(
@@ -227,8 +238,30 @@ def triviality(charts: fg.Charts) -> fg.Figure:
         "The optimum of each task when all couplings are dropped: all blocks on the device, all on one "
         "server, or mixed. Where nearly nothing is mixed, a small gap says little about partitioning.",
         "Share of the tasks whose free optimum is all local, on one server, or mixed, for each instance.",
-        fg.sized(chart, 16 * len(heights)),
+        fg.sized(chart, 16 * len(rows.texts)),
     )
+
+
+def _methods(charts: fg.Charts) -> Any:
+    """Return the axis with a column for each method."""
+    import altair as alt
+
+    return alt.X("method:N", title=None, axis=charts.methods.axis(labelAngle=-40, orient="top"))
+
+
+def _rows(rows: fg.Names) -> Any:
+    """Return the axis with a row for each instance or kind."""
+    import altair as alt
+
+    return alt.Y("row:N", title=None, axis=rows.axis(labelLimit=220))
+
+
+def _named(chart: Any, methods: fg.Names, rows: fg.Names | None = None) -> Any:
+    """Return the chart with the names that its tooltips show: `called` the method, `of` the row."""
+    names = {"called": methods.at("datum.method")} if rows is None else {
+        "called": methods.at("datum.method"), "of": rows.at("datum.row")
+    }  # fmt: skip
+    return chart.transform_calculate(**names)
 
 
 def _slanted(chart: Any, height: int) -> Any:

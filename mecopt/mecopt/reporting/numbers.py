@@ -9,6 +9,7 @@ import numpy as np
 from mecopt.reporting import statistics as st
 from mecopt.reporting import tables as tb
 from mecopt.reporting.curves import WITHIN, time_grid
+from mecopt.text import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ class Numbers:
         self.runs: pd.DataFrame = st.prepared(comparison.runs)
         self.labels: list[str] = list(self.runs["label"].unique())
         ran = set(self.runs["instance_sha256"])
-        instances = comparison.instances
+        instances = comparison.instances.assign(instance=comparison.instances["instance"].map(visible))
         self.instances: pd.DataFrame = instances[instances["instance_sha256"].isin(ran)].reset_index(
             drop=True
         )

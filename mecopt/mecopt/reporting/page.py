@@ -12,6 +12,7 @@ import numpy as np
 from mecopt.reporting import placements, sentences
 from mecopt.reporting import statistics as st
 from mecopt.reporting.style import figure, percent
+from mecopt.text import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -212,7 +213,7 @@ def _commands(info: dict[str, Any], folder: str) -> str:
     import shlex
 
     made = [f"{line} --out {shlex.quote(folder)}" for line in str(info.get("command") or "").splitlines()]
-    return "\n".join([*made, f"mecopt report {shlex.quote(folder)}"])
+    return "\n".join(map(visible, [*made, f"mecopt report {shlex.quote(folder)}"]))
 
 
 def _info(info: dict[str, Any]) -> list[tuple[str, str]]:
@@ -243,7 +244,7 @@ def _info(info: dict[str, Any]) -> list[tuple[str, str]]:
             *(f"{name} {version}" for name, version in (machine.get("versions") or {}).items()),
         ]
         lines.append((f"Machine {host}".strip(), ", ".join(str(word) for word in words if word)))
-    return [(head, str(text)) for head, text in lines if text is not None]
+    return [(visible(head), visible(str(text))) for head, text in lines if text is not None]
 
 
 def _libraries() -> dict[str, str]:

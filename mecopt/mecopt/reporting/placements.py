@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mecopt.drawing.timeline import LATE_COLOUR, Span, node_colour, node_names, spans, unit_of
-from mecopt.reporting.figures import Figure, data, frame
+from mecopt.drawing.timeline import LATE_COLOUR, Span, block_names, node_colour, node_names, spans, unit_of
+from mecopt.reporting.figures import Figure, Names, data, frame
 from mecopt.reporting.statistics import PLACED, Floats, records
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def share_figure(
 
     rows: list[tuple[Any, ...]] = []
     labels: list[str] = []
-    nodes = node_names(instance)
+    nodes = Names(node_names(instance))
     for label, head, best in zip(shown["label"], names_of(shown), records(shown), strict=True):
         own = runs[(runs["label"] == label) & runs["placed"]]["run"] if best.placed else [best.run]
         found = [shares[run] for run in own if run in shares]
@@ -78,7 +77,7 @@ def share_figure(
     if not rows:
         return None
     blocks = 1 + max(row[1] for row in rows)
-    words = f"{json.dumps(labels)}[datum.value - 0.5]"
+    words = Names(labels).at("datum.value - 0.5")
     methods = alt.Axis(
         values=[i + 0.5 for i in range(len(labels))], labelExpr=words, grid=False, ticks=False, labelLimit=150
     )
@@ -88,8 +87,8 @@ def share_figure(
     chart = (
         alt.Chart(data(frame(rows, "row block n low high")))
         .transform_calculate(
-            method=f"{json.dumps(labels)}[datum.row]",
-            node=f"{json.dumps(nodes)}[datum.n]",
+            method=Names(labels).at("datum.row"),
+            node=nodes.at("datum.n"),
             x2="datum.block + 0.94",
             y="datum.row + 0.08 + 0.84 * datum.low",
             y2="datum.row + 0.08 + 0.84 * datum.high",
@@ -132,15 +131,19 @@ def timeline_figure(name: str, instance: Instance, shown: pd.DataFrame, details:
     drawn = {task: {label: spans(found, task) for label, found in judged.items()} for task in tasks.values()}
     end = max(part.end_s for task in drawn.values() for parts in task.values() for part in parts)
     factor, unit = unit_of(end)
-    nodes = node_names(instance)
+    nodes = Names(node_names(instance))
     labels, kinds = list(judged), list(KINDS)
-    blocks = {what: _block_names(instance, task) for what, task in tasks.items()}
+    blocks: list[str] = []  # of one task after the other, and a last one of each for its result
+    first = {}
+    for what, task in tasks.items():
+        first[what] = len(blocks)
+        blocks += [*block_names(instance, task), "result"]
     rows = [
         (
             list(tasks).index(what),
             labels.index(label),
             part.node,
-            len(blocks[what]) - 1 if part.kind == "result" else part.block,
+            first[what] + part.block,
             kinds.index(_kind(part)),
             part.start_s / factor,
             part.end_s / factor,
@@ -159,15 +162,15 @@ def timeline_figure(name: str, instance: Instance, shown: pd.DataFrame, details:
         alt.Chart(data(frame(rows, "t row n b k start end")))
         .transform_filter("datum.t == task")
         .transform_calculate(
-            method=f"{json.dumps(labels)}[datum.row]",
-            node=f"{json.dumps(nodes)}[datum.n]",
-            block=f"{json.dumps(list(blocks.values()))}[datum.t][datum.b]",
-            kind=f"{json.dumps(list(KINDS.values()))}[datum.k]",
+            method=Names(labels).at("datum.row"),
+            node=nodes.at("datum.n"),
+            block=Names(blocks).at("datum.b"),
+            kind=Names(list(KINDS.values())).at("datum.k"),
         )
         .encode(
             x=alt.X("start:Q", title=f"time since release [{unit}]"),
             x2="end:Q",
-            y=alt.Y("method:N", sort=labels, title=None, axis=alt.Axis(labelLimit=150)),
+            y=alt.Y("row:N", title=None, axis=Names(labels).axis(labelLimit=150)),
             tooltip=[
                 "method:N",
                 "kind:N",
@@ -219,12 +222,6 @@ def _typical(evaluation: Evaluation) -> dict[str, int]:
     return {f"{task} ({what})": task for task, what in found.items()}
 
 
-def _block_names(instance: Instance, task: int) -> list[str]:
-    """Return the names of a task's blocks, and a last one for its result."""
-    blocks = instance.models[instance.tasks.model[task]].blocks
-    return [*(block.name or str(m) for m, block in enumerate(blocks)), "result"]
-
-
 # The first two are blocks, the others transfers.
 KINDS = {
     "calc": "calculates",
@@ -241,12 +238,12 @@ def _kind(part: Span) -> str:
     return "missing" if part.missing else part.kind
 
 
-def _node_colours(nodes: Sequence[str], used: Sequence[int]) -> Any:
+def _node_colours(nodes: Names, used: Sequence[int]) -> Any:
     import altair as alt
 
     return alt.Color(
-        "node:N",
+        "n:N",
         title=None,
-        scale=alt.Scale(domain=[nodes[n] for n in used], range=[node_colour(n) for n in used]),
-        legend=alt.Legend(orient="top", columns=4, labelLimit=90),
+        scale=alt.Scale(domain=list(used), range=[node_colour(n) for n in used]),
+        legend=alt.Legend(orient="top", columns=4, labelLimit=90, labelExpr=nodes.at("datum.value")),
     )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecopt.result import LARGEST_NEGATIVE_GAP
+from mecopt.text import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,17 +101,22 @@ def _statistics(gaps: Floats, real: NDArray[np.bool_], counts: NDArray[np.int64]
 
 
 def prepared(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of runs with `label` (method and options), `placed` and `gap_used`.
+    """Return the table of runs with `label` (method and options), `placed` and `gap_used`, names as shown.
 
     `gap_used` is NaN for what is not placed, or where no bound is known; rounding below 0 becomes 0.
     """
+    texts = {name: runs[name].map(_shown) for name in ("instance", "error", "host") if name in runs}
     labels = method_labels(runs[["method", "options"]].drop_duplicates().itertuples(index=False))
     keys = list(zip(runs["method"], runs["options"], strict=True))
     placed = runs["status"].isin(PLACED)
     used = runs["gap_to_best_bound"].where(placed)
     used = used.mask((used < 0) & (used >= -LARGEST_NEGATIVE_GAP), 0.0)
     used = used.where(np.isfinite(used))
-    return runs.assign(label=[labels[key] for key in keys], placed=placed, gap_used=used)
+    return runs.assign(label=[labels[key] for key in keys], placed=placed, gap_used=used, **texts)
+
+
+def _shown(text: Any) -> Any:
+    return visible(text) if isinstance(text, str) else text
 
 
 def method_labels(methods: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -126,9 +132,11 @@ def method_labels(methods: Iterable[tuple[str, str]]) -> dict[tuple[str, str], s
             for name, value in values.items()
         ]
         label = f"{method} ({', '.join(short)})" if short else method
-        if label in labels.values():
+        if visible(label) in labels.values():
             label = f"{method} {options}"
-        labels[method, options] = label
+        while visible(label) in labels.values():
+            label += "'"
+        labels[method, options] = visible(label)
     return labels
 
 

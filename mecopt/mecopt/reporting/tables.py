@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mecopt import text
 from mecopt.reporting import statistics as st
 from mecopt.reporting.style import figure, percent
 
@@ -223,23 +224,17 @@ def latex(table: Table) -> str:
     rows = [
         [f"{cell.text} [{cell.small}]" if cell.small else cell.text for cell in row] for row in table.rows
     ]
-    frame = pd.DataFrame(rows, columns=list(table.heads), dtype=object)
-    style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
+    frame = pd.DataFrame(rows, columns=[text.latex(head) for head in table.heads], dtype=object)
+    style = frame.style.hide(axis="index").format(lambda cell: text.latex(str(cell)))
     first = 1 + sum(isinstance(cell.order, str) for cell in (table.rows[0] if table.rows else []))
     return style.to_latex(
         hrules=True,
-        caption=_escaped(table.caption),
+        caption=text.latex(table.caption),
         label=f"tab:{table.name}",
         column_format="l" * first + "r" * (len(table.heads) - first),
         position="htbp",
         position_float="centering",
     )
-
-
-def _escaped(text: str) -> str:
-    for mark in "&%$#_{}":
-        text = text.replace(mark, "\\" + mark)
-    return text
 
 
 def plain(value: Any) -> float | None:

@@ -53,7 +53,7 @@ def bounds(ctx: click.Context, instance_file: str, time_limit: float, threads: i
         below = f"{100 * (best - bound.value) / best:.3g} %" if best > 0 else "0 %"
         return bound.name, f"{bound.value:.9g}", below, f"{bound.cpu_s:.3f}", f"{bound.wall_s:.3f}"
 
-    click.echo(common.one_line(instance))
+    common.say(common.one_line(instance))
     heads = ("Bound", "Seconds", "Below the best", "CPU s", "Wall s")
     common.table(heads, map(row, found), numbers=4, wraps=(0,))
     if infeasible:

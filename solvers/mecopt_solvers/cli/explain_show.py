@@ -8,7 +8,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.padding import Padding
-from rich.text import Text
 
 from mecopt.cli import common
 from mecopt.cli.show import STYLES, seconds_exact
@@ -52,7 +51,6 @@ def _line(text: str) -> None:
 
 
 def _status(found: Explanation) -> None:
-    out = common.console()
     given = "as given" if found.source == "given" else f"by {found.source}"
     given = given if found.evaluation is not None else "none"
     rows = [("Status", found.status), ("Placement", given)]
@@ -63,11 +61,7 @@ def _status(found: Explanation) -> None:
     if found.objective is not None and found.lower_bound is not None:
         gap = (found.objective - found.lower_bound) / max(abs(found.lower_bound), 1e-12)
         rows.append(("Gap", f"{100 * gap:.3g} %"))
-    out.print()
-    for i, (name, value) in enumerate(rows):
-        line = Text(f" {name.ljust(12)} ")
-        line.append(value, style=STYLES[found.status] if i == 0 else "")
-        out.print(line, soft_wrap=True)
+    common.facts(rows, STYLES[found.status])
     violations = [] if found.evaluation is None else found.evaluation.violations
     if violations:
         _title(f"The placement violates {common.counted(len(violations), 'limit')}")
