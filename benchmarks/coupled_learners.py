@@ -73,7 +73,6 @@ def main() -> None:
 def train_one(setting: str, seed: int, target: Path) -> str:
     """Train one policy and store it."""
     network, card = train(PricedPlan(setting, DECISIONS[setting], ENVIRONMENTS, seed))
-    card["training"]["command"] = f"python benchmarks/coupled_learners.py --train {setting} --seed {seed}"
     save_policy(target, network, card, dtype="float16")
     return f"{target.name}: {card['training']}"
 

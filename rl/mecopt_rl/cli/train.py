@@ -62,8 +62,9 @@ def train(
     input, whose instance is kept in DIR/instance.json.
 
     Every 20 episodes the policy is judged on validation episodes and a checkpoint is written. The best policy
-    is kept in DIR/policy.safetensors; `mecopt solve INSTANCE --method L --policy FILE` uses it. Given again,
-    the same command goes on where it stopped and repeats nothing.
+    (the fewest violations, then the least gap) is kept in DIR/policy.safetensors; `mecopt solve INSTANCE
+    --method L --policy FILE` uses it. Given again, the same command goes on where it stopped and repeats
+    nothing. Under couplings the validation episodes are bounded first, which takes up to a minute.
 
     Exit status: 0 done, 130 interrupted (the last checkpoint is kept).
     """
@@ -72,6 +73,7 @@ def train(
     need_torch("mecopt train")
     from mecopt_rl.training.loop import POLICY, Training
     from mecopt_rl.training.training_plan import Plan
+    from mecopt_rl.training.validation import worth
 
     if not out:
         raise InputError("--out: no name, expected that of a folder")
@@ -92,7 +94,7 @@ def train(
         done = f"{training.rows[-1]['episodes']} of {episodes} episodes"
         common.note(f"interrupted; {done} are kept in {out}; the same command goes on")
         ctx.exit(INTERRUPTED)
-    best = next((row for row in training.rows if row["gap"] == training.best), None)
+    best = training.kept
     if best is None:
         common.note("warning: every policy had collapsed; none was kept")
     if as_json:
@@ -100,9 +102,7 @@ def train(
             {"policy": None if best is None else f"{out}/{POLICY}", "best": best, "rows": training.rows}
         )
     elif best is not None:
-        click.echo(
-            f"best policy: gap {best['gap']:.3%} on validation episodes, after {best['episodes']} episodes"
-        )
+        click.echo(f"best policy: {worth(best)} on validation episodes, after {best['episodes']} episodes")
         common.note(f"kept in {out}/{POLICY}")
 
 
@@ -138,6 +138,8 @@ def _shown(training: Training) -> Iterator[None]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+    from mecopt_rl.training.validation import worth
+
     # A notebook sets FORCE_COLOR, which rich takes for a terminal; a bar there is hundreds of lines.
     console = Console(stderr=True, force_terminal=sys.stderr.isatty())
     columns = (
@@ -154,19 +156,22 @@ def _shown(training: Training) -> Iterator[None]:
         name = f"{training.plan.learner}: episodes"
         bar = progress.add_task(name, total=total, completed=begun, figures="")
 
+        def say(text: str) -> None:
+            progress.console.print(f"mecopt: {text}", highlight=False, markup=False, soft_wrap=True)
+
         def note(text: str) -> None:
-            progress.console.print(f"mecopt: warning: {text}", highlight=False, markup=False, soft_wrap=True)
+            say(f"warning: {text}")
 
         def report(row: Mapping[str, Any]) -> None:
-            best = "none" if training.best is None else f"{training.best:.3%}"
-            figures = f"reward {row['reward']:.5g}, gap {row['gap']:.3%}, best {best}"
+            best = "none" if training.kept is None else worth(training.kept).removeprefix("gap ")
+            figures = f"reward {row['reward']:.5g}, {worth(row)}, best {best}"
             progress.update(bar, completed=row["episodes"], figures=figures)
             if row["collapsed"]:
                 share = f"{row['top_placement_share']:.0%} of the tasks get one placement"
-                text = f"collapsed after {row['episodes']} episodes: {share}, the gap is {row['gap']:.1%}"
+                text = f"collapsed after {row['episodes']} episodes: {share}, {worth(row)}"
                 note(f"{text}; not kept as best")
             elif not console.is_terminal and (row["round"] + 1) % seldom == 0:
                 common.note(f"{row['episodes']} of {total} episodes: {figures}")
 
-        training.report, training.note = report, note
+        training.report, training.note, training.say = report, note, say
         yield

@@ -53,6 +53,7 @@ def find(learner: str, instance: Instance, path: str | None = None) -> StoredPol
 
 
 def _shipped(learner: str, instance: Instance) -> str:
+    from mecopt_rl.training.cards import standing
     from mecopt_rl.training.fingerprint import misfit, outside
 
     fitting = []
@@ -60,7 +61,7 @@ def _shipped(learner: str, instance: Instance) -> str:
         card = json.loads(card_file.read_text(encoding="utf-8"))
         known = card["fingerprint"]
         if card["learner"] == learner and misfit(known, instance) is None and not outside(known, instance):
-            fitting.append((card["training"]["validation_gap"], card_file.with_suffix(".safetensors")))
+            fitting.append((standing(card["training"]), card_file.with_suffix(".safetensors")))
     if not fitting:
         raise InputError(
             f"no policy of {learner} that ships with mecopt fits instance {instance.name!r}; train one with "

@@ -280,4 +280,6 @@ KIND = LearnerKind(
     make=make,
     network=network,
     training=training,
+    couplings=frozenset(),
+    any_size=True,
 )

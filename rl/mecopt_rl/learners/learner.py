@@ -19,6 +19,8 @@ learner:
 - `state` is everything else that must survive: tensors by name (weights, statistics, memories).
 - Several workers: each process makes its own learner with ``shared=learner.shared()``, objects whose tensors
   lie in shared memory. A learner without workers raises InputError there.
+- Couplings: masks and repairs keep capacity and memory for any learner. One that cannot be trained under
+  these, or can under others, says so in its `LearnerKind`.
 - Workers on other machines (``--engine ray``), optional: an attribute `all`, what workers share, with its
   `optimiser`, ``tensors()`` by name, and ``counters()``, tensors that are only added to; ``remote(server)``
   returns the same for a worker, its optimiser a `parameter_server.Pushing`; ``count(more)`` adds
@@ -43,12 +45,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt.entities import Coupling
 from mecopt.errors import InputError, MecoptError, MissingExtraError
 
 if TYPE_CHECKING:
     import torch
 
 GROUP = "mecopt.learners"
+MASKED = frozenset({Coupling.CAPACITY, Coupling.MEMORY})  # kept by masks and repairs, whatever is learnt
 
 Reals = NDArray[np.float32]
 Nodes = NDArray[np.int64]
@@ -197,6 +201,10 @@ class LearnerKind:
         ``network(shape, settings)`` returns the untrained network, for weights to be loaded into.
     training : callable, optional
         Stands in for `mecopt_rl.training.loop.Training` where episodes of one shape are not enough.
+    couplings : frozenset of Coupling
+        Those under which it can be trained; an instance or setting with others is refused.
+    any_size : bool
+        Whether its episodes may differ in their number of servers.
     """
 
     name: str
@@ -205,6 +213,8 @@ class LearnerKind:
     make: Callable[[Shape, Any, int, Any], Learner]
     network: Callable[[Shape, Any], Any]
     training: Callable[..., Any] | None = None
+    couplings: frozenset[Coupling] = MASKED
+    any_size: bool = False
 
     def settings(self, recipe: str | None = None, changes: Mapping[str, Any] | None = None) -> Any:
         """Return the settings of a recipe, some changed; texts are read as what the setting is.

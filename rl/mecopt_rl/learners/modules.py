@@ -59,7 +59,7 @@ class Standard(nn.Module):
 
     def fit(self, observations: Tensor) -> None:
         """Take mean and scale from observations (B, D); what is the same in all of them is only shifted."""
-        spread = observations.std(0)
+        spread = observations.std(0) if len(observations) > 1 else torch.zeros_like(observations[0])
         self.mean.copy_(observations.mean(0))
         self.scale.copy_(torch.where(spread > SAME, 1.0 / spread, 1.0))
 

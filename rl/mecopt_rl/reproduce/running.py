@@ -172,7 +172,7 @@ def train(folder: Path, job: Job) -> None:
     )  # fmt: skip
     training = (kind(own.learner).training or Training)(plan, target)
     training.run()
-    collapsed = training.best is None
+    collapsed = training.kept is None
     if collapsed:  # the paper would report it all the same
         save_policy(target / POLICY, training.learner.network, training._card(training.rows[-1]))
     scale = ex.REWARD_SLOTS / budget.slots

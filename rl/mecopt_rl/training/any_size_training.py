@@ -15,14 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mecopt.entities import Coupling
 from mecopt.errors import InputError
 from mecopt.generation import Spec, expand
-from mecopt_rl.learners.any_size import PARTS, SHAPE, AnySize, StepScorer
+from mecopt.result import gap
+from mecopt_rl.learners.any_size import KIND, PARTS, SHAPE, AnySize, StepScorer
 from mecopt_rl.learners.learner import Nodes
+from mecopt_rl.training.bounds import bounds_of
 from mecopt_rl.training.fingerprint import _rules as rules_of
 from mecopt_rl.training.loop import Training
-from mecopt_rl.training.rounds import TRAINING, VALIDATION, Judgement, Tally
+from mecopt_rl.training.refusals import check_couplings, those
+from mecopt_rl.training.rounds import TRAINING, VALIDATION, Tally
 from mecopt_rl.training.training_plan import Plan
+from mecopt_rl.training.validation import Judgement, Score
 from mecopt_rl.world.episodes import Batch, Episodes
 from mecopt_rl.world.fleet import Fleet, Pool
 from mecopt_rl.world.observation import Encoder
@@ -47,14 +52,18 @@ class Families:
     """
 
     def __init__(self, text: str) -> None:
+        for word in text.split():
+            if word.endswith((".json", ".json.gz")):
+                can = those(lambda other: not other.any_size)
+                raise InputError(f"an instance; any-size takes specs of settings, instances: {can}", word)
         specs = [spec for word in text.split() for spec in expand(word)]
         if not specs:
             raise InputError("no spec, expected at least one")
         for spec in specs:
             if spec.seed is not None:
                 raise InputError(f"{spec}: a fixed instance, expected specs without a seed")
-            if spec.parameters().limits.couplings:
-                raise InputError(f"{spec}: its tasks are joined by couplings, expected specs without")
+            on = frozenset(map(Coupling, spec.parameters().limits.couplings))
+            check_couplings(KIND, on, str(spec))
         self.specs = sorted(specs, key=_work)
         self.first_of_each = [expand(word)[0] for word in text.split()]
         self._known: dict[str, tuple[Episodes, Encoder]] = {}
@@ -124,14 +133,13 @@ class Rounds:
         while tally.episodes < episodes:
             progress = start + (end - start) * tally.episodes / episodes
             count = min(episodes - tally.episodes, settings.environments)
-            steps, batch = self.families.draw(self._spec(progress, rng), count, rng)
+            steps, _ = self.families.draw(self._spec(progress, rng), count, rng)
             for rows in torch.split(torch.from_numpy(rng.permutation(len(steps))), settings.batch):
                 for name, value in self.learner.update(steps[rows], progress).items():
                     sums[name] += value
                 updates += 1
             tally.decisions += len(steps)
             tally.episodes += count
-            tally.optimum_s += float(batch.pool.optimum.sum())
         tally.figures = {name: value / updates for name, value in sums.items()}
         return tally
 
@@ -146,23 +154,48 @@ class Rounds:
 
 
 class SizesValidation:
-    """One fixed episode of each of some specs, spread evenly over all sizes."""
+    """One fixed episode of each of some specs, spread evenly over all sizes.
+
+    Those that have no feasible placement are left out.
+
+    Raises
+    ------
+    InputError
+        If none has one, or one costs nothing at all.
+    """
 
     def __init__(self, families: Families, count: int, seed: int = VALIDATION) -> None:
         rng = np.random.default_rng((seed, count))
-        self.drawn = [families.draw(spec, 1, rng) for spec in _spread(families.specs, count)]
+        self.drawn = []
+        for spec in _spread(families.specs, count):
+            steps, batch = families.draw(spec, 1, rng)
+            bounds = bounds_of(batch)
+            if bounds.possible:
+                bounds.check(str(spec))
+                encoder = families.of(spec)[1]
+                self.drawn.append((steps, batch, encoder, bounds.sum()))
+        if not self.drawn:
+            bounds.check(str(spec))
 
     def judge(self, policy: StepScorer) -> Judgement:
         """Return the mean gap of all episodes: all sizes count alike."""
-        cost, shares, gaps = 0.0, [], []
-        for steps, batch in self.drawn:
+        score, shares, gaps = Score(), [], []
+        for steps, batch, encoder, least in self.drawn:
             placement = policy.decide(steps, None, None)[0]
-            spent = float(cost_of(steps, placement).sum())
-            gaps.append(spent / float(batch.pool.optimum.sum()) - 1.0)
+            every = Fleet(batch.pool, np.arange(len(placement))[None], encoder)
+            one = Score()
+            one.add(every.decide(placement), batch.pool.rule)
+            gaps.append(None if one.violations else gap(one.objective, least))
             counts = np.unique(placement, axis=0, return_counts=True)[1]
             shares.append(counts.max() / counts.sum())
-            cost += spent
-        return Judgement(float(np.mean(gaps)), -cost / len(gaps), 0, float(np.mean(shares)))
+            score.join(one)
+        kept = [value for value in gaps if value is not None]
+        mean = float(np.mean(kept)) if len(kept) == len(gaps) else None
+        tasks = sum(len(steps) for steps, *_ in self.drawn)
+        return Judgement(
+            mean, score.reward / len(gaps), score.repairs, float(np.mean(shares)), score.violations,
+            score.violating_tasks, tasks, tasks,
+        )  # fmt: skip
 
 
 class SizesTraining(Training):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 POLICY_FORMAT = "mecopt-policy/1"
-TRAINING_FORMAT = "mecopt-training/1"
+TRAINING_FORMAT = "mecopt-training/2"
 HEADER = "mecopt"  # key of the JSON text in the metadata of a safetensors file
 
 

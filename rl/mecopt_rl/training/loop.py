@@ -1,7 +1,8 @@
 """Training: rounds of episodes, validation, logs, checkpoints; what it takes to go on after a kill.
 
 A training is a folder: ``last.safetensors`` (everything that going on needs), ``policy.safetensors`` with its
-card ``policy.json`` (the best so far, by its gap on validation episodes), ``log.csv`` and ``tensorboard``.
+card ``policy.json`` (the best so far: on validation episodes it violates least, then has the least gap),
+``log.csv`` and ``tensorboard``.
 The first is written first and holds the second too, so a kill between the two loses nothing.
 """
 
@@ -14,7 +15,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +27,23 @@ from mecopt._version import __version__
 from mecopt.errors import InputError, MecoptError
 from mecopt.ray_cluster import check_engine
 from mecopt_rl.learners.learner import Shape, kind
+from mecopt_rl.training.bounds import Bounds
+from mecopt_rl.training.cards import Trained, card_of
 from mecopt_rl.training.checkpoint import POLICY_FORMAT, TRAINING_FORMAT, read, save_policy, write
 from mecopt_rl.training.fingerprint import fingerprint
 from mecopt_rl.training.lock import locked
 from mecopt_rl.training.logs import Logs
+from mecopt_rl.training.refusals import check_folder, open_episodes
 from mecopt_rl.training.resume import check_same, check_samples, check_shapes
-from mecopt_rl.training.rounds import TRAINING, Judgement, Tally, Validation
+from mecopt_rl.training.rounds import TRAINING, Tally
 from mecopt_rl.training.training_plan import Plan
+from mecopt_rl.training.validation import Judgement, Validation, collapsed, rank, worth
 from mecopt_rl.training.workers import Engine, InProcess, Job, Note, Processes
-from mecopt_rl.world.episodes import Episodes
 
 LAST, POLICY = "last.safetensors", "policy.safetensors"
 BEST = "best."  # what the names of the best policy's weights begin with, in the former
 
 GROWS = "memory."  # what the names of segments kept for replay begin with, which are ever more
-
-# A policy has collapsed when it is far off, but no longer explores, or gives nearly all tasks one placement.
-COLLAPSED_SHARE, COLLAPSED_ENTROPY, COLLAPSED_GAP = 0.99, 0.05, 0.01
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -61,11 +62,14 @@ class Training:
         Called with the row of every round.
     note : callable, optional
         Called with a text when something is not as it should be; a warning by default.
+    say : callable, optional
+        Called with a text before and after work that may take long.
 
     Raises
     ------
     InputError
-        If a part of the plan does not exist, or the folder holds another plan's training.
+        If a part of the plan does not exist, the learner cannot take the sizes or couplings of the episodes,
+        or the folder holds something else.
     """
 
     def __init__(
@@ -76,25 +80,32 @@ class Training:
         address: str | None = None,
         report: Report | None = None,
         note: Note = warnings.warn,
+        say: Note | None = None,
     ) -> None:
         torch.set_num_threads(1)  # a network this small only waits for more
         check_engine(plan.engine, address)
         self.plan, self.folder, self.address = plan, Path(folder), address
-        self.report, self.note = report, note
+        self.report, self.note, self.say = report, note, say
         self.kind = kind(plan.learner)
         self.settings = self.kind.settings(plan.recipe, plan.changes)
         self._make()
         self.rows: list[dict[str, Any]] = []
-        self.best: float | None = None  # validation gap of the policy that is kept
+        self.kept: dict[str, Any] | None = None  # the row of the best policy
         self.card: dict[str, Any] | None = None  # of that policy
         self.weights: dict[str, Tensor] = {}  # and its weights
         self.seconds = 0.0
+        self.bounds: Bounds | None = None  # of the validation episodes
         self._open()
+
+    @property
+    def best(self) -> float | None:
+        """Validation gap of the policy that is kept; None where there is none, or it violates a limit."""
+        return None if self.kept is None else self.kept["gap"]
 
     def _make(self) -> None:
         """Make the episodes and the learner."""
         plan = self.plan
-        self.episodes = Episodes(plan.spec)
+        self.episodes = open_episodes(self.kind, plan.spec)
         self.encoder = self.episodes.encoder(raw=self.settings.raw_observations)
         self.shape = Shape(self.encoder.size, self.episodes.blocks, self.episodes.servers + 1)
         self.learner = self.kind.make(self.shape, self.settings, plan.seed, None)
@@ -102,9 +113,11 @@ class Training:
     def _open(self) -> None:
         """Make the folder, or take up what it holds."""
         try:
+            self._new = not self.folder.exists()
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot be a folder ({error.strerror})", str(self.folder)) from None
+        check_folder(self.folder, LAST)
         if (self.folder / LAST).exists():
             self._take_up()
         else:
@@ -118,8 +131,9 @@ class Training:
             check_same(self._said(), header["said"], self.folder)
             check_samples(self._samples(), header["samples"], self.folder, self.plan.spec)
             self.rows, self.seconds = header["rows"], header["seconds"]
-            self.best, self.card = header["best"], header["card"]
-        except KeyError as error:
+            self.kept, self.card = header["kept"], header["card"]
+            self.bounds = None if header["bounds"] is None else Bounds.from_json(header["bounds"])
+        except (KeyError, TypeError) as error:
             raise InputError(f"does not hold this learner's state ({error})", str(last)) from None
         mine = {name: t for name, t in self.learner.state().items() if not name.startswith(GROWS)}
         if self.card is not None:
@@ -145,8 +159,12 @@ class Training:
 
     def _parts(self) -> tuple[Any, Any]:
         """Return who judges and who runs the rounds."""
-        plan = self.plan
-        validation = Validation(self.episodes, self.encoder, plan.validation_episodes)
+        count, bounds = self.plan.validation_episodes, self.bounds
+        validation = Validation(self.episodes, self.encoder, count, bounds=bounds, say=self.say)
+        if bounds is None and len(validation.bounds.possible) < count:
+            left = f"{count - len(validation.bounds.possible)} of {count} validation episodes"
+            self.note(f"{left} have no feasible placement and are left out: {validation.bounds.reason}")
+        self.bounds = validation.bounds
         return validation, self._engine()
 
     def _engine(self) -> Engine:
@@ -181,7 +199,7 @@ class Training:
         Raises
         ------
         InputError
-            If another process is training in the folder.
+            If another process is training in the folder, no placement is feasible, or all cost nothing.
         MecoptError
             If the learner's weights stop being numbers, or workers are lost again and again. Checkpoints
             are kept.
@@ -190,18 +208,28 @@ class Training:
         """
         if self.complete and self._policy_kept():
             return self.rows[-1]
-        with locked(self.folder):
-            if (self.folder / LAST).exists():  # another process may have gone on since this one looked
-                self._take_up()
-                if not self._policy_kept():
-                    self._keep_policy()
-            if self.complete:
-                return self.rows[-1]
-            validation, workers = self._parts()
-            with closing(workers), closing(Logs(self.folder, self.rows)) as logs:
-                for number in range(len(self.rows), self.rounds):
-                    self._round(number, workers, validation, logs)
+        try:
+            with locked(self.folder):
+                self._run()
+        except InputError:  # nothing was trained, so nothing is left behind
+            if self._new and not self.rows:
+                with suppress(OSError):
+                    self.folder.rmdir()
+            raise
         return self.rows[-1]
+
+    def _run(self) -> None:
+        """Run all rounds that are left, in a folder that nobody else trains in."""
+        if (self.folder / LAST).exists():  # another process may have gone on since this one looked
+            self._take_up()
+            if not self._policy_kept():
+                self._keep_policy()
+        if self.complete:
+            return
+        validation, workers = self._parts()
+        with closing(workers), closing(Logs(self.folder, self.rows)) as logs:
+            for number in range(len(self.rows), self.rounds):
+                self._round(number, workers, validation, logs)
 
     def _round(self, number: int, workers: Any, validation: Any, logs: Logs) -> None:
         plan, start = self.plan, time.perf_counter()
@@ -209,14 +237,15 @@ class Training:
         after = min(done + plan.round_episodes, plan.episodes)
         tally = workers.run(number, after - done, done / plan.episodes, after / plan.episodes)
         if not all(bool(torch.isfinite(weight).all()) for weight in self.learner.network.parameters()):
-            best = "no policy" if self.best is None else f"the best policy (gap {self.best:.3%})"
+            best = "no policy" if self.kept is None else f"the best policy ({worth(self.kept)})"
             raise MecoptError(f"round {number}: a weight is no longer a finite number; {best} is kept")
         judged = validation.judge(self.learner.network)
         self.seconds += time.perf_counter() - start
         row = self._row(number, after, tally, judged)
         rows = [*self.rows, row]
-        if not row["collapsed"] and (self.best is None or judged.gap < self.best):
-            self.best, self.card = judged.gap, self._card(row)
+        better = not row["collapsed"] and (self.kept is None or rank(row) < rank(self.kept))
+        if better:
+            self.kept, self.card = row, self._card(row)
             self.weights = {name: t.clone() for name, t in self.learner.network.state_dict().items()}
         header = {
             "format": TRAINING_FORMAT,
@@ -224,14 +253,15 @@ class Training:
             "said": self._said(),
             "samples": self._samples(),
             "rows": rows,
-            "best": self.best,
+            "kept": self.kept,
             "card": self.card,
+            "bounds": None if self.bounds is None else self.bounds.to_json(),
             "seconds": self.seconds,
         }
-        kept = {BEST + name: tensor for name, tensor in self.weights.items()}
-        write(self.folder / LAST, {**self.learner.state(), **kept}, header)
+        weights = {BEST + name: tensor for name, tensor in self.weights.items()}
+        write(self.folder / LAST, {**self.learner.state(), **weights}, header)
         self.rows = rows
-        if self.best == judged.gap:
+        if better:
             self._keep_policy()
         logs.add(row)
         if self.report is not None:
@@ -254,39 +284,29 @@ class Training:
 
     def _row(self, number: int, episodes: int, tally: Tally, judged: Judgement) -> dict[str, Any]:
         figures = {name: float(value) for name, value in (tally.figures or {}).items()}
-        alike = judged.share >= COLLAPSED_SHARE  # for learners without an entropy
-        settled = figures["entropy"] < COLLAPSED_ENTROPY if "entropy" in figures else alike
         return {
             "round": number,
             "episodes": episodes,
             "decisions": (self.rows[-1]["decisions"] if self.rows else 0) + tally.decisions,
+            "violations": judged.violations,
             "gap": judged.gap,
+            "violating_tasks": judged.violating_tasks,
+            "tasks": judged.tasks,
             "reward": judged.reward,
-            "training_gap": tally.cost_s / tally.optimum_s - 1.0,
+            "training_violations": tally.violations,
+            "training_gap": tally.gap,
             "repairs": judged.repairs,
             "top_placement_share": judged.share,
-            "collapsed": settled and judged.gap > COLLAPSED_GAP,
+            "collapsed": collapsed(judged, figures.get("entropy")),
             "seconds": round(self.seconds, 3),
             **figures,
         }
 
     def _card(self, row: Mapping[str, Any]) -> dict[str, Any]:
         plan = self.plan
-        return {
-            "mecopt_version": __version__,
-            "learner": plan.learner,
-            "recipe": plan.recipe or next(iter(self.kind.recipes)),
-            "settings": dataclasses.asdict(self.settings),
-            "shape": dataclasses.asdict(self.shape),
-            **self._seen(),
-            "training": {
-                "command": plan.command,
-                "spec": plan.spec,
-                "seed": plan.seed,
-                "episodes": row["episodes"],
-                "decisions": row["decisions"],
-                "seconds": row["seconds"],
-                "validation_episodes": plan.validation_episodes,
-                "validation_gap": row["gap"],
-            },
-        }
+        trained = Trained(
+            plan.command, plan.spec, plan.seed, row["episodes"], row["decisions"], row["seconds"],
+            plan.validation_episodes, row["gap"], row["violations"], row["violating_tasks"], row["tasks"],
+        )  # fmt: skip
+        recipe = plan.recipe or next(iter(self.kind.recipes))
+        return card_of(plan.learner, recipe, self.settings, self.shape, self._seen(), trained)

@@ -20,21 +20,27 @@ from typing import Any
 import numpy as np
 import torch
 
-from mecopt._version import __version__
 from mecopt.arrays import Floats
 from mecopt.entities import Coupling
 from mecopt.errors import InputError, MecoptError
+from mecopt.judge import evaluate
+from mecopt.result import gap
 from mecopt.trellis_arcs import build_arcs, shortest
 from mecopt_rl.learners.learner import Rollout, Shape, kind
+from mecopt_rl.training.bounds import Bounds, bounds_of
+from mecopt_rl.training.cards import Trained, card_of
+from mecopt_rl.training.checkpoint import StoredPolicy
 from mecopt_rl.training.fingerprint import fingerprint
 from mecopt_rl.training.rounds import TRAINING, VALIDATION
-from mecopt_rl.world.episodes import Episodes
+from mecopt_rl.training.validation import Judgement
+from mecopt_rl.world.episodes import Batch, Episodes
 from mecopt_rl.world.observation import LEFT, Encoder, default_parts
 from mecopt_rl.world.prices import EnergyPrice, Prices, Sample, ServerPrices, along, see
 
 LEARNER = "markov-a3c"
 DRAWN = 12_000  # tasks made at a time
 JUDGED = 12_000  # tasks, each at a price of its own, on which a policy is validated
+BOUND_S = 1.0  # wall time for the bound of a validation episode
 SAMPLE = 2_000  # tasks from which a range of prices is read
 LAST_TEMPERATURE = 0.002  # of the entropy: lower ones were tried without prices only
 STAY = 3.0  # log-odds of staying on a node rather than leaving it, before training
@@ -49,6 +55,12 @@ class PricedPlan:
     environments: int = 120  # of an update
     seed: int = 0
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # to recipe `best`
+    validation_episodes: int = 5  # whole ones, that the trained policy decides under the limits
+
+    @property
+    def command(self) -> str:
+        """What trains such a policy, in Python."""
+        return f"{__name__}.train({self!r})"
 
 
 def drawn(episodes: Episodes, encoder: Encoder, rng: np.random.Generator, tasks: int) -> Sample:
@@ -79,21 +91,27 @@ def train(plan: PricedPlan) -> tuple[Any, dict[str, Any]]:
     -------
     network : torch.nn.Module
     card : dict
-        As `checkpoint.save_policy` takes it; ``validation_gap`` is that to the cheapest paths
-        at the same prices.
+        As `checkpoint.save_policy` takes it; ``priced_gap`` is that to the cheapest paths at the same
+        prices, ``validation_gap`` that of whole episodes under their limits.
 
     Raises
     ------
     InputError
-        If not exactly one of energy and capacity couples the tasks.
+        If not exactly one of energy and capacity couples the tasks, or no placement is feasible.
+    MecoptError
+        If a weight is no longer a finite number.
     """
     torch.set_num_threads(1)  # a network this small only waits for more
-    start = time.process_time()
+    start = time.perf_counter()
     episodes = Episodes(plan.spec)
     on = episodes.rules.couplings
     if on not in ({Coupling.ENERGY}, {Coupling.CAPACITY}):
         raise InputError(f"{plan.spec}: expected a spec coupled by either energy or capacity")
     encoder = episodes.encoder([name for name in default_parts(episodes.samples) if name not in LEFT])
+    count = plan.validation_episodes
+    batch = episodes.draw(count, np.random.default_rng((VALIDATION, count)), encoder)
+    bounds = bounds_of(batch, limit_s=BOUND_S * count)
+    bounds.check(plan.spec)
     rng = np.random.default_rng((TRAINING, plan.seed))
     first = drawn(episodes, encoder, rng, SAMPLE)
     prices: Prices = EnergyPrice.of(first) if Coupling.ENERGY in on else ServerPrices.of(first)
@@ -114,24 +132,37 @@ def train(plan: PricedPlan) -> tuple[Any, dict[str, Any]]:
     if not all(bool(torch.isfinite(weight).all()) for weight in learner.network.parameters()):
         raise MecoptError("a weight is no longer a finite number")
     test = drawn(episodes, encoder, np.random.default_rng((VALIDATION, 0)), JUDGED)
-    card = {
-        "mecopt_version": __version__,
-        "learner": LEARNER,
-        "recipe": "best",
-        "settings": dataclasses.asdict(settings),
-        "shape": dataclasses.asdict(shape),
+    said = {
         "encoder": encoder.to_json(),
         "prices": prices.to_json(),
         "fingerprint": fingerprint(episodes),
-        "training": {
-            "spec": plan.spec,
-            "seed": plan.seed,
-            "decisions": done,
-            "cpu_seconds": round(time.process_time() - start, 1),
-            "validation_gap": priced_gap(learner.network, test, prices),
-        },
+        "priced_gap": priced_gap(learner.network, test, prices),
     }
-    return learner.network, card
+    judged = _judged(StoredPolicy(said, learner.network.eval(), settings, plan.spec), batch, bounds)
+    trained = Trained(
+        plan.command, plan.spec, plan.seed, -(-done // episodes.horizon), done,
+        round(time.perf_counter() - start, 3), count, judged.gap, judged.violations, judged.violating_tasks,
+        judged.tasks,
+    )  # fmt: skip
+    return learner.network, card_of(LEARNER, "best", settings, shape, said, trained)
+
+
+def _judged(policy: StoredPolicy, batch: Batch, bounds: Bounds) -> Judgement:
+    """Let the policy decide whole episodes under their limits, where these have a feasible placement."""
+    from mecopt_rl.deciding import policy_methods  # which is built on this package
+
+    cost, repairs, violations, late, tasks = 0.0, 0, 0, 0, 0
+    for e in bounds.possible:
+        instance = batch.instance(e)
+        decided = policy_methods.decide(policy, instance)
+        judged = evaluate(instance, decided.placement)
+        cost += float(judged.task_objective_s.sum())
+        repairs += decided.repairs
+        violations += len(judged.violations)
+        late += len({v.where.get("task", -1 - i) for i, v in enumerate(judged.violations)})
+        tasks += instance.task_count
+    found = None if violations else gap(cost, bounds.sum())
+    return Judgement(found, -cost / len(bounds.possible), repairs, 0.0, violations, late, tasks, tasks)
 
 
 def _batches(
@@ -176,4 +207,6 @@ def priced_gap(network: Any, tasks: Sample, prices: Prices) -> float:
     weight = prices.weight(tasks, seen)
     nodes = network.decide(torch.from_numpy(see(tasks.static, seen)), None, None)[0]
     best = shortest(weight, np.full(len(nodes), weight.shape[1]))[0]
-    return float(along(weight, nodes).sum() / best.sum() - 1.0)
+    found = gap(float(along(weight, nodes).sum()), float(best.sum()))
+    assert found is not None
+    return found

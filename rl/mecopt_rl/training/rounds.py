@@ -1,4 +1,4 @@
-"""Training and validation episodes: what runs between two checkpoints, in one process.
+"""Training episodes: what runs between two checkpoints, in one process.
 
 All random numbers of a round come from its own seed, so a run that goes on at a round's start repeats it.
 """
@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from mecopt.arrays import Ints
 from mecopt.errors import MecoptError
+from mecopt.result import gap
 from mecopt_rl.learners.learner import Flags, Learner, Masks, Reals, Rollout
+from mecopt_rl.training.bounds import optima
 from mecopt_rl.world.episodes import Batch, Episodes
 from mecopt_rl.world.fleet import Fleet
-from mecopt_rl.world.kernel_tables import GAPS
+from mecopt_rl.world.kernel_tables import GAPS, Rule
 from mecopt_rl.world.observation import Encoder
 
 # First number of the seeds of each purpose: training, validation and tests never share one.
@@ -37,14 +38,20 @@ class Round:
 
 @dataclass
 class Tally:
-    """Sums over the decisions of a round."""
+    """Sums over the decisions of a round, made while learning."""
 
     decisions: int = 0
     episodes: int = 0
     cost_s: float = 0.0
-    optimum_s: float = 0.0
+    optimum_s: float = 0.0  # 0 where couplings join the tasks: it is not known
     repairs: int = 0
     figures: dict[str, float] | None = None  # means of what the updates gave
+    violations: int = 0
+
+    @property
+    def gap(self) -> float | None:
+        """Gap of the decisions to the optimum; None where it is not known, or a limit was broken."""
+        return gap(self.cost_s, self.optimum_s) if self.optimum_s > 0 and not self.violations else None
 
     def add(self, other: Tally) -> None:
         """Add what another worker did."""
@@ -53,7 +60,7 @@ class Tally:
         self.figures = {
             key: (1 - share) * mine.get(key, value) + share * value for key, value in theirs.items()
         }
-        for name in ("decisions", "episodes", "cost_s", "optimum_s", "repairs"):
+        for name in ("decisions", "episodes", "cost_s", "optimum_s", "repairs", "violations"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
@@ -89,7 +96,8 @@ class Worker:
                 for name, value in self.learner.update(part, progress()).items():
                     sums[name] += value
                 updates += 1
-            tally.optimum_s += _optimum(batch)
+            if not coupled(batch.pool.rule):
+                tally.optimum_s += float(optima(batch).sum())
             tally.episodes += batch.rows.shape[1]
         tally.figures = {name: value / updates for name, value in sums.items()}
         return tally
@@ -99,12 +107,11 @@ class Worker:
 
     def _lanes(self, batch: Batch) -> Ints:
         """Return what runs side by side: episodes; where these are few and uncoupled, pieces of them."""
-        rows, rule = batch.rows, batch.pool.rule
-        coupled = rule.energy or rule.capacity or rule.memory
+        rows = batch.rows
         pieces = self.learner.settings.environments // rows.shape[1]
         while len(rows) % pieces:
             pieces -= 1
-        if coupled or pieces == 1 or (rows < 0).any():
+        if coupled(batch.pool.rule) or pieces == 1 or (rows < 0).any():
             return rows
         return rows.reshape(pieces, -1, rows.shape[1]).swapaxes(0, 1).reshape(len(rows) // pieces, -1)
 
@@ -123,6 +130,7 @@ class Worker:
             tally.decisions += left
             tally.cost_s -= float(reward.sum())
             tally.repairs += int(outcome.repairs.sum())
+            tally.violations += int(outcome.violations.sum())
             observations, live = following, ~fleet.ended
             before, left = left, int(np.count_nonzero(live))
             if len(recorder) == self.learner.settings.steps or left < before:
@@ -138,8 +146,7 @@ class Recorder:
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
-        rule = fleet.pool.rule
-        self.goes_on = not (rule.energy or rule.capacity or rule.memory)
+        self.goes_on = not coupled(fleet.pool.rule)
         self.first = fleet.observe()
         self.steps: list[tuple[Any, ...]] = []
 
@@ -182,41 +189,6 @@ def needed_masks(fleet: Fleet) -> Masks | None:
     return fleet if gaps or pool.rule.capacity or pool.rule.memory else None
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """What a policy is worth on validation episodes."""
-
-    gap: float  # ratio of sums above the optimum, couplings left out, a fraction
-    reward: float  # mean over episodes
-    repairs: int
-    share: float  # of the decisions that took the most frequent placement
-
-
-class Validation:
-    """Fixed episodes on seeds of their own, run by the likeliest actions."""
-
-    def __init__(self, episodes: Episodes, encoder: Encoder, count: int, seed: int = VALIDATION) -> None:
-        self.encoder = encoder
-        self.batch = episodes.draw(count, np.random.default_rng((seed, count)), encoder)
-        self.optimum_s = _optimum(self.batch)
-
-    def judge(self, policy: Any) -> Judgement:
-        """Run a policy on all episodes."""
-        fleet = Fleet(self.batch.pool, self.batch.rows, self.encoder)
-        masks = needed_masks(fleet)
-        cost, repairs, placements = 0.0, 0, []
-        while not fleet.ended.all():
-            live = ~fleet.ended
-            actions, _ = policy.decide(torch.from_numpy(fleet.observe()), masks, None)
-            outcome = fleet.decide(actions)
-            cost -= float(outcome.reward[live].sum())
-            repairs += int(outcome.repairs[live].sum())
-            placements.append(actions[live])
-        _, counts = np.unique(np.concatenate(placements), axis=0, return_counts=True)
-        gap = (cost - self.optimum_s) / max(abs(self.optimum_s), 1e-12)
-        return Judgement(gap, -cost / fleet.episodes, repairs, float(counts.max() / counts.sum()))
-
-
-def _optimum(batch: Batch) -> float:
-    rows = batch.rows[batch.rows >= 0]
-    return float(batch.pool.optimum[rows].sum())
+def coupled(rule: Rule) -> bool:
+    """Say whether limits join the tasks of an episode."""
+    return rule.energy or rule.capacity or rule.memory

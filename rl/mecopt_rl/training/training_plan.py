@@ -31,6 +31,10 @@ class Plan:
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)}, expected at least {least}")
+        each = min(self.episodes, self.round_episodes)
+        if self.workers > each:
+            text = f"workers: {self.workers}, expected at most {each}: as many episodes are run between"
+            raise InputError(f"{text} two validations, and each worker needs one")
         check_engine(self.engine, None)
 
     @property

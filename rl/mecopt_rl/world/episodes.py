@@ -105,6 +105,10 @@ class Draw:
 Drawn = tuple[Draw, ChainCosts]
 
 
+class SizesDiffer(InputError):
+    """Episodes of several numbers of servers."""
+
+
 class Episodes:
     """A source of episodes of one shape.
 
@@ -119,6 +123,8 @@ class Episodes:
     ----------
     spec : str or None
         The text that named a generator.
+    name : str
+        What was given, for messages: the text, or the name of the first instance.
     servers, blocks : int
         N, and M of the longest model.
     horizon : int
@@ -150,6 +156,7 @@ class Episodes:
         self.blocks = max(instance.max_blocks for instance in self.samples)
         self.horizon = max(instance.task_count for instance in self.samples)
         self.rules = self.samples[0].rules
+        self.name = str(source) if isinstance(source, (str, Path, Spec)) else self.samples[0].name
         self._pools: dict[str, Batch] = {}
 
     def _named(self, source: Any) -> tuple[Instance, ...]:
@@ -170,7 +177,7 @@ class Episodes:
         for other in self.samples[1:]:
             if other.server_count != first.server_count:
                 counts = f"{other.server_count} servers, {first.name!r} has {first.server_count}"
-                raise InputError(f"episodes: {other.name!r} has {counts}; expected one number of servers")
+                raise SizesDiffer(f"episodes: {other.name!r} has {counts}; expected one number of servers")
             if other.rules != first.rules:
                 raise InputError(
                     f"episodes: {other.name!r} and {first.name!r} have different rules; expected the same"
