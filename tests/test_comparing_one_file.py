@@ -1,4 +1,4 @@
-"""The one promised file holds every row, whoever leaves last and whoever still reads; nothing is beside it."""
+"""The one promised file holds every row, whoever leaves last and whoever still reads, and stands alone."""
 
 import contextlib
 import os
