@@ -146,6 +146,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
     status = _run(args)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # all is done, and Python takes a while to leave
     if left_behind():
         sys.stdout.flush()
         sys.stderr.flush()

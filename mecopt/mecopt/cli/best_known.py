@@ -109,7 +109,9 @@ def update(
             break
     if as_json:
         common.emit_json(rows)
-    ctx.exit(INTERRUPTED if interrupted else 0)
+    if interrupted:
+        common.note(f"interrupted; what was found is kept in {store}; the same command goes on")
+        ctx.exit(INTERRUPTED)
 
 
 def _waiting(store: str) -> None:
