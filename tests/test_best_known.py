@@ -1,12 +1,15 @@
 """The best-known store: only what is better goes in, and what is in it can be found again."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import mecopt
-from mecopt.best_known import Entry, Store
+from mecopt import locks
+from mecopt.best_known import LOCK, Change, Entry, Store, improve_file
 from mecopt.errors import DisagreementError, InputError
 
 INSTANCES = Path(__file__).parent.parent / "instances"
@@ -98,3 +101,65 @@ def test_file_and_back(tmp_path):
     path.write_text(path.read_text().replace('"objective": 2.0', '"objective": NaN'))
     with pytest.raises(InputError, match=r"store\.json: "):
         Store.load(path)
+
+
+UPDATE = """
+import sys
+from mecopt.best_known import Entry, improve_file
+path, first = sys.argv[1], int(sys.argv[2])
+print(flush=True)
+sys.stdin.read(1)
+for number in range(first, first + 20):
+    (change,) = improve_file(path, [(f"{number:064x}", [Entry(str(number), objective=1.0, method="x")])])
+    assert change.improved
+"""
+
+
+def test_many_processes_lose_nothing(tmp_path):
+    """Nor does a reader ever see a part of the file, or one that was killed hold up the others."""
+    path = tmp_path / "store.json"
+    command = [sys.executable, "-c", UPDATE, str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    processes = [subprocess.Popen([*command, str(100 * i)], **pipes) for i in range(7)]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write(b"x")
+        process.stdin.flush()
+    sizes = []
+    while processes[0].poll() is None:
+        sizes.append(len(Store.load(path, missing_ok=True).entries))
+        if sizes[-1] > 20:
+            processes[6].kill()
+    assert sizes == sorted(sizes)
+    for process in processes:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in processes[:6]] == [0] * 6
+    assert {f"{100 * i + k:064x}" for i in range(6) for k in range(20)} <= set(Store.load(path).entries)
+    assert all(".mecopt-" in left.name or left == path for left in tmp_path.iterdir())
+
+
+def test_a_wait_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.1)
+    path, told = tmp_path / "store.json", []
+    other = locks.FileLock(tmp_path / LOCK)
+    assert other.alone()
+
+    def on_wait():
+        told.append(1)
+        other.release()
+
+    (change,) = improve_file(path, [(KEY, [OLD])], on_wait)
+    assert (change, told) == (Change(None, OLD, True), [1])
+    assert [left.name for left in tmp_path.iterdir()] == ["store.json"]
+
+
+def test_a_contradiction_takes_nothing_over(tmp_path):
+    path = tmp_path / "store.json"
+    Store({KEY: OLD}).save(path)
+    before = path.read_bytes()
+    found = [("1" * 64, [OLD]), (KEY, [Entry("a", objective=0.5, method="z")])]
+    with pytest.raises(DisagreementError, match="lies above"):
+        improve_file(path, found)
+    assert path.read_bytes() == before
+    assert [left.name for left in tmp_path.iterdir()] == ["store.json"]

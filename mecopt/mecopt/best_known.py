@@ -1,7 +1,8 @@
 """The best-known store: for every instance the best objective and bound, who found them, and when.
 
 One JSON file, keyed by the SHA-256 of the instances. A figure is replaced only by a better one that the
-judge has confirmed, so the store never gets worse.
+judge has confirmed, so the store never gets worse. Processes that improve one file at the same time take
+turns.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import dataclasses
 import datetime
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from mecopt._version import __version__
 from mecopt.errors import DisagreementError, InputError, InstanceError
 from mecopt.files import read_bytes, write_bytes
+from mecopt.locks import FileLock
 from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status, gap
 from mecopt.schema import STRICT, parse
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from mecopt.judge import Evaluation
 
 FORMAT = "mecopt-best-known/1"
+LOCK = ".best-known.lock"  # beside the file
 
 # A figure must be better by this much to replace another, so that rounding does not rewrite the file.
 LEAST_GAIN = 1e-9
@@ -267,6 +270,55 @@ class Store:
         """Write the store, whole or not at all."""
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
         write_bytes(path, f"{text}\n".encode())
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of what is known of one instance."""
+
+    before: Entry | None
+    after: Entry | None
+    improved: bool
+
+
+def improve_file(
+    path: str | os.PathLike[str],
+    found: Iterable[tuple[str, Iterable[Entry]]],
+    on_wait: Callable[[], None] = lambda: None,
+) -> list[Change]:
+    """Take over into a file, which may not exist yet, whatever is better; a change for each instance.
+
+    The file is read anew while no other process may write it, so that none loses what another has found.
+
+    Parameters
+    ----------
+    path : path
+    found : iterable of (str, iterable of Entry)
+        The SHA-256 of an instance, and what was found of it.
+    on_wait : callable, optional
+        Called once when another process keeps this one waiting.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not a store, or nothing can be written in its folder.
+    DisagreementError
+        If an entry contradicts what is known; nothing is taken over then.
+    """
+    lock = FileLock(Path(path).parent / LOCK)
+    lock.wait_alone(on_wait)
+    try:
+        known = Store.load(path, missing_ok=True)
+        changes = []
+        for sha256, entries in found:
+            before = known.entries.get(sha256)
+            improved = [known.improve(sha256, entry) for entry in entries]
+            changes.append(Change(before, known.entries.get(sha256), any(improved)))
+        if any(change.improved for change in changes):
+            known.save(path)
+    finally:
+        lock.release()
+    return changes
 
 
 def entry_dict(entry: Entry) -> dict[str, Any]:

@@ -161,6 +161,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     with warnings.catch_warnings():
         warnings.showwarning = _warn
         status = finish(_run(args))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # all is done, and Python takes a while to leave
     if left_behind():
         os._exit(status)
     sys.exit(status)

@@ -11,9 +11,7 @@ from mecopt.cli import INTERRUPTED, common, help_without_command
 from mecopt.errors import CouplingError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mecopt.best_known import Entry, Store
+    from mecopt.best_known import Change, Entry
     from mecopt.instance import Instance
 
 
@@ -90,32 +88,30 @@ def update(
     if solution is not None and (len(instances) != 1 or folders):
         raise click.UsageError("--solution goes with exactly one INSTANCE")
     common.check_out("--store", store, *instances, solution)
-    from mecopt.best_known import Store
+    from mecopt.best_known import Store, improve_file
 
-    known = Store.load(store, missing_ok=True)
+    Store.load(store, missing_ok=True)  # what is no store is refused before any work
     loaded = [common.load_instance(path) for path in instances]  # all are read before any is solved
     rows: list[dict[str, Any]] = []
     interrupted = False
     for folder in folders:
-        rows += _merged(folder, known, store, as_json)
+        rows += _merged(folder, store, as_json)
     for path, instance in zip(instances, loaded, strict=True):
-        before = known.get(instance)
         with common.naming(path), common.naming(path, CouplingError):
             if solution is not None:
                 new = _judged(instance, solution)
             else:
                 new, interrupted = _solved(instance, method, time_limit, seed, relax)
-        changed = known.improve(instance.sha256, new)
-        if changed:
-            known.save(store)  # at once, so that an interrupt loses nothing
-        rows.append(_row(path, known, instance, changed))
-        if not as_json:
-            common.say(f"{path}: {_change(before, known.get(instance), changed)}")
+        # At once, so that an interrupt loses nothing.
+        (change,) = improve_file(store, [(instance.sha256, [new])], lambda: _waiting(store))
+        rows.append(_told(path, path, instance.sha256, change, as_json))
         if interrupted:
             break
     if as_json:
         common.emit_json(rows)
-    ctx.exit(INTERRUPTED if interrupted else 0)
+    if interrupted:
+        common.note(f"interrupted; what was found is kept in {store}; the same command goes on")
+        ctx.exit(INTERRUPTED)
 
 
 def _writable(given: str | None) -> str:
@@ -128,30 +124,35 @@ def _writable(given: str | None) -> str:
     return store
 
 
-def _merged(folder: str, known: Store, store: str, as_json: bool) -> Iterator[dict[str, Any]]:
+def _waiting(store: str) -> None:
+    common.note(f"{store}: another process is writing it; waiting")
+
+
+def _merged(folder: str, store: str, as_json: bool) -> list[dict[str, Any]]:
     """Take over what a comparison found."""
-    from mecopt.best_known import found_by
+    from mecopt.best_known import found_by, improve_file
     from mecopt.comparing import Comparison
 
     with Comparison.open(folder) as comparison:
-        for instance, entries in found_by(comparison):
-            before = known.get(instance)
-            improved = [known.improve(instance.sha256, entry) for entry in entries]
-            if not as_json:
-                common.say(f"{instance.name}: {_change(before, known.get(instance), any(improved))}")
-            yield _row(folder, known, instance, any(improved))
-    known.save(store)
+        found = [(instance.name, instance.sha256, entries) for instance, entries in found_by(comparison)]
+    changes = improve_file(store, [own[1:] for own in found], lambda: _waiting(store))
+    return [
+        _told(folder, common.plain(name), sha256, change, as_json)
+        for (name, sha256, _), change in zip(found, changes, strict=True)
+    ]
 
 
-def _row(path: str, known: Store, instance: Instance, changed: bool) -> dict[str, Any]:
+def _told(path: str, name: str, sha256: str, change: Change, as_json: bool) -> dict[str, Any]:
+    """Say what has changed, and return it as a row of the document."""
     from mecopt.best_known import entry_dict
 
-    entry = known.get(instance)
+    if not as_json:
+        common.say(f"{name}: {_change(change)}")
     return {
         "file": path,
-        "sha256": instance.sha256,
-        "improved": changed,
-        "entry": entry_dict(entry) if entry else None,
+        "sha256": sha256,
+        "improved": change.improved,
+        "entry": entry_dict(change.after) if change.after else None,
     }
 
 
@@ -180,7 +181,8 @@ def _judged(instance: Instance, path: str) -> Entry:
     return Entry.of_evaluation(judged, solution.method)
 
 
-def _change(before: Entry | None, after: Entry | None, changed: bool) -> str:
+def _change(change: Change) -> str:
+    before, after = change.before, change.after
     if after is None:
         return "nothing found"
     facts: list[str] = [after.status.value]
@@ -190,5 +192,5 @@ def _change(before: Entry | None, after: Entry | None, changed: bool) -> str:
         if value is not None:
             moved = f" (was {was:.9g} s)" if was is not None and was != value else ""
             facts.append(f"{label} {value:.9g} s{moved}")
-    verdict = "new" if before is None else "improved" if changed else "unchanged"
+    verdict = "new" if before is None else "improved" if change.improved else "unchanged"
     return f"{verdict}: {', '.join(facts)}"

@@ -1,18 +1,26 @@
-"""The SQLite file of a comparison: its form, what is refused, and what its errors mean."""
+"""The SQLite file of a comparison: its form, what is refused, and what its errors mean.
+
+While processes work on it, it has a log of what was written last beside it (SQLite's write-ahead log), so
+that readers hinder no writer. The last process to leave brings all of it into the one file. Whoever does
+that holds the lock of the folder alone; those who work share it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mecopt.errors import InputError, MecoptError
+from mecopt.locks import FileLock
 
 FILE = "comparison.sqlite"
+LOCK, PART = ".comparison.lock", ".comparison.part"
 APPLICATION = 0x6D65636F  # "meco", in the header of the file
 VERSION = 1
 BUSY_S = 60.0  # how long one process waits for another's transaction
@@ -42,11 +50,18 @@ CREATE TABLE details (
 """
 
 
+def lock_of(path: Path) -> FileLock:
+    """Return the lock of a store."""
+    return FileLock(path.with_name(LOCK))
+
+
 def connect_reader(path: Path) -> sqlite3.Connection:
     """Open a store to read it, after a look at whether it is one."""
+    log = _beside(path, "-wal")
+    if log.exists():
+        _settle_forsaken(path)
     check_whole(path)
     address = path.resolve().as_uri()
-    log = path.with_name(path.name + "-wal")
     try:
         return _checked(f"{address}?mode=ro", path)
     except sqlite3.OperationalError:
@@ -66,6 +81,81 @@ def _checked(address: str, path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def log_writes(path: Path) -> None:
+    """Let a store, which may be new, keep a log; the caller holds its lock alone."""
+    with contextlib.suppress(sqlite3.OperationalError):
+        _switch(path, "WAL")
+        return
+    _replace_by_copy(path)  # somebody is reading it, at length
+    _switch(path, "WAL")
+
+
+def settle(path: Path) -> None:
+    """Bring the log of a store into its file; the caller holds its lock alone.
+
+    Whoever has it open to read keeps what he has: a copy takes the name of the file. Where there is no room
+    for a copy, what can be brought in is, and the log stays.
+    """
+    with contextlib.suppress(sqlite3.OperationalError):
+        _switch(path, "DELETE")
+        return
+    try:
+        _replace_by_copy(path)
+    except (OSError, sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(_connect(path)) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        _remove_part(path)
+
+
+def _settle_forsaken(path: Path) -> None:
+    """Do it for processes that were killed, unless somebody works on the store or nothing may be written."""
+    with contextlib.suppress(MecoptError, OSError, sqlite3.Error):
+        lock = lock_of(path)
+        try:
+            if lock.alone():
+                check_whole(path)
+                with contextlib.closing(_connect(path)) as db:
+                    check_format(db, path)
+                settle(path)
+        finally:
+            lock.release()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=0, isolation_level=None)
+
+
+def _switch(path: Path, mode: str) -> None:
+    with contextlib.closing(_connect(path)) as db:
+        db.execute(f"PRAGMA journal_mode = {mode}")
+
+
+def _replace_by_copy(path: Path) -> None:
+    """Put a copy in the place of a store, page for page, which leaves the file itself to its readers."""
+    part = path.with_name(PART)
+    _remove_part(path)
+    with contextlib.closing(_connect(path)) as db, contextlib.closing(_connect(part)) as copy:
+        db.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+    shutil.copymode(path, part)
+    os.replace(part, path)
+    # Until the log is gone it is taken for the copy's, whose pages are the same. The index goes before it, so
+    # that no log to come meets this one, and again after it, should a reader have made it anew in between.
+    for end in ("-shm", "-wal", "-shm"):
+        _beside(path, end).unlink(missing_ok=True)
+
+
+def _remove_part(path: Path) -> None:
+    for end in ("", "-journal", "-wal", "-shm"):
+        with contextlib.suppress(OSError):
+            _beside(path.with_name(PART), end).unlink(missing_ok=True)
+
+
+def _beside(path: Path, end: str) -> Path:
+    return path.with_name(path.name + end)
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:
@@ -97,7 +187,7 @@ def check_format(db: sqlite3.Connection, path: Path) -> None:
 
 def check_whole(path: Path) -> None:
     """Refuse a file that has lost its end: SQLite itself would only notice when it reads there."""
-    log = path.with_name(path.name + "-wal")
+    log = _beside(path, "-wal")
     if log.exists() and log.stat().st_size:
         return  # pages may be in the log
     with path.open("rb") as file:

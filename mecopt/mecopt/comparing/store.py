@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +23,20 @@ from mecopt.comparing.database import (
     check_whole,
     explained,
     get,
+    lock_of,
+    log_writes,
     put,
+    settle,
 )
 from mecopt.comparing.work import Order, Outcome
 from mecopt.errors import InputError, MecoptError
 
 if TYPE_CHECKING:
     from mecopt.comparing.plan import Plan
+
+
+ATTEMPTS = 5  # at finding the store ready, while others settle it
+CHECKPOINT_S = 10.0  # how long, in the midst of the work, what is finished may stand in the log alone
 
 
 class RunStore:
@@ -55,15 +63,22 @@ class RunStore:
         self.plan = plan
         self.owner: int | None = None
         self._machines: set[str] = set()  # those that are kept already
+        self._checkpoint = time.monotonic()
         check_folder(folder)
-        if self.path.exists():
-            check_whole(self.path)
+        self._lock = lock_of(self.path)
         with self._clear():
-            self._connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
+            known = self._check_there()
+            # Before the store is opened: it takes a while, and others must be able to write meanwhile.
+            rows = [entry.row() for entry in plan.entries if entry.sha256 not in known]
             try:
-                self._begin()
+                self._connection = self._opened()
             except BaseException:
-                self._connection.close()
+                self._lock.release()
+                raise
+            try:
+                self._begin(rows)
+            except BaseException:
+                self._leave()
                 raise
 
     def claim(self) -> Order | None:
@@ -97,6 +112,10 @@ class RunStore:
                     f"INSERT INTO details (run, {', '.join(details)}) VALUES (?, {marks})",
                     (outcome.run, *details.values()),
                 )
+        if time.monotonic() - self._checkpoint > CHECKPOINT_S:
+            with self._clear():
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._checkpoint = time.monotonic()
 
     def add_machine(self, host: str, description: dict[str, Any]) -> None:
         """Keep what machine the runs of that `host` are made on."""
@@ -135,20 +154,13 @@ class RunStore:
             put(db, "conduct", conduct)
 
     def close(self) -> None:
-        """Give back what is claimed but not finished, and close the file.
-
-        The last process to leave turns write-ahead logging off, so that the store is one file that can be
-        read anywhere, also where nothing may be written.
-        """
+        """Give back what is claimed but not finished, and leave."""
         try:
             with contextlib.suppress(sqlite3.Error, MecoptError), self._transaction() as db:
                 db.execute("UPDATE runs SET owner = NULL WHERE owner = ? AND status IS NULL", (self.owner,))
                 db.execute("DELETE FROM owners WHERE owner = ?", (self.owner,))
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("PRAGMA busy_timeout = 0")
-                self._connection.execute("PRAGMA journal_mode = DELETE")
         finally:
-            self._connection.close()
+            self._leave()
 
     def __enter__(self) -> RunStore:
         return self
@@ -156,20 +168,55 @@ class RunStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _begin(self) -> None:
+    def _check_there(self) -> set[str]:
+        """Refuse a file that is something else, before anything is changed in it; returns its instances."""
+        if not self.path.exists():
+            return set()
+        check_whole(self.path)
+        with contextlib.closing(sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)) as db:
+            if _is_empty(db):
+                return set()
+            check_format(db, self.path)
+            self._check_same(db)
+            return {sha256 for (sha256,) in db.execute("SELECT instance_sha256 FROM instances")}
+
+    def _opened(self) -> sqlite3.Connection:
+        """Open the store with its log, for which the first to come makes it ready."""
+        for attempt in range(1, ATTEMPTS + 1):
+            if self._lock.alone() and self.path.is_file():
+                log_writes(self.path)
+            self._lock.share()
+            db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
+            try:
+                if _is_empty(db) or not self._lock.known:
+                    db.execute("PRAGMA journal_mode = WAL")
+                (mode,) = db.execute("PRAGMA journal_mode").fetchone()
+                # Safe against the death of a process; the end of the machine itself may cost the last runs.
+                db.execute("PRAGMA synchronous = NORMAL")
+                if mode == "wal" or attempt == ATTEMPTS:  # not every file system lets it have a log
+                    return db
+            except BaseException:
+                db.close()
+                raise
+            db.close()  # who left last has settled it since this one came
+        raise AssertionError
+
+    def _leave(self) -> None:
+        """Close the store; the last to leave brings the log into the file."""
+        if not self._lock.known:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA busy_timeout = 0")
+                self._connection.execute("PRAGMA journal_mode = DELETE")
+        self._connection.close()
+        with contextlib.suppress(MecoptError, OSError, sqlite3.Error):
+            if self._lock.alone() and self.path.is_file():
+                settle(self.path)
+        self._lock.release()
+
+    def _begin(self, rows: list[dict[str, Any]]) -> None:
         db = self._connection
-        known: set[str] = set()
-        if db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
-            check_format(db, self.path)  # before anything is changed in what may be somebody else's file
-            self._check_same()
-            known = {sha256 for (sha256,) in db.execute("SELECT instance_sha256 FROM instances")}
-        # Before the transaction, because it takes a while, and others must be able to write meanwhile.
-        rows = [entry.row() for entry in self.plan.entries if entry.sha256 not in known]
-        db.execute("PRAGMA journal_mode = WAL")
-        # Safe against the death of a process; the end of the machine itself may cost the last runs.
-        db.execute("PRAGMA synchronous = NORMAL")
         with self._transaction():
-            if db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            if _is_empty(db):
                 for statement in SCHEMA.split(";")[:-1]:
                     db.execute(statement)
                 db.execute(f"PRAGMA application_id = {APPLICATION}")
@@ -180,15 +227,15 @@ class RunStore:
                 put(db, "conduct", {})
             else:
                 check_format(db, self.path)
-                self._check_same()
+                self._check_same(db)
             self._add_plan(rows)
             own = (machine.machine_id(), os.getpid(), machine.started(os.getpid()))
             self.owner = db.execute("INSERT INTO owners (host, pid, since) VALUES (?, ?, ?)", own).lastrowid
         self.free_dead()
 
-    def _check_same(self) -> None:
+    def _check_same(self, db: sqlite3.Connection) -> None:
         """Refuse a folder in which something else was compared."""
-        db, plan = self._connection, self.plan
+        plan = self.plan
         there = get(db, "settings")
         problems = [
             f"{name} {_word(there.get(name))} there, {_word(value)} here"
@@ -271,6 +318,10 @@ class RunStore:
     def _clear(self) -> Iterator[None]:
         with explained(self.path):
             yield
+
+
+def _is_empty(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,))
 
 
 def _word(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -56,9 +57,9 @@ class Comparison:
     Runs that are not finished yet are left out; `pending` counts them.
     """
 
-    def __init__(self, path: Path, db: sqlite3.Connection, known: dict[str, Any]) -> None:
+    def __init__(self, path: Path, known: dict[str, Any]) -> None:
         self.path = path
-        self._db = db
+        self._connect()
         self._known = known
         self._instances: dict[str, Instance] = {}
 
@@ -92,7 +93,7 @@ class Comparison:
             )
         known = Store.load(best_known or sources.store(), missing_ok=best_known is None)
         with database.explained(path):
-            return cls(path, database.connect_reader(path), dict(known.entries))
+            return cls(path, dict(known.entries))
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -251,13 +252,26 @@ class Comparison:
 
     def close(self) -> None:
         """Close the store."""
-        self._db.close()
+        self._connection.close()
 
     def __enter__(self) -> Comparison:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _connect(self) -> None:
+        self._file = os.stat(self.path)
+        self._connection = database.connect_reader(self.path)
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """The store as it is now: who left last may have put a copy in the place of one that was open."""
+        with contextlib.suppress(OSError):
+            if not os.path.samestat(os.stat(self.path), self._file):
+                self._connection.close()
+                self._connect()
+        return self._connection
 
     def _best(self, frame: pd.DataFrame) -> dict[str, dict[str, float]]:
         """Return the best bound and value of every instance: over all runs, the trellis, and the store."""
