@@ -7,7 +7,8 @@ own, the best placement and the best bound are here.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -59,6 +60,7 @@ class Run:
     reasons: list[dict[str, Any]] = field(default_factory=list)
     repairs: int = 0
     notes: dict[str, Any] = field(default_factory=dict)  # for the user; joins the result's options
+    kept: dict[str, object] = field(default_factory=dict)  # by methods that can be called again to go on
     stopped_by: StopReason | None = None
     trace: list[tuple[float, float | None, float | None]] = field(default_factory=list)
 
@@ -162,6 +164,24 @@ class Run:
             rules = tuple(rule for rule in self.stop.rules if not isinstance(rule, IterationLimit))
             self.stopped_by = AnyOf(rules)(self.gap)
         return self.stopped_by is not None
+
+    @contextmanager
+    def slice(self, seconds: float) -> Iterator[Callable[[], bool]]:
+        """Let a method work for so many seconds at the most; their end is not the end of the run.
+
+        Yields
+        ------
+        callable
+            Says whether it was told to stop by now.
+        """
+        rules = self.stop
+        self.stop = AnyOf((*rules.rules, TimeLimit(seconds)))
+        try:
+            yield lambda: self.stopped_by is not None
+        finally:
+            self.stop = rules
+            if self.stopped_by is StopReason.TIME:  # of the slice or of the run: whoever asks next is told
+                self.stopped_by = None
 
     def _raise_bound(self, bound: float) -> bool:
         """Keep the bound if it is the best so far, and say whether it is."""
