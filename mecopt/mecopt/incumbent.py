@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -69,6 +70,8 @@ class Run:
     reasons: tuple[dict[str, Any], ...] = field(default=(), init=False)
     repairs: int = field(default=0, init=False)
     notes: dict[str, Any] = field(default_factory=dict, init=False)  # for the user; in the result's options
+    # Of methods that can be called again to go on.
+    kept: dict[str, object] = field(default_factory=dict, init=False)
     stopped_by: StopReason | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -234,6 +237,24 @@ class Run:
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+    @contextmanager
+    def slice(self, seconds: float) -> Iterator[Callable[[], bool]]:
+        """Let a method work for so many seconds at the most; their end is not the end of the run.
+
+        Yields
+        ------
+        callable
+            Says whether it was told to stop by now.
+        """
+        rules = self.stop
+        self._set("stop", AnyOf((*rules.rules, TimeLimit(seconds))))
+        try:
+            yield lambda: self.stopped_by is not None
+        finally:
+            self._set("stop", rules)
+            if self.stopped_by is StopReason.TIME:  # of the slice or of the run: whoever asks next is told
+                self._set("stopped_by", None)
 
     def _raise_bound(self, bound: float) -> bool:
         """Keep the bound if it is the best so far, and say whether it is."""

@@ -1,9 +1,12 @@
-"""`auto`: the method that suits an instance's couplings and size, and the next one where it gives up."""
+"""`auto`: the methods that suit an instance's couplings and size, taking turns until one of them is done."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from mecopt.entities import Coupling
 from mecopt.incumbent import Run
@@ -12,6 +15,15 @@ from mecopt.registry import Method, method
 from mecopt.result import OPTIMALITY_TOLERANCE
 
 PROGRAM_ARCS = 500_000  # arcs that HiGHS still takes as one program in reasonable time and memory
+# Up to here a program is solved before the compiled loops of the decomposition are loaded.
+SMALL_ARCS = 20_000
+FEW_TASKS = 3.0  # of a slot on average: hardly anything to price, and what a task does in itself counts
+FIRST_TURN_S = 0.5  # at least
+FIRST_SHARE = 0.02  # of the time limit, or
+UNLIMITED_TURN_S = 5.0  # where there is no limit
+LONGER = 2.0  # every round of turns
+WIDE = 0.01  # gap up to which better placements are not what is missing most
+PROGRESS = 1e-4  # of the gap: a turn that closes less of it was idle, and the next one is left out
 
 
 @dataclass(frozen=True)
@@ -20,14 +32,23 @@ class Choice:
 
     when: str
     fits: Callable[[Instance], bool]
-    methods: tuple[str, ...]  # in this order, each with the time that the ones before it left
+    methods: tuple[str, ...]  # they take turns in this order
 
 
 TABLE = (
     Choice("no couplings", lambda i: not i.rules.couplings, ("trellis",)),
     Choice("energy budgets alone", lambda i: i.rules.couplings == {Coupling.ENERGY}, ("energy-path", "ilp")),
-    Choice("couplings, few arcs", lambda i: _arcs(i) <= PROGRAM_ARCS, ("decomposition", "ilp")),
-    Choice("couplings, many arcs", lambda i: True, ("decomposition",)),
+    Choice(
+        "few arcs, or few tasks a slot",
+        lambda i: _arcs(i) <= (PROGRAM_ARCS if _tasks_a_slot(i) <= FEW_TASKS else SMALL_ARCS),
+        ("ilp", "decomposition", "local-search"),
+    ),
+    Choice(
+        "more arcs, many tasks a slot",
+        lambda i: _arcs(i) <= PROGRAM_ARCS,
+        ("decomposition", "ilp", "local-search"),
+    ),
+    Choice("too many arcs for a program", lambda i: True, ("decomposition", "local-search")),
 )
 
 
@@ -41,21 +62,84 @@ def _arcs(instance: Instance) -> int:
     return int(instance.block_count.sum()) * nodes * nodes
 
 
+def _tasks_a_slot(instance: Instance) -> float:
+    return instance.task_count / len(np.unique(instance.tasks.slot))
+
+
 def _solve(instance: Instance, run: Run) -> None:
-    for name in choose(instance).methods:
-        run.notes.setdefault("picked", []).append(name)
+    methods = list(choose(instance).methods)
+    if len(methods) > 1 and _settled(instance, run):
+        return
+    length = max(FIRST_TURN_S, FIRST_SHARE * run.time_left_s)
+    if math.isinf(length):
+        length = UNLIMITED_TURN_S
+    idle: set[str] = set()  # had a turn without progress, and sit out one
+    while methods:
+        waiting, idle = idle, set()
+        for name in list(methods):
+            if (name in waiting and len(methods) > len(waiting)) or _needless(name, run):
+                continue
+            before = run.objective, run.bound
+            ended = _turn(name, instance, run, length if len(methods) > 1 else math.inf)
+            if run.reasons or _proved(run) or run.is_due():
+                return
+            if ended:  # it has given up, with whatever it found
+                methods.remove(name)
+            elif not _progress(run, *before):
+                idle.add(name)
+        length *= LONGER
+
+
+def _settled(instance: Instance, run: Run) -> bool:
+    """Look for what needs no search: a free optimum within all limits, or a limit that one task breaks alone.
+
+    It takes milliseconds, and the compiled loops of the methods take longer to load.
+    """
+    from mecopt_solvers.programs.exact import free_optimum
+    from mecopt_solvers.programs.presolve import reduce
+
+    if free_optimum(instance, run) is None:
+        return True
+    if _arcs(instance) <= PROGRAM_ARCS and (reasons := reduce(instance, run.costs, run.node_cost).reasons):
+        run.infeasible(reasons)
+    return bool(run.reasons)
+
+
+def _turn(name: str, instance: Instance, run: Run, seconds: float) -> bool:
+    """Let a method work for some time; whether it ended by itself."""
+    picked = run.notes.setdefault("picked", [])
+    if name not in picked:
+        picked.append(name)
+    if run.objective is not None and run.best is not None:
+        run.warm_start = run.best.placement
+    with run.slice(seconds) as over:
         method(name).solve(instance, run)
-        proved = run.gap is not None and run.gap <= OPTIMALITY_TOLERANCE
-        if proved or run.reasons or run.should_stop():
-            return
-        if run.objective is not None and run.best is not None:
-            run.warm_start = run.best.placement
+        return not over() and run.time_left_s > 0.0  # a library may keep the limit by itself
+
+
+def _needless(name: str, run: Run) -> bool:
+    """Say whether a method that only finds placements has nothing to add."""
+    return name == "local-search" and run.gap is not None and run.gap <= WIDE
+
+
+def _proved(run: Run) -> bool:
+    return run.gap is not None and run.gap <= OPTIMALITY_TOLERANCE
+
+
+def _progress(run: Run, objective: float | None, bound: float | None) -> bool:
+    """Say whether a turn has closed a part of the gap that is worth another one."""
+    if run.objective is None or objective is None:
+        return run.objective is not None
+    if bound is None or run.bound is None:
+        return run.bound is not None
+    closed = (objective - run.objective) + (run.bound - bound)
+    return closed > PROGRESS * (objective - bound)
 
 
 METHOD = Method(
     name="auto",
     kind="exact",
-    summary="picks a method by couplings and size, and the next one where it gives up",
+    summary="picks methods by couplings and size; they take turns until one of them is done",
     honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
     solve=_solve,
     random=True,

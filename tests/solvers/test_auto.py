@@ -11,7 +11,8 @@ from mecopt_solvers import auto
     [
         ("camera-alexnet:slots=3", "trellis"),
         ("energy:slots=3", "energy-path"),
-        ("crowd:release_rate=5", "decomposition"),
+        ("crowd:release_rate=5", "ilp"),
+        ("crowd:release_rate=200", "decomposition"),
     ],
 )
 def test_the_table_is_followed_and_named(spec, first):

@@ -93,6 +93,10 @@ class Tree:
         """Whether it is proved that no placement meets every limit."""
         return self.finished and self.incumbent.path is None and self.closed >= self.ceiling
 
+    def offer(self, value: float, path: Ints) -> None:
+        """Let the search know a placement (K, M) that meets every limit, and what it costs."""
+        self.incumbent.offer(value, path)
+
     @property
     def gap(self) -> float:
         """Seconds between the incumbent and the bound, inf without an incumbent."""
@@ -136,7 +140,7 @@ class Tree:
             self.born, self.closed = 1, np.inf
             return
         if self.part.rows:
-            ascent.run(ASCENT_STEPS)
+            ascent.run(ASCENT_STEPS, should_stop=self.should_stop)
         paths = [ascent.best.path, *ascent.seen[-KEPT_ITERATES:]]
         tasks = np.tile(np.arange(len(self.part.tasks)), len(paths))
         columns = Columns.of(self.part, tasks, np.concatenate(paths))
@@ -167,7 +171,7 @@ class Tree:
     def _generation(self, parent: Node, counts: Counts) -> Generation | RunGeneration:
         """Prepare the linear program of a node from what is known about its parent."""
         if self.sizes is None:
-            return Generation(self.part, parent.columns, counts)
+            return Generation(self.part, parent.columns, counts, should_stop=self.should_stop)
         return self._runs(self.sizes, parent, counts)
 
     def _runs(self, sizes: Sizes, parent: Node, counts: Counts) -> RunGeneration:
@@ -186,6 +190,8 @@ class Tree:
         for _ in range(8):  # overflow that pays means that the cap is too low, or the node empty
             solution, best = generation.solution, generation.best
             if solution is None or solution.overflow < 1e-9 or (best and best.bound >= self.cutoff):
+                break
+            if self.should_stop():
                 break
             self.price_cap *= 10.0
             generation.run(self.price_cap, self.cutoff)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -135,10 +136,14 @@ class Ascent:
         free = price_paths(part, np.zeros(part.rows + 1))
         return cls(part, free, reach=max(0.1 * abs(free.bound), 1e-12))
 
-    def run(self, iterations: int, patience: int = 4) -> None:
+    def run(
+        self, iterations: int, patience: int = 4, should_stop: Callable[[], bool] = lambda: False
+    ) -> None:
         """Take so many steps; the paths seen on the way are kept as columns for the master."""
         part, current = self.part, self.best
         for _ in range(iterations):
+            if should_stop():
+                return
             direction = current.load[:-1] - 1.0
             direction[(current.prices[:-1] <= 0) & (direction < 0)] = 0.0
             self.smooth = direction if self.smooth is None else 0.5 * self.smooth + 0.5 * direction

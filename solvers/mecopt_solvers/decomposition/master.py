@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import highspy
@@ -143,13 +144,14 @@ class Generation:
     counts: Counts
     best: Priced | None = None
     solution: Solution | None = None
+    should_stop: Callable[[], bool] = lambda: False
 
     def run(
         self, price_cap: float, cutoff: float = np.inf, tolerance: float = 1e-10, rounds: int = 60
     ) -> None:
         """Add columns until the master's value meets the bound, relatively, or the bound meets the cutoff."""
         for left in reversed(range(rounds)):
-            if not self.step(price_cap, cutoff, tolerance, last=left == 0):
+            if not self.step(price_cap, cutoff, tolerance, last=left == 0 or self.should_stop()):
                 return
 
     def step(self, price_cap: float, cutoff: float, tolerance: float, last: bool) -> bool:

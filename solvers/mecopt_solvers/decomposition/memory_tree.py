@@ -74,7 +74,7 @@ class MemorySearch:
     def advance(self, gap: float, should_stop: Callable[[], bool], nodes: int) -> None:
         """Search on, until the gap is reached, so many nodes are visited, or `should_stop` says so."""
         if self.born == 0:
-            self._root()
+            self._root(should_stop)
         for _ in range(nodes):
             self._raise_bound()
             if self.finished or self.value - self.bound <= gap or should_stop():
@@ -86,10 +86,10 @@ class MemorySearch:
         least = min(self.closed, self.value, self.open[0][0] if self.open else np.inf)
         self.bound = max(self.bound, min(least, self.ceiling))
 
-    def _root(self) -> None:
+    def _root(self, should_stop: Callable[[], bool]) -> None:
         if self.part.rows:  # prices that are good without memory are good enough with it
             tree = Tree(replace(self.part, memory=None), self.seed)
-            tree.advance(0.0, lambda: False, 0)
+            tree.advance(0.0, should_stop, 0)
             if tree.finished:
                 self.born, self.closed = 1, tree.closed
                 return
@@ -147,7 +147,7 @@ class MemorySearch:
         over = wanted @ memory.piece_bytes > memory.limit
         if not over.any():
             if self.part.rows == 0:
-                self._offer(float(node.priced.cost.sum()), node.priced.path)
+                self.offer(float(node.priced.cost.sum()), node.priced.path)
                 self.closed = min(self.closed, max(node.bound, self.cutoff))
                 return
             wanted = node.allowed  # nothing is over memory under these prices; it may be under others
@@ -191,16 +191,16 @@ class MemorySearch:
             left = left - np.where(fits, size[piece], 0.0)
         if self.part.rows == 0:
             priced = self._price(kept)
-            self._offer(float(priced.cost.sum()), priced.path)
+            self.offer(float(priced.cost.sum()), priced.path)
             if self.visited <= DIVES or self.visited % 50 == 0:
-                self._exchange(kept)
+                self._exchange(kept, should_stop)
         elif self.visited <= DIVES:
             tree = Tree(self._without(kept), self.seed + self.visited)
             tree.advance(0.0, should_stop, 2)
             if tree.path is not None:
-                self._offer(tree.value, tree.path)
+                self.offer(tree.value, tree.path)
 
-    def _exchange(self, kept: Flags) -> None:
+    def _exchange(self, kept: Flags, should_stop: Callable[[], bool]) -> None:
         """Exchange pieces in one holder at a time, as long as it helps."""
         memory = self.memory
         size, value = memory.piece_bytes, float(self._price(kept).cost.sum())
@@ -209,6 +209,8 @@ class MemorySearch:
         rng = np.random.default_rng(self.seed + self.visited)
         for h in rng.permutation(busy)[:16]:
             for piece in np.flatnonzero(~kept[h] & (size <= memory.limit[h])):
+                if should_stop():
+                    return
                 trial = kept.copy()
                 trial[h, piece] = True
                 for out in np.flatnonzero(kept[h])[np.argsort(used[h][kept[h]])]:
@@ -219,7 +221,7 @@ class MemorySearch:
                 cost = float(priced.cost.sum())
                 if cost < value:
                     kept, value, used = trial, cost, self._used(priced.path)
-                    self._offer(cost, priced.path)
+                    self.offer(cost, priced.path)
 
     def _without(self, allowed: Flags) -> Part:
         """Return the part with memory turned into forbidden nodes."""
@@ -229,7 +231,7 @@ class MemorySearch:
     def _search_leaf(self, node: Node, leaf: Tree, should_stop: Callable[[], bool]) -> None:
         leaf.advance(0.0, should_stop, LEAF_NODES)
         if leaf.path is not None:
-            self._offer(leaf.value, leaf.path)
+            self.offer(leaf.value, leaf.path)
         bound = max(node.bound, leaf.bound)
         if leaf.finished or bound >= self.cutoff:
             self.closed = min(self.closed, leaf.closed if leaf.finished else bound)
@@ -237,6 +239,7 @@ class MemorySearch:
         self.born += 1
         heapq.heappush(self.open, (bound, self.born, replace(node, bound=bound, leaf=leaf)))
 
-    def _offer(self, value: float, path: Ints) -> None:
+    def offer(self, value: float, path: Ints) -> None:
+        """Let the search know a placement (K, M) that meets every limit, and what it costs."""
         if value < self.value:
             self.value, self.path = value, path.copy()

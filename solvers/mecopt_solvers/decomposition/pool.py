@@ -14,6 +14,7 @@ from mecopt_solvers.decomposition.problem import Part
 from mecopt_solvers.decomposition.runs import run_kernels
 
 MOST_PATHS = 4_000_000
+MOST_EQUAL = 20_000  # paths, of all tasks: more of equal length are not worth listing
 FRUGAL = (1.0, 3.0, 1e4)  # times the prices, each raised by their mean: paths that use less and less
 
 
@@ -62,7 +63,8 @@ def _list_paths(part: Part, priced: Priced, within: Floats, most: int) -> tuple[
     if not enumerate_paths(np.empty((0, stages), dtype=np.int64), np.empty(most)):
         return None
     path, reduced = np.empty((first[-1], stages), dtype=np.int64), np.empty(first[-1])
-    enumerate_paths(path, reduced)
+    if first[-1]:
+        enumerate_paths(path, reduced)
     task = np.repeat(np.arange(tasks), np.diff(first))
     cost, use = np.empty(len(task)), np.empty((len(task), part.row.shape[1]))
     pricing_kernels.measure_columns(part.weight, part.work, part.spend, part.blocks, task, path, cost, use)
@@ -86,7 +88,9 @@ def pool_of_size(part: Part, priced: Priced, each: int, largest: float, columns:
     """
     tasks = len(part.tasks)
     reach = np.full(tasks, min(largest, 1e-3 * max(float(priced.value.max(initial=0.0)), 1e-300)))
-    listed = _list_paths(part, priced, np.zeros(tasks), MOST_PATHS)
+    listed = _list_paths(part, priced, np.zeros(tasks), max(8 * each * tasks, MOST_EQUAL))
+    if listed is None:  # like blocks on like servers: no sample of so many says more than the columns
+        return pool_of_columns(part, priced, columns)
     while True:
         wider = _list_paths(part, priced, reach, 8 * each * tasks)
         if wider is None:
@@ -96,9 +100,13 @@ def pool_of_size(part: Part, priced: Priced, each: int, largest: float, columns:
         if not short.any():
             break
         reach = np.where(short, np.minimum(2.0 * reach, largest), reach)
-    if listed is None:
-        raise MemoryError("too many shortest paths of equal length")
     return _with_columns(part, priced, listed, float(reach.min(initial=np.inf)), columns)
+
+
+def pool_of_columns(part: Part, priced: Priced, columns: Columns) -> Pool:
+    """Make a pool of columns, of which every task has one, and of paths that use little."""
+    none = np.zeros(0, dtype=np.int64)
+    return _with_columns(part, priced, (columns.at(none), np.zeros(0)), -np.inf, columns)
 
 
 def _with_columns(

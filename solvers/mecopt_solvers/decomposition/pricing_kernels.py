@@ -10,6 +10,7 @@ import numpy as np
 from mecopt.compiling import njit
 
 INF = np.inf
+EQUAL = 1e-12  # relatively: sums in another order than the least one's differ by less
 
 
 @njit(cache=True, nogil=True)
@@ -77,7 +78,7 @@ def enumerate_paths(weight, work, spend, extra, row, blocks, prices, within, fir
     rest = np.zeros((stages + 1, nodes))  # least value from a node to the end
     step = np.empty((stages, nodes, nodes))
     layers, more = spend.shape[0], extra.shape[0] > 0
-    counting, room, count = path.shape[0] == 0, reduced.shape[0], 0
+    counting, room, count, entered = path.shape[0] == 0, reduced.shape[0], 0, 0
     node, spent = np.zeros(stages + 1, dtype=np.int64), np.zeros(stages + 1)
     for k in range(tasks):
         first[k] = count
@@ -100,7 +101,7 @@ def enumerate_paths(weight, work, spend, extra, row, blocks, prices, within, fir
         least = rest[0, 0]
         if least == INF:
             continue
-        most = least + within[k]
+        most = least + within[k] + EQUAL * abs(least)
         m, node[0], spent[0] = 0, -1, 0.0
         while m >= 0:  # node[m] is the node tried last for block m
             node[m] += 1
@@ -114,6 +115,10 @@ def enumerate_paths(weight, work, spend, extra, row, blocks, prices, within, fir
             if m + 1 < last:
                 m += 1
                 node[m], spent[m] = -1, total
+                entered += 1  # each leads to a path, but where rounding has hidden its end
+                if counting and entered > (room + tasks) * stages and room > 0:
+                    first[tasks] = -1
+                    return False
                 continue
             if counting:
                 count += 1

@@ -21,11 +21,19 @@ from mecopt_solvers.decomposition.searches import Search, search_part
 FIRST_GAP = 1e-3  # relative gap of every part before any part is searched further
 FIRST_NODES = 12
 POLL_S = 0.1  # how often the stopping rules are asked while threads are at work
+KEPT = "decomposition"  # name of what a run keeps for the next call
 HAND_OVER_SHARE = 0.05  # of the time may go into judging placements
 
 
 def solve(instance: Instance, run: Run) -> None:
-    """Solve an instance; everything found is handed to the run as it comes."""
+    """Solve an instance, or go on where the last call on the same run was stopped.
+
+    Everything found is handed to the run as it comes.
+    """
+    kept = run.kept.get(KEPT)
+    if isinstance(kept, Schedule):
+        kept.work()
+        return
     free = shortest_paths(run.costs, run.node_cost, threads=run.threads)
     if np.isinf(free.value).any():
         run.infeasible(infeasible_tasks(instance, run.costs, free, run.node_cost))
@@ -39,7 +47,9 @@ def solve(instance: Instance, run: Run) -> None:
     _offer_first(instance, run, free.placement)
     strained = limits.strained(judged)
     parts = [tasks for tasks in limits.parts(instance) if strained[tasks].any()]
-    Schedule(instance, run, parts, free.value, free.placement).work()
+    schedule = Schedule(instance, run, parts, free.value, free.placement)
+    run.kept[KEPT] = schedule
+    schedule.work()
 
 
 def _offer_first(instance: Instance, run: Run, free: Ints) -> None:
@@ -82,11 +92,13 @@ class Schedule:
         self.values = np.full(len(self.parts), np.inf)
 
     def work(self) -> None:
-        """Search until everything is proved or the run says stop."""
+        """Search until everything is proved or the run says stop; may be called again to go on."""
+        self.stopped = False
+        self._take_in()
         if self.run.threads == 1 or len(self.parts) == 1:
             while (job := self._next()) is not None:
-                self._advance(*job, self._should_stop)
-                if self._account(job[0]) or self._should_stop():
+                self._advance(*job, self._is_due)
+                if self._account(job[0]) or self.run.should_stop():
                     break
         else:
             self._in_threads()
@@ -125,6 +137,7 @@ class Schedule:
             seed = self.run.seed * 1_000_003 + p
             search = search_part(self.instance, self.run, self.parts[p], seed)
             self.searches[p] = search
+            self._offer(p, search)
         search.advance(gap, should_stop, nodes)
 
     def _account(self, p: int) -> bool:
@@ -148,10 +161,22 @@ class Schedule:
         self.run.improve_bound(self.settled + float(self.bounds.sum()))
         self._hand_over()
 
-    def _should_stop(self) -> bool:
+    def _take_in(self) -> None:
+        """Let the searches know the run's best placement, which others may have found meanwhile."""
+        for p, search in enumerate(self.searches):
+            if search is not None:
+                self._offer(p, search)
+
+    def _offer(self, p: int, search: Search) -> None:
+        best = self.run.best
+        if best is not None and best.objective is not None:
+            tasks = self.parts[p]
+            search.offer(float(best.task_objective_s[tasks].sum()), best.placement[tasks])
+
+    def _is_due(self) -> bool:
         if len(self.parts) == 1 and (search := self.searches[0]) is not None:
             self._take_over(0, search)
-        return self.run.should_stop()
+        return self.run.is_due()
 
     def _hand_over(self, last: bool = False) -> None:
         """Let the judge see the placement when it is better, if that costs little of the time."""

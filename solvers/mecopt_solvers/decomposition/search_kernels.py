@@ -9,19 +9,21 @@ import numpy as np
 
 from mecopt.compiling import njit
 
+MOST_RIVALS = 1_000  # of a path: with ten thousands of paths of one task all pairs would take minutes
+
 
 @njit(cache=True, nogil=True)
 def undominated(first, cost, use):  # type: ignore[no-untyped-def]
-    """Say which paths no path before them beats or equals in the cost and in every use.
+    """Say which paths none of the first paths of their task beats or equals in the cost and in every use.
 
-    Paths come in the order of their reduced costs. What beats a path has a smaller one, unless a branching
-    decision says otherwise.
+    Paths come in the order of their reduced costs, so that what beats many is among the first. What beats a
+    path has a smaller one, unless a branching decision says otherwise.
     """
     kept = np.ones(cost.shape[0], dtype=np.bool_)
     width = use.shape[1]
     for k in range(first.shape[0] - 1):
         for p in range(first[k] + 1, first[k + 1]):
-            for q in range(first[k], p):
+            for q in range(first[k], min(p, first[k] + MOST_RIVALS)):
                 if not kept[q] or cost[q] > cost[p]:
                     continue
                 beaten = True

@@ -46,6 +46,10 @@ class Search(Protocol):
         """Whether it is proved that no placement meets every limit."""
         ...
 
+    def offer(self, value: float, path: Ints) -> None:
+        """Let the search know a placement (K, M) that meets every limit, and what it costs."""
+        ...
+
     def advance(self, gap: float, should_stop: Callable[[], bool], nodes: int) -> None:
         """Search on, until the gap is reached, so many nodes are visited, or `should_stop` says so."""
         ...

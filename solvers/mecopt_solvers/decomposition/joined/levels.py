@@ -61,6 +61,13 @@ class JoinedSearch:
         self.placements = Placements(self.sorted)
         self.slots_a_step = min(max(self.part.slots // 10, 1), SLOTS_A_STEP)
 
+    def offer(self, value: float, path: Ints) -> None:
+        """Let the search know a placement (K, M) that meets every limit, and what it costs."""
+        if value < self.value:
+            self.value, self.path = value, path.copy()
+        if self.whole is not None:
+            self.whole.offer(value, path)
+
     def advance(self, gap: float, should_stop: Callable[[], bool], nodes: int) -> None:
         """Search on, until the gap is reached, so many steps are done, or `should_stop` says so."""
         for _ in range(nodes):

@@ -13,7 +13,7 @@ from mecopt_solvers.decomposition.dual import ROUNDING, Priced, price_paths
 from mecopt_solvers.decomposition.incumbent import nearest
 from mecopt_solvers.decomposition.joined import slot_kernels
 from mecopt_solvers.decomposition.master import Columns
-from mecopt_solvers.decomposition.pool import FRUGAL, Pool, fill_pool, sort_pool
+from mecopt_solvers.decomposition.pool import FRUGAL, Pool, fill_pool, pool_of_columns, sort_pool
 from mecopt_solvers.decomposition.problem import WITHIN, Part
 
 SLOTS_AT_ONCE = 50  # between two looks at the clock: some hundredths of a second
@@ -89,7 +89,7 @@ def near_paths(part: Part, priced: Priced, columns: Columns) -> Pool:
         reach = np.where(np.diff(first) < PATHS, 2.0 * reach, reach)
     pool = fill_pool(part, priced, within, len(tasks) * MOST_PATHS)
     if pool is None:
-        raise MemoryError("too many shortest paths of equal length")
+        return pool_of_columns(part, priced, columns)
     level = priced.prices.sum() / max(part.rows, 1)
     more = columns
     for factor in FRUGAL:

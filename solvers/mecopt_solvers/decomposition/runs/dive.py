@@ -35,7 +35,7 @@ def dive(
     master = RunMaster(part, sizes, counts, price_cap, generation.columns, generation.patterns)
     fixed = np.zeros(len(sizes.first) - 1, dtype=bool)
     while not should_stop():
-        solution = _converged(master, counts, fixed)
+        solution = _converged(master, counts, fixed, should_stop)
         if solution is None or solution.overflow > OVERFLOW or solution.value >= worth:
             return None
         owner = sizes.owner(master.patterns)
@@ -49,12 +49,14 @@ def dive(
     return None
 
 
-def _converged(master: RunMaster, counts: Counts, fixed: NDArray[np.bool_]) -> Solution | None:
+def _converged(
+    master: RunMaster, counts: Counts, fixed: NDArray[np.bool_], should_stop: Callable[[], bool]
+) -> Solution | None:
     """Add columns at the master's own prices until none is new; patterns only for servers without one."""
     part, sizes = master.part, master.sizes
     task, many = np.arange(len(part.tasks)), len(sizes.size)
     for _ in range(ROUNDS):
-        if (solved := master.solve()) is None:
+        if should_stop() or (solved := master.solve()) is None:
             return None
         prices, solution = solved
         priced, filled = price_runs(part, sizes, prices[:many], counts, prices[many:])

@@ -26,6 +26,7 @@ GRID = 10_000  # a server's capacity in the knapsack, whose sizes are rounded do
 ALIKE = 1e-4  # of a server: runs that differ by less count as the smaller
 NEGLIGIBLE = 1e-3  # of a server: smaller runs are left out
 MOST_SIZES = 30  # of a server
+MOST_RUNS = 5_000_000  # of all tasks on all nodes: each is a number in several arrays, read in every round
 NEW_SHARE = 0.3  # of the master's prices in those that are priced first
 KEPT_PATTERNS = 30  # a server, besides those in use
 
@@ -42,8 +43,10 @@ class Sizes:
 
     @classmethod
     def of(cls, part: Part) -> Sizes | None:
-        """Collect the sizes; None where a part has too many, or more rows than the capacities of one slot."""
+        """Collect the sizes; None where they are too many, or not all rows are capacities of one slot."""
         tasks, stages, nodes = part.work.shape
+        if tasks * stages**2 * nodes > MOST_RUNS:
+            return None
         if part.slots > 1 or part.rows != nodes - 1 or (part.row[:, :-1] != np.arange(nodes - 1)).any():
             return None
         total = np.cumsum(part.work, axis=1)

@@ -11,6 +11,7 @@ import numpy as np
 from mecopt.compiling import njit
 
 INF = np.inf
+EQUAL = 1e-12  # relatively: sums in another order than the least one's differ by less
 
 
 @njit(cache=True, nogil=True)
@@ -94,7 +95,7 @@ def enumerate_paths(weight, work, spend, extra, row, blocks, prices, runs, withi
     tasks, stages, nodes = weight.shape[0], weight.shape[1], weight.shape[2]
     enter, stay = np.empty((stages, nodes, nodes)), np.empty((stages, stages, nodes))
     rest = np.zeros((stages + 1, nodes))  # least value behind a run that ends before a block
-    counting, room, count = path.shape[0] == 0, reduced.shape[0], 0
+    counting, room, count, entered = path.shape[0] == 0, reduced.shape[0], 0, 0
     choice, spent = np.zeros(stages, dtype=np.int64), np.zeros(stages + 1)
     start, where = np.zeros(stages + 1, dtype=np.int64), np.zeros(stages + 1, dtype=np.int64)
     for k in range(tasks):
@@ -114,7 +115,7 @@ def enumerate_paths(weight, work, spend, extra, row, blocks, prices, runs, withi
         least = rest[0, 0]
         if least == INF:
             continue
-        most = least + within[k]
+        most = least + within[k] + EQUAL * abs(least)
         d = 0
         choice[0] = -1  # node and last block of the run tried last
         while d >= 0:
@@ -132,6 +133,10 @@ def enumerate_paths(weight, work, spend, extra, row, blocks, prices, runs, withi
             if b + 1 < last:
                 d += 1
                 start[d], where[d], spent[d], choice[d] = b + 1, j, total, -1
+                entered += 1  # each leads to a path, but where rounding has hidden its end
+                if counting and entered > (room + tasks) * stages and room > 0:
+                    first[tasks] = -1
+                    return False
                 continue
             if counting:
                 count += 1
