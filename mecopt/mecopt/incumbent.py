@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,7 +22,7 @@ from mecopt.errors import DisagreementError, InputError
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate
 from mecopt.result import gap
-from mecopt.stop import AnyOf, IterationLimit, StopReason, TimeLimit
+from mecopt.stop import COMPILER, AnyOf, IterationLimit, StopReason, TimeLimit
 
 AGREEMENT = 1e-6  # relative difference between a method's own objective and the judge's
 
@@ -155,6 +156,11 @@ class Run:
     def time_left_s(self) -> float:
         """Seconds until the time limit, inf without one."""
         return min((rule.left for rule in self.stop.rules if isinstance(rule, TimeLimit)), default=np.inf)
+
+    @staticmethod
+    def loading() -> AbstractContextManager[None]:
+        """Import a library in this block: its first second is not taken from the time limit."""
+        return COMPILER.loading()
 
     def is_due(self) -> bool:
         """Ask the stopping rules in the middle of a piece of work: nothing is counted as an iteration."""

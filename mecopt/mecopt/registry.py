@@ -45,6 +45,8 @@ class Method:
         Whether the seed makes a difference.
     options : frozenset of str
         Names of the options that it takes; any other is refused before it starts.
+    warm_up : callable, optional
+        Compiles what solving tiny instances does not; called by `mecopt.warm_up`.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Method:
     solve: Callable[[Instance, Run], None]
     random: bool = False
     options: frozenset[str] = frozenset()
+    warm_up: Callable[[], None] | None = None
 
     @property
     def exact(self) -> bool:

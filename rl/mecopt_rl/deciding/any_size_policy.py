@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from mecopt.errors import InputError
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
-from mecopt_rl.deciding.policy_methods import SHIPPED, _Allowed, _better, _samples
+from mecopt_rl.deciding.policy_methods import SHIPPED, _Allowed, _better, _samples, warm_up
 
 if TYPE_CHECKING:
     import torch
@@ -127,4 +128,5 @@ METHOD = Method(
     solve=_solve,
     random=True,
     options=frozenset({"policy", "samples"}),
+    warm_up=partial(warm_up, NAME),
 )

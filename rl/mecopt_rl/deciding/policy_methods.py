@@ -202,6 +202,16 @@ def _samples(value: Any) -> int:
     return value
 
 
+def warm_up(learner: str) -> None:
+    """Compile what training and deciding need; see `mecopt.warm_up`."""
+    from mecopt_rl.learners.learner import need_torch
+
+    need_torch(f"method {learner}")
+    from mecopt_rl.training import warming
+
+    warming.warm_up(learner)
+
+
 def _method(learner: str, summary: str, *others: Coupling) -> Method:
     solve: Callable[[Instance, Run], None] = partial(_solve, learner)
     return Method(
@@ -212,6 +222,7 @@ def _method(learner: str, summary: str, *others: Coupling) -> Method:
         solve=solve,
         random=True,
         options=frozenset({"policy", "samples"}),
+        warm_up=partial(warm_up, learner),
     )
 
 

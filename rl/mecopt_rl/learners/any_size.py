@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mecopt.compiling import njit
 from mecopt.errors import InputError
 from mecopt_rl.learners.expected_cost import CAP, expected_cost, shares
 from mecopt_rl.learners.learner import Flags, LearnerKind, Masks, Nodes, Settings, Shape, at_least

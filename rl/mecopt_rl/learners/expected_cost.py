@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
+
+from mecopt.compiling import njit
 
 CAP = 2.0  # steps that cost more, in best placements on one node, look alike: none is worth taking
 

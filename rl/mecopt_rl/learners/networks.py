@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mecopt.compiling import njit
 from mecopt_rl.learners.gradients import Passed, Slopes, bent
 from mecopt_rl.learners.learner import Flags, Masks, Nodes, Shape
 from mecopt_rl.learners.modules import (
@@ -235,11 +235,11 @@ class MarkovBranches(nn.Module):
         given = features, self.previous, self.score.mT.contiguous(), self.score_bias, gumbel, hidden, scores
         arrays = [part.numpy() for part in given]
         if masks is None:
-            _chain(0, blocks, *arrays, allowed, chosen)  # type: ignore[call-arg]
+            _chain(0, blocks, *arrays, allowed, chosen)
         else:
             for m in range(blocks):
                 allowed[:, m] = masks.block_mask(m, chosen)
-                _chain(m, m + 1, *arrays, allowed, chosen)  # type: ignore[call-arg]
+                _chain(m, m + 1, *arrays, allowed, chosen)
         nodes = torch.from_numpy(chosen)
         passed = Passed(scores, self._values(hidden), nodes, nodes, (outputs, hidden))
         return passed, None if masks is None else allowed

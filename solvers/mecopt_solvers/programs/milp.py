@@ -21,6 +21,7 @@ from mecopt.entities import Coupling
 from mecopt.errors import InputError
 from mecopt.instance import Instance
 from mecopt.registry import Method
+from mecopt.stop import COMPILER
 from mecopt.trellis_arcs import Arcs
 from mecopt_solvers.programs.presolve import Limits, held_parts, holders
 
@@ -49,7 +50,8 @@ def build_model(instance: Instance, arcs: Arcs, formulation: str = "flow") -> An
     """
     if formulation not in FORMULATIONS:
         raise InputError(f"formulation: {formulation!r}, expected one of {', '.join(FORMULATIONS)}")
-    import pyomo.environ as pyo
+    with COMPILER.loading():
+        import pyomo.environ as pyo
 
     model = pyo.ConcreteModel(name=instance.name)
     data = _Data(instance, arcs, Limits.of(instance))
