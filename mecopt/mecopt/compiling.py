@@ -54,14 +54,18 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Any], Any]:
     """Return numba's decorator `njit`; `cache` keeps what is compiled, and interrupts until it is."""
 
     def decorate(function: Any) -> Any:
-        kernel: Any = numba.njit(**options)(function)
-        if cache and is_jitted(kernel):  # with NUMBA_DISABLE_JIT it is the function itself
-            kernel._cache = _Cache(function)  # type: ignore[no-untyped-call]
-            kernel.compile = _uninterrupted(kernel.compile)
-            KERNELS.append(kernel)
-        return kernel
+        made = numba.njit(**options)(function)
+        if cache and is_jitted(made):  # with NUMBA_DISABLE_JIT it is the function itself
+            _keep(made)
+        return made
 
     return decorate
+
+
+def _keep(kernel: Any) -> None:
+    kernel._cache = _Cache(kernel.py_func)  # type: ignore[no-untyped-call]
+    kernel.compile = _uninterrupted(kernel.compile)
+    KERNELS.append(kernel)
 
 
 def _uninterrupted(compile_or_load: Callable[[Any], Any]) -> Callable[[Any], Any]:
