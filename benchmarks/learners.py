@@ -44,11 +44,12 @@ from mecopt.trellis_arcs import build_arcs
 from mecopt_rl.learners.learner import Shape, kind
 from mecopt_rl.training.checkpoint import load_policy
 from mecopt_rl.training.loop import POLICY, Plan, Training
-from mecopt_rl.training.rounds import TEST, Round, Worker, needed_masks
+from mecopt_rl.training.rounds import TEST, Round, Worker
 from mecopt_rl.training.validation import Validation
 from mecopt_rl.world.env import Partition
 from mecopt_rl.world.episodes import Episodes
 from mecopt_rl.world.fleet import Fleet
+from mecopt_rl.world.masks import needed_masks
 
 SETTINGS = (
     *("paper", "paper-load", "paper-deadline", "paper-near"),

@@ -50,6 +50,7 @@ _HOME = {
     "save": "io",
     "solve": "solving",
     "to_dict": "io",
+    "warm_up": "warming",
 }
 
 __all__ = [
@@ -92,6 +93,7 @@ __all__ = [
     "save",
     "solve",
     "to_dict",
+    "warm_up",
 ]
 
 if TYPE_CHECKING:
@@ -118,6 +120,7 @@ if TYPE_CHECKING:
     from mecopt.solving import solve
     from mecopt.sources import load
     from mecopt.stop import StopReason
+    from mecopt.warming import warm_up
 
 
 def __getattr__(name: str) -> Any:

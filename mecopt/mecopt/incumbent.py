@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -25,7 +25,7 @@ from mecopt.errors import DisagreementError, InputError, MethodError, PlacementE
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate
 from mecopt.result import gap
-from mecopt.stop import AnyOf, IterationLimit, StopReason, TimeLimit
+from mecopt.stop import COMPILER, AnyOf, IterationLimit, StopReason, TimeLimit
 
 AGREEMENT = 1e-6  # relative difference between a method's own objective and the judge's
 
@@ -223,6 +223,11 @@ class Run:
     def time_left_s(self) -> float:
         """Seconds until the time limit, inf without one."""
         return min((rule.left for rule in self.stop.rules if isinstance(rule, TimeLimit)), default=np.inf)
+
+    @staticmethod
+    def loading() -> AbstractContextManager[None]:
+        """Import a library in this block: its first second is not taken from the time limit."""
+        return COMPILER.loading()
 
     def is_due(self) -> bool:
         """Ask the stopping rules in the middle of a piece of work: nothing is counted as an iteration."""

@@ -16,21 +16,27 @@ DEAF_AFTER = 3  # interrupts
 # Ends the process when a method swallows every interrupt; the command line sets it.
 give_up: Callable[[], None] | None = None
 
+_keeping = False  # whether the main thread is in such a block
+
 
 @contextlib.contextmanager
 def interrupts_kept() -> Iterator[None]:
     """Put off an interrupt until the end of the block; a second one is not put off.
 
     LLVM calls Python back while it compiles. An interrupt raised in there is lost, or leaves half a library
-    behind that numba fails over later with another error.
+    behind that numba fails over later with another error. A block within a block leaves it to the outer one.
 
     Raises
     ------
     KeyboardInterrupt
         At the end of the block, if there was an interrupt in it.
     """
+    global _keeping
+    if _keeping or threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
+    if not callable(before):
         yield
         return
     came = 0
@@ -42,6 +48,7 @@ def interrupts_kept() -> Iterator[None]:
             before(number, frame)
 
     signal.signal(signal.SIGINT, note)
+    _keeping = True
     try:
         yield
     except Exception as error:
@@ -49,6 +56,7 @@ def interrupts_kept() -> Iterator[None]:
             raise KeyboardInterrupt from error
         raise
     finally:
+        _keeping = False
         signal.signal(signal.SIGINT, before)
     if came:
         raise KeyboardInterrupt

@@ -54,6 +54,8 @@ class Method:
         Whether the seed makes a difference.
     options : frozenset of str
         Names of the options that it takes; any other is refused before it starts.
+    warm_up : callable, optional
+        Compiles what solving tiny instances does not; called by `mecopt.warm_up`.
     respects : frozenset of str, optional
         The limits that it respects: "link", "deadline", and couplings out of `honours`. By default all of
         these for an exact method, and none for any other.
@@ -71,6 +73,7 @@ class Method:
     solve: Callable[[Instance, Run], None]
     random: bool = False
     options: frozenset[str] = frozenset()
+    warm_up: Callable[[], None] | None = None
     respects: frozenset[str] | None = None
 
     def __post_init__(self) -> None:

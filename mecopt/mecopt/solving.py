@@ -25,7 +25,7 @@ from mecopt.interrupts import interrupts_noted
 from mecopt.io import placement_array
 from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status
 from mecopt.sources import instance_of
-from mecopt.stop import AnyOf, GapTarget, IterationLimit, StopRule, TimeLimit
+from mecopt.stop import COMPILER, AnyOf, GapTarget, IterationLimit, StopRule, TimeLimit
 from mecopt.trellis import infeasible_tasks, shortest_paths
 
 
@@ -110,6 +110,7 @@ def solve(
         node_cost=forbidden(instance, pins, bans),
         options=dict(options),
     )
+    compiled_s = COMPILER.seconds
     if run.warm_start is not None:
         _begin_with(run, run.warm_start)
     run.costs  # noqa: B018 - an instance whose figures are out of range is not the method's error
@@ -120,6 +121,9 @@ def solve(
         run.interrupt()
     with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C does without the bound
         _always_a_bound(run)
+    compiled_s = COMPILER.seconds - compiled_s
+    if compiled_s > 0:
+        run.notes["compiled_s"] = round(compiled_s, 3)  # of the runtime, and on no limit
     given = {**stopping, "pins": pins, "bans": bans, "relax": relax, **options}
     kept = {
         name: plain(value)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -28,31 +29,40 @@ class StopRule(Protocol):
 
 
 class Compiler:
-    """How long compiled loops have been compiled in this process; see `mecopt.compiling`.
+    """How long this process has compiled loops, and how long it has loaded libraries and compiled loops.
 
-    It happens once per installation and takes longer than many a time limit, which would leave nothing for
-    the search.
+    Compiling happens once per installation and takes longer than many a time limit, loading once a process;
+    neither should leave less for the search. See `mecopt.compiling`.
     """
 
     def __init__(self) -> None:
         self.on_begin: Callable[[], None] | None = None  # called once, when the first compilation begins
         self._lock = threading.Lock()
-        self._depth = 0  # a function compiles those that it calls
-        self._done_s = 0.0
+        self._compiling = 0  # a function compiles those that it calls
+        self._loading = 0
+        self._compiled_s = 0.0
+        self._loaded_s = 0.0
         self._since = 0.0
 
     @property
     def seconds(self) -> float:
-        """Seconds so far, those of a compilation in progress included."""
+        """Seconds of compiling so far, those of a compilation in progress included."""
         with self._lock:
-            return self._done_s + (time.perf_counter() - self._since if self._depth else 0.0)
+            self._count()
+            return self._compiled_s
+
+    @property
+    def loading_s(self) -> float:
+        """Seconds of loading so far, those spent compiling left out."""
+        with self._lock:
+            self._count()
+            return self._loaded_s
 
     def begin(self) -> None:
         """Note that a compilation begins."""
         with self._lock:
-            self._depth += 1
-            if self._depth == 1:
-                self._since = time.perf_counter()
+            self._count()
+            self._compiling += 1
             call, self.on_begin = self.on_begin, None
         if call is not None:
             call()
@@ -60,29 +70,54 @@ class Compiler:
     def end(self) -> None:
         """Note that it ends, whether well or not."""
         with self._lock:
-            self._depth -= 1
-            if self._depth == 0:
-                self._done_s += time.perf_counter() - self._since
+            self._count()
+            self._compiling -= 1
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Count what happens in the block as loading."""
+        with self._lock:
+            self._count()
+            self._loading += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count()
+                self._loading -= 1
+
+    def _count(self) -> None:
+        """Credit the time since the last count to what was going on."""
+        now = time.perf_counter()
+        if self._compiling:
+            self._compiled_s += now - self._since
+        elif self._loading:
+            self._loaded_s += now - self._since
+        self._since = now
 
 
 COMPILER = Compiler()
-
-
-def _working_time() -> float:
-    return time.perf_counter() - COMPILER.seconds
+LOADING_S = 1.0  # most seconds of loading that a time limit does not count: 0.25 are usual
 
 
 @dataclass
 class TimeLimit:
-    """Stop when so many seconds have passed since the rule was made, those of compiling not counted."""
+    """Stop when so many seconds have passed since the rule was made.
+
+    Compiling is not counted, and neither are the first `LOADING_S` seconds of loading.
+    """
 
     seconds: float
-    start: float = field(default_factory=_working_time)
+    start: float = field(default_factory=time.perf_counter)
+    compiled_s: float = field(default_factory=lambda: COMPILER.seconds)  # of the process, at the start
+    loaded_s: float = field(default_factory=lambda: COMPILER.loading_s)
 
     @property
     def left(self) -> float:
         """Seconds left, never negative."""
-        return max(0.0, self.start + self.seconds - _working_time())
+        loading = min(COMPILER.loading_s - self.loaded_s, LOADING_S)
+        spent = time.perf_counter() - self.start - (COMPILER.seconds - self.compiled_s) - loading
+        return max(0.0, self.seconds - spent)
 
     def __call__(self, gap: float | None) -> StopReason | None:
         """Stop when no time is left."""

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
-from mecopt.costs import ChainCosts
+from mecopt.costs import ChainCosts, chain_costs
 from mecopt.instance import Instance
 from mecopt.registry import Method
+from mecopt.stop import COMPILER
 
 if TYPE_CHECKING:
     from mecopt.incumbent import Run
@@ -65,7 +66,8 @@ def shortest_paths(
         compiled = "mecopt.trellis_numba" in sys.modules
         kernel = "numba" if compiled or costs.arcs > NUMBA_ARCS else "numpy"
     if kernel == "numba":
-        from mecopt import trellis_numba
+        with COMPILER.loading():
+            from mecopt import trellis_numba
 
         return Paths(*trellis_numba.shortest_paths(costs, node_cost, threads))
     parts = []
@@ -273,10 +275,20 @@ def _solve(instance: Instance, run: Run) -> None:
         run.found(paths.placement, bound=value, objective=value)
 
 
+def _warm_up() -> None:
+    """Compile the numba kernel, which small instances do without: each way that deadlines count by itself."""
+    from mecopt.generation import generate
+
+    for deadline in ("none", "soft", "hard"):
+        instance = generate(f"paper-deadline:slots=2,servers=2,deadline={deadline}")
+        shortest_paths(chain_costs(instance), kernel="numba")
+
+
 METHOD = Method(
     name="trellis",
     kind="exact",
     summary="shortest path per task; the optimum of problem P, the relaxation bound of everything else",
     honours=frozenset(),
     solve=_solve,
+    warm_up=_warm_up,
 )

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
+import dataclasses
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mecopt.arrays import Floats, Ints
+from mecopt.arrays import Floats
 from mecopt.entities import Coupling
 from mecopt.errors import InputError
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
-from mecopt_rl.deciding.policy_methods import SHIPPED, _Allowed, _better, _samples
+from mecopt_rl.deciding.policy_methods import (
+    SHIPPED,
+    _Allowed,
+    _samples,
+    best_of,
+    note_policy,
+    shipped_policy,
+    warm_up,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +34,8 @@ if TYPE_CHECKING:
 NAME = "any-size"
 
 
-def find(path: str | None = None) -> StoredPolicy:
-    """Return the policy of a file, or the shipped one.
+def find(path: str | None = None, *, sampling: bool = True) -> StoredPolicy:
+    """Return the policy of a file, or the shipped one; without `sampling` that needs no torch.
 
     Raises
     ------
@@ -35,7 +44,7 @@ def find(path: str | None = None) -> StoredPolicy:
     """
     from mecopt_rl.training.checkpoint import load_policy
 
-    found = load_policy(path if path is not None else str(_shipped()))
+    found = load_policy(path) if path is not None else shipped_policy(str(_shipped()), sampling)
     if found.learner != NAME:
         raise InputError(f"a policy of {found.learner}, expected one of {NAME}", found.path)
     return found
@@ -67,56 +76,36 @@ def decide(
     noise: torch.Generator | None = None,
 ) -> Any:
     """Let a policy decide a whole instance; as `mecopt_rl.deciding.policy_methods.decide`."""
-    import torch
-
-    from mecopt_rl.learners.any_size import PARTS
-    from mecopt_rl.training.rounds import needed_masks
+    from mecopt_rl.deciding import plain
     from mecopt_rl.world import masks
+    from mecopt_rl.world.masks import needed_masks
     from mecopt_rl.world.observation import Encoder
 
     def choose(fleet: Fleet) -> Nodes:
         allowed = needed_masks(fleet) if node_cost is None else _Allowed(fleet, node_cost)
-        steps = torch.from_numpy(fleet.step_cost())
-        chosen: Nodes = policy.network.decide(steps, allowed, noise)[0]
-        return chosen
+        return plain.choose(policy.network, fleet.step_cost(), allowed, noise)
 
-    return masks.decide(instance, Encoder.of([instance], parts=PARTS), choose, costs=costs)
+    return masks.decide(instance, Encoder.of([instance], parts=plain.STEP_PARTS), choose, costs=costs)
 
 
 def _solve(instance: Instance, run: Run) -> None:
+    from mecopt_rl.deciding.plain import Timed
     from mecopt_rl.learners.learner import need_torch
 
     need_torch(f"method {NAME}")
-    import torch
-
     samples = _samples(run.options.get("samples", 0))
     path = run.options.get("policy")
     if not (path is None or isinstance(path, str)):
         raise InputError(f"policy: {path!r}, expected the name of a file")
-    policy = find(path)
-    run.notes["policy"] = path if path is not None else f"shipped: {Path(policy.path).stem}"
-    run.notes["policy_trained_by"] = policy.card["training"]["command"]
-    away = outside(policy, instance)
-    if away:
-        run.notes["policy_outside"] = away
-        warnings.warn(
-            f"{policy.path}: not trained on this instance's {', '.join(away)}; its choices may be poor",
-            stacklevel=2,
-        )
-    torch.set_num_threads(run.threads)
-    noise = torch.Generator()
-    noise.manual_seed(run.seed)
-    best: tuple[Ints, Floats] | None = None
-    for number in range(samples + 1):
-        if number and run.should_stop():
-            return
-        drawn = noise if number else None
-        decided = decide(policy, instance, costs=run.costs, node_cost=run.node_cost, noise=drawn)
-        run.repairs += decided.repairs if number == 0 else 0
-        if run.forbidden_block(decided.placement) is None:
-            best = _better(instance, run, decided.placement, best)
-    if best is None:
-        run.notes["pins_and_bans"] = "the policy found no placement that honours them"
+    with run.loading():
+        policy = find(path, sampling=samples > 0)
+    note_policy(run, policy, path, outside(policy, instance))
+    timed = dataclasses.replace(policy, network=Timed(policy.network, run.is_due))
+
+    def placed(noise: torch.Generator | None) -> Any:
+        return decide(timed, instance, costs=run.costs, node_cost=run.node_cost, noise=noise)
+
+    best_of(instance, run, samples, placed)
 
 
 METHOD = Method(
@@ -127,4 +116,5 @@ METHOD = Method(
     solve=_solve,
     random=True,
     options=frozenset({"policy", "samples"}),
+    warm_up=partial(warm_up, NAME),
 )

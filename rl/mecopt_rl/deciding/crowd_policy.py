@@ -12,21 +12,24 @@ anew as a whole, at higher prices of the full servers, rather than mended block 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
 from mecopt.instance import Instance
 from mecopt.trellis_arcs import build_arcs
+from mecopt_rl.deciding import plain
 from mecopt_rl.learners.learner import Nodes
 from mecopt_rl.training.checkpoint import StoredPolicy
 from mecopt_rl.world import masks
 from mecopt_rl.world.fleet import Fleet
 from mecopt_rl.world.observation import Encoder
 from mecopt_rl.world.prices import MOST_PRICE, Sample, ServerPrices, along, prices_of, see
+
+if TYPE_CHECKING:
+    import torch
 
 FIRST_STEPS, STEPS = 300, 10  # of the prices before the first task, and before each other
 FIRST_STEP, STEP = 1.0, 0.05  # change of a price for a server that is asked for twice what is left
@@ -61,7 +64,7 @@ def decide(
     def ask(tasks: Ints, price: Floats) -> Nodes:
         seen = prices.seen(_speeds_only(work[tasks]), np.broadcast_to(price, (len(tasks), price.shape[-1])))
         static = fleet.pool.static[tasks]
-        nodes: Nodes = policy.network.decide(torch.from_numpy(see(static, seen)), None, None)[0]
+        nodes = plain.choose(policy.network, see(static, seen), None)
         return nodes[:, : work.shape[1]]
 
     def used(tasks: Ints, nodes: Nodes) -> Floats:
@@ -112,10 +115,7 @@ def decide(
         price = prices_now.copy()
         price[live] = fitting(fleet.now[live], price[live], free[live])
         seen = prices.seen(_speeds_only(work[np.maximum(fleet.now, 0)]), price)
-        chosen: Nodes = policy.network.decide(
-            torch.from_numpy(see(fleet.observe(), seen)), allow(fleet), noise
-        )[0]
-        return chosen
+        return plain.choose(policy.network, see(fleet.observe(), seen), allow(fleet), noise)
 
     return masks.decide(instance, encoder, choose, costs=costs, fleet=fleet)
 

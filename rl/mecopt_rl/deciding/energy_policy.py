@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs, steps
@@ -26,6 +25,7 @@ from mecopt.entities import Coupling, Tasks
 from mecopt.instance import Instance
 from mecopt.tolerances import JUST_BELOW, slack
 from mecopt.trellis_arcs import build_arcs
+from mecopt_rl.deciding import plain
 from mecopt_rl.learners.learner import Masks, Nodes
 from mecopt_rl.training.checkpoint import StoredPolicy
 from mecopt_rl.world import masks
@@ -36,6 +36,9 @@ from mecopt_solvers.baselines.online_knowledge import Outlook, Plan, Ranges, fro
 from mecopt_solvers.baselines.online_price import cheapest
 from mecopt_solvers.baselines.rules import cut_off
 from mecopt_solvers.energy.price_search import Stages
+
+if TYPE_CHECKING:
+    import torch
 
 PRICES = 65  # of which the spending is measured
 SAMPLES, FEWEST = 512, 16  # tasks on which it is, in all and of every kind at least
@@ -139,8 +142,7 @@ class EnergyPolicy:
 
     def _nodes(self, static: Any, price: float, allowed: Masks | None) -> Nodes:
         seen = np.full((len(static), 1), price)
-        chosen: Nodes = self.network.decide(torch.from_numpy(see(static, seen)), allowed, self.noise)[0]
-        return chosen
+        return plain.choose(self.network, see(static, seen), allowed, self.noise)
 
     def _outlook(self, known: Any, seed: int) -> Outlook:
         """Measure what the policy spends at every price, on tasks drawn from the ranges it knows."""
@@ -178,8 +180,7 @@ class EnergyPolicy:
 
     def _nodes_of(self, static: Any, price: float) -> Nodes:
         seen = np.full((len(static), 1), price)
-        chosen: Nodes = self.network.decide(torch.from_numpy(see(static, seen)), None, None)[0]
-        return chosen
+        return plain.choose(self.network, see(static, seen), None)
 
     def _speeds(self, known: Any) -> Floats:
         """Return between which speeds every server lies: its own, where that is the same in all slots."""

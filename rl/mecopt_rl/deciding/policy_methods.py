@@ -5,6 +5,7 @@ Without a file, the policy that ships with mecopt for the instance's setting is 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Callable
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 SHIPPED = "policies"  # folder beside this file
 
 
-def find(learner: str, instance: Instance, path: str | None = None) -> StoredPolicy:
+def find(learner: str, instance: Instance, path: str | None = None, *, sampling: bool = True) -> StoredPolicy:
     """Return a learner's policy for an instance: that of the file, or the shipped one that fits.
+
+    Without `sampling` the shipped one comes as a network that needs no torch.
 
     Raises
     ------
@@ -43,13 +46,24 @@ def find(learner: str, instance: Instance, path: str | None = None) -> StoredPol
     from mecopt_rl.training.checkpoint import load_policy
     from mecopt_rl.training.fingerprint import misfit
 
-    found = load_policy(path if path is not None else _shipped(learner, instance))
+    found = load_policy(path) if path is not None else shipped_policy(_shipped(learner, instance), sampling)
     if found.learner != learner:
         raise InputError(f"a policy of {found.learner}, expected one of {learner}", found.path)
     reason = misfit(found.card["fingerprint"], instance)
     if reason is not None:
         raise InputError(reason, found.path)
     return found
+
+
+def shipped_policy(path: str, sampling: bool) -> StoredPolicy:
+    """Read a policy that ships with mecopt; without torch where nothing is to be sampled."""
+    if sampling:
+        from mecopt_rl.training.checkpoint import load_policy
+
+        return load_policy(path)
+    from mecopt_rl.deciding.plain import load_plain
+
+    return load_plain(path)
 
 
 def _shipped(learner: str, instance: Instance) -> str:
@@ -91,10 +105,9 @@ def decide(
     noise : torch.Generator, optional
         Sample; without it the likeliest nodes are taken.
     """
-    import torch
-
-    from mecopt_rl.training.rounds import needed_masks
+    from mecopt_rl.deciding import plain
     from mecopt_rl.world import masks
+    from mecopt_rl.world.masks import needed_masks
     from mecopt_rl.world.observation import Encoder
 
     encoder = Encoder.from_json(policy.card["encoder"])
@@ -115,8 +128,7 @@ def decide(
         return crowd_policy.decide(policy, instance, allow, costs=costs, noise=noise)
 
     def choose(fleet: Fleet) -> Nodes:
-        chosen: Nodes = policy.network.decide(torch.from_numpy(fleet.observe()), allow(fleet), noise)[0]
-        return chosen
+        return plain.choose(policy.network, fleet.observe(), allow(fleet), noise)
 
     return masks.decide(instance, encoder, choose, costs=costs)
 
@@ -145,39 +157,73 @@ def _solve(learner: str, instance: Instance, run: Run) -> None:
     from mecopt_rl.learners.learner import need_torch
 
     need_torch(f"method {learner}")
-    import torch
-
+    from mecopt_rl.deciding.plain import Timed
     from mecopt_rl.training.fingerprint import outside
 
     samples = _samples(run.options.get("samples", 0))
     path = run.options.get("policy")
     if not (path is None or isinstance(path, str)):
         raise InputError(f"policy: {path!r}, expected the name of a file")
-    policy = find(learner, instance, path)
+    with run.loading():
+        policy = find(learner, instance, path, sampling=samples > 0)
+    away = outside(policy.card["fingerprint"], instance)
+    note_policy(run, policy, path, away)
+    timed = dataclasses.replace(policy, network=Timed(policy.network, run.is_due))
+
+    def placed(noise: torch.Generator | None) -> Any:
+        return decide(timed, instance, costs=run.costs, node_cost=run.node_cost, noise=noise)
+
+    best_of(instance, run, samples, placed)
+
+
+def note_policy(run: Run, policy: StoredPolicy, path: str | None, away: list[str]) -> None:
+    """Say which policy decides, and warn where it was not trained on such instances."""
     run.notes["policy"] = path if path is not None else f"shipped: {Path(policy.path).stem}"
     run.notes["policy_trained_by"] = policy.card["training"]["command"]
-    away = outside(policy.card["fingerprint"], instance)
     if away:
         run.notes["policy_outside"] = away
         warnings.warn(
             f"{policy.path}: not trained on this instance's {', '.join(away)}; its choices may be poor",
             stacklevel=2,
         )
-    torch.set_num_threads(run.threads)
+
+
+def best_of(
+    instance: Instance, run: Run, samples: int, placed: Callable[[torch.Generator | None], Any]
+) -> None:
+    """Hand over the likeliest placement, then so many samples, until a rule says stop.
+
+    Parameters
+    ----------
+    placed : callable
+        Returns a `mecopt_rl.world.masks.Decided`, sampled with the noise that it is given.
+    """
+    from mecopt_rl.deciding.plain import OutOfTime
+
+    noise = _noise(run) if samples or run.options.get("policy") is not None else None
     best: tuple[Ints, Floats] | None = None
-    noise = torch.Generator()
-    noise.manual_seed(run.seed)
     for number in range(samples + 1):
         if number and run.should_stop():
             return
-        decided = decide(
-            policy, instance, costs=run.costs, node_cost=run.node_cost, noise=noise if number else None
-        )
+        try:
+            decided = placed(noise if number else None)
+        except OutOfTime:
+            return
         run.repairs += decided.repairs if number == 0 else 0
         if run.forbidden_block(decided.placement) is None:
             best = _better(instance, run, decided.placement, best)
     if best is None:
         run.notes["pins_and_bans"] = "the policy found no placement that honours them"
+
+
+def _noise(run: Run) -> torch.Generator:
+    """Set torch up for networks of its own; the shipped ones do without."""
+    import torch
+
+    torch.set_num_threads(run.threads)
+    noise = torch.Generator()
+    noise.manual_seed(run.seed)
+    return noise
 
 
 def _better(
@@ -203,6 +249,16 @@ def _samples(value: Any) -> int:
     return value
 
 
+def warm_up(learner: str) -> None:
+    """Compile what training and deciding need; see `mecopt.warm_up`."""
+    from mecopt_rl.learners.learner import need_torch
+
+    need_torch(f"method {learner}")
+    from mecopt_rl.training import warming
+
+    warming.warm_up(learner)
+
+
 def _method(learner: str, summary: str, *others: Coupling) -> Method:
     solve: Callable[[Instance, Run], None] = partial(_solve, learner)
     return Method(
@@ -213,6 +269,7 @@ def _method(learner: str, summary: str, *others: Coupling) -> Method:
         solve=solve,
         random=True,
         options=frozenset({"policy", "samples"}),
+        warm_up=partial(warm_up, learner),
     )
 
 

@@ -19,20 +19,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mecopt.errors import InputError
-from mecopt_rl.learners.expected_cost import CAP, expected_cost, shares
+from mecopt_rl.learners.deciding_kernels import CAP, FORBIDDEN, MOST_STEPS, SHARPEN, STRETCH, step_back
+from mecopt_rl.learners.expected_cost import expected_cost, shares
 from mecopt_rl.learners.learner import Flags, LearnerKind, Masks, Nodes, Settings, Shape, at_least
 from mecopt_rl.learners.optimisers import Adam, set_rate, statistics
 
-STRETCH = 5.0  # a step is a small share of a chain; this brings it to about 1
 SMALL = 0.1
-SHARPEN = 5.0  # speed at which the gain of the scores is learnt, which has a far way to go
-FORBIDDEN = -1e9  # score of a step that is not possible; finite, so that no gradient is NaN
-MOST_STEPS = 30_000  # that are scored at a time, so that their features stay in the processor cache
 ANY = 0  # stands in a shape where every size will do
 PARTS = ("batch",)  # of an encoder that nobody looks at: the network sees the costs of steps
 SHAPE = Shape(observation=ANY, blocks=ANY, nodes=ANY)
@@ -139,7 +135,7 @@ class StepScorer(nn.Module):
             float(self.score.bias),
         )
         for m in range(blocks - 1, -1, -1):
-            _step_back(steps.numpy(), m, behind.numpy(), *weights, gain, found.numpy(), pools.numpy())
+            step_back(steps.numpy(), m, behind.numpy(), *weights, gain, found.numpy(), pools.numpy())
             if m > 0:
                 torch.addmm(self.pooled.bias, pools, pooled, out=hidden).relu_()
                 torch.addmm(self.merge.bias, hidden, merge, out=state).add_(pools[:, :width])
@@ -168,47 +164,6 @@ class StepScorer(nn.Module):
             node = now.argmax(-1)
             chosen[:, m] = node
         return chosen.numpy(), allowed
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "nnan"})
-def _step_back(steps, m, behind, cost, score, bias, gain, found, pools):  # type: ignore[no-untyped-def]
-    """Score the steps of block m and pool over them, for `StepScorer.scores`.
-
-    steps and found are (B, M, J, J), behind (B J, width): the state behind a step, without its cost; pools
-    (B J, 3 width + 1).
-    """
-    count, _, nodes, _ = steps.shape
-    width, none = behind.shape[1], np.float32(0.0)
-    most, mean, step = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
-    # Copies, and a loop for each result: then the compiler makes vectors of them.
-    slope, away, even, up = cost[0].copy(), cost[1].copy(), score[:width].copy(), score[width:].copy()
-    for b in range(count):
-        for i in range(nodes if m > 0 else 1):
-            most[:], mean[:] = -np.inf, none
-            pool = pools[b * nodes + i]
-            for j in range(nodes):
-                share, state, total = steps[b, m, i, j], behind[b * nodes + j], np.float32(bias)
-                near = np.float32(STRETCH) * share
-                for w in range(width):
-                    step[w] = state[w] + near * slope[w]
-                if not share < CAP:
-                    for w in range(width):
-                        step[w] += away[w]
-                for w in range(width):
-                    total += step[w] * even[w] + max(step[w], none) * up[w]
-                for w in range(width):
-                    most[w] = max(most[w], step[w])
-                for w in range(width):
-                    mean[w] += max(step[w], none)
-                found[b, m, i, j] = total * np.float32(gain) if share < CAP else np.float32(FORBIDDEN)
-                if j == i:
-                    for w in range(width):
-                        pool[2 * width + w] = step[w]
-            for w in range(width):
-                pool[w] = most[w]
-            for w in range(width):
-                pool[width + w] = mean[w] / np.float32(nodes)
-            pool[3 * width] = 1.0 if i == 0 else 0.0
 
 
 class AnySize:

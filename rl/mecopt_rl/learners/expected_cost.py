@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-CAP = 2.0  # steps that cost more, in best placements on one node, look alike: none is worth taking
+from mecopt_rl.learners.deciding_kernels import CAP, units
 
 
 def unit(steps: Tensor) -> Tensor:
@@ -16,26 +15,8 @@ def unit(steps: Tensor) -> Tensor:
     Where no node can run the whole chain it is the sum of the cheapest steps.
     """
     found = np.empty(len(steps))
-    _units(steps.numpy(), found)
+    units(steps.numpy(), found)
     return torch.from_numpy(found)
-
-
-@njit(cache=True, nogil=True)
-def _units(steps, found):  # type: ignore[no-untyped-def]
-    """Write `unit`."""
-    count, blocks, nodes, _ = steps.shape
-    for b in range(count):
-        best = np.inf
-        for i in range(nodes):
-            whole = steps[b, 0, 0, i]
-            for m in range(1, blocks):
-                whole += steps[b, m, i, i]
-            best = min(best, whole)
-        if best == np.inf:
-            best = 0.0
-            for m in range(blocks):
-                best += steps[b, m].min()
-        found[b] = best if 0.0 < best < np.inf else 1.0
 
 
 def shares(steps: Tensor) -> Tensor:

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
 
+from mecopt.compiling import njit
 from mecopt_rl.learners.learner import Reals
 
 ALIGNED = 16  # numbers; every parameter begins at a multiple of it, a cache line

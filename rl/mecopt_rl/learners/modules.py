@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mecopt_rl.learners.deciding_kernels import FORBIDDEN
 from mecopt_rl.learners.gradients import bent
 
 SPREAD = 0.01  # of the last layer's first weights: the first policy is nearly uniform
 SAME = 1e-6  # standard deviation of what does not vary
-FORBIDDEN = -1e9  # score of a node that may not be used; finite, so that no gradient is NaN
 
 
 class Trunk(nn.Sequential):

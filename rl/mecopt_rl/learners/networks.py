@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mecopt_rl.learners.deciding_kernels import chain
 from mecopt_rl.learners.gradients import Passed, Slopes, bent
 from mecopt_rl.learners.learner import Flags, Masks, Nodes, Shape
 from mecopt_rl.learners.modules import (
-    FORBIDDEN,
     SPREAD,
     Standard,
     Trunk,
@@ -235,11 +234,11 @@ class MarkovBranches(nn.Module):
         given = features, self.previous, self.score.mT.contiguous(), self.score_bias, gumbel, hidden, scores
         arrays = [part.numpy() for part in given]
         if masks is None:
-            _chain(0, blocks, *arrays, allowed, chosen)  # type: ignore[call-arg]
+            chain(0, blocks, *arrays, allowed, chosen)
         else:
             for m in range(blocks):
                 allowed[:, m] = masks.block_mask(m, chosen)
-                _chain(m, m + 1, *arrays, allowed, chosen)  # type: ignore[call-arg]
+                chain(m, m + 1, *arrays, allowed, chosen)
         nodes = torch.from_numpy(chosen)
         passed = Passed(scores, self._values(hidden), nodes, nodes, (outputs, hidden))
         return passed, None if masks is None else allowed
@@ -249,32 +248,6 @@ class MarkovBranches(nn.Module):
     ) -> tuple[Nodes, Flags | None]:
         """Choose nodes for observations (B, D), block by block; see `mecopt_rl.learners.learner.Policy`."""
         return _decide(self, observations, masks, noise)
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def _chain(first, end, features, previous, score, bias, gumbel, hidden, scores, allowed, chosen):  # type: ignore[no-untyped-def]
-    """Choose the nodes of blocks `first` to `end` - 1 of every task, one after the other.
-
-    features (B, M, W), previous and score (M, J, W), bias (M, 1, J), gumbel (M, B, J), allowed (B, M, J); the
-    hidden layer (M, B, W), scores (M, B, J) and chosen (B, M) are written.
-    """
-    count, _, width = features.shape
-    for b in range(count):
-        before = chosen[b, first - 1] if first > 0 else 0
-        for m in range(first, end):
-            own, ahead, told = hidden[m, b], features[b, m], previous[m, before]
-            for w in range(width):
-                own[w] = max(ahead[w] + told[w], np.float32(0.0))
-            best = -np.inf
-            for j in range(scores.shape[2]):
-                weights, total = score[m, j], bias[m, 0, j]
-                for w in range(width):
-                    total += own[w] * weights[w]
-                scores[m, b, j] = total if allowed[b, m, j] else FORBIDDEN
-                drawn = scores[m, b, j] + gumbel[m, b, j]
-                if drawn > best:
-                    best, before = drawn, j
-            chosen[b, m] = before
 
 
 def _decide(

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mecopt_rl.learners.deciding_kernels import FORBIDDEN
 from mecopt_rl.learners.gradients import Passed, Slopes
 from mecopt_rl.learners.learner import Flags, Masks, Nodes, Shape
-from mecopt_rl.learners.modules import FORBIDDEN, SPREAD, Standard, Trunk, linear_back
+from mecopt_rl.learners.modules import SPREAD, Standard, Trunk, linear_back
 
 JOINT_ACTIONS = 20_000  # most placements that are one action each
 ROWS = 64  # scored at once: a row of J^M scores can take 80 kB, and all should stay in the cache

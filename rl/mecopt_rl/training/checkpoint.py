@@ -57,7 +57,9 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: M
     write_bytes(path, save(plain, metadata={HEADER: text}))
 
 
-def read(path: str | os.PathLike[str], form: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read(
+    path: str | os.PathLike[str], form: str, *, framework: str = "pt"
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read a file that `write` wrote.
 
     Parameters
@@ -65,6 +67,8 @@ def read(path: str | os.PathLike[str], form: str) -> tuple[dict[str, Tensor], di
     path : path
     form : str
         The format that its header must name.
+    framework : {"pt", "numpy"}
+        What the weights are read as: tensors of torch, or arrays, for which torch is not even loaded.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def read(path: str | os.PathLike[str], form: str) -> tuple[dict[str, Tensor], di
 
     read_bytes(path)  # names what is wrong with the place
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework=framework) as file:
             text = (file.metadata() or {}).get(HEADER)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:

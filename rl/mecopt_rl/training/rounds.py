@@ -15,11 +15,12 @@ import numpy as np
 from mecopt.arrays import Ints
 from mecopt.errors import MecoptError
 from mecopt.result import gap
-from mecopt_rl.learners.learner import Flags, Learner, Masks, Reals, Rollout
+from mecopt_rl.learners.learner import Flags, Learner, Reals, Rollout
 from mecopt_rl.training.bounds import optima
 from mecopt_rl.world.episodes import Batch, Episodes
 from mecopt_rl.world.fleet import Fleet
-from mecopt_rl.world.kernel_tables import GAPS, Rule
+from mecopt_rl.world.kernel_tables import Rule
+from mecopt_rl.world.masks import needed_masks
 from mecopt_rl.world.observation import Encoder
 
 # First number of the seeds of each purpose: training, validation and tests never share one.
@@ -180,13 +181,6 @@ class Recorder:
         if not live.all():
             fields = [None if field is None else field[:, live] for field in fields]
         return Rollout(*fields)
-
-
-def needed_masks(fleet: Fleet) -> Masks | None:
-    """Return the masks of the next decisions, None where every node is allowed: then they cost nothing."""
-    pool = fleet.pool
-    gaps = bool(pool.tables.whole[:, GAPS].any())
-    return fleet if gaps or pool.rule.capacity or pool.rule.memory else None
 
 
 def coupled(rule: Rule) -> bool:

@@ -15,10 +15,11 @@ import torch
 
 from mecopt.result import gap
 from mecopt_rl.training.bounds import Bounds, Say, bounds_of
-from mecopt_rl.training.rounds import VALIDATION, needed_masks
+from mecopt_rl.training.rounds import VALIDATION
 from mecopt_rl.world.episodes import Episodes
 from mecopt_rl.world.fleet import Fleet
 from mecopt_rl.world.kernel_tables import Outcome, Rule
+from mecopt_rl.world.masks import needed_masks
 from mecopt_rl.world.observation import Encoder
 
 COLLAPSED_SHARE, COLLAPSED_ENTROPY, COLLAPSED_GAP = 0.99, 0.05, 0.01

@@ -17,6 +17,7 @@ from mecopt.entities import Coupling
 from mecopt.errors import InputError
 from mecopt.instance import Instance
 from mecopt_rl.world.fleet import Fleet, Pool, in_order
+from mecopt_rl.world.kernel_tables import GAPS
 from mecopt_rl.world.observation import Encoder
 
 # Chooses the nodes (E, M) of the tasks that a fleet decides next; fleet.now says which tasks these are.
@@ -92,6 +93,13 @@ def decide(
         repairs += int(outcome.repairs.sum())
         forced += int(outcome.forced.sum())
     return Decided(placement[:, : instance.max_blocks], repairs, forced)
+
+
+def needed_masks(fleet: Fleet) -> Fleet | None:
+    """Return the masks of the next decisions, None where every node is allowed: then they cost nothing."""
+    pool = fleet.pool
+    gaps = bool(pool.tables.whole[:, GAPS].any())
+    return fleet if gaps or pool.rule.capacity or pool.rule.memory else None
 
 
 def checked(actions: Ints, fleet: Fleet) -> Ints:

@@ -13,8 +13,8 @@ that what it cached is old when a function that is inlined from another file cha
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from mecopt.compiling import njit
 from mecopt.tolerances import RELATIVE_SLACK, SMALLEST_SCALE
 from mecopt_rl.world.kernel_tables import (
     BATCH,

@@ -9,7 +9,6 @@ import numpy as np
 from mecopt.arrays import Floats, Ints
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.interrupts import interrupts_kept
 from mecopt.judge import evaluate
 from mecopt.trellis_arcs import Arcs, build_arcs
 from mecopt_solvers.baselines.ledger import in_order, open_ledger
@@ -76,14 +75,14 @@ def best_cut(instance: Instance, run: Run, cuts: Cuts) -> None:
 
 def _one_by_one(instance: Instance, run: Run, cuts: Cuts, values: Floats, placement: Ints) -> Ints:
     """Place the tasks in their order, each on its best candidate within what the others left."""
-    from mecopt_solvers.baselines.ledger_kernels import place_cuts
+    with run.loading():
+        from mecopt_solvers.baselines.ledger_kernels import place_cuts
 
     ledger, placement = open_ledger(instance), placement.copy()
     fixed = np.isinf(values.min(axis=1))
     for tasks, arcs in chunks(run.costs, in_order(instance), run.node_cost):
-        with interrupts_kept():
-            run.repairs += place_cuts(
-                values[tasks], cuts.cut, cuts.server, arcs.energy_j, seconds(run.costs, arcs), arcs.blocks,
-                tasks, fixed[tasks], ledger, placement,
-            )  # fmt: skip
+        run.repairs += place_cuts(
+            values[tasks], cuts.cut, cuts.server, arcs.energy_j, seconds(run.costs, arcs), arcs.blocks,
+            tasks, fixed[tasks], ledger, placement,
+        )  # fmt: skip
     return placement

@@ -12,7 +12,6 @@ from mecopt.costs import ChainCosts
 from mecopt.errors import InputError
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.interrupts import interrupts_kept
 from mecopt.judge import evaluate
 from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt.trellis_arcs import Arcs, build_arcs
@@ -100,7 +99,8 @@ def by_block(
         if judged.feasible:
             run.found(placement)
             return
-    from mecopt_solvers.baselines import ledger_kernels
+    with run.loading():
+        from mecopt_solvers.baselines import ledger_kernels
 
     code = {STATIC: ledger_kernels.STATIC, LOAD: ledger_kernels.LOAD, STEP: ledger_kernels.STEP}[rule]
     shape = (instance.task_count, instance.max_blocks, instance.server_count + 1)
@@ -109,9 +109,8 @@ def by_block(
     for tasks, arcs in chunks(run.costs, in_order(instance), run.node_cost):
         banned = np.zeros((0, 0, 0), bool) if run.node_cost is None else np.isinf(run.node_cost[tasks])
         own = np.ascontiguousarray(score[tasks])  # one layout, so compiled once
-        with interrupts_kept():
-            run.repairs += ledger_kernels.place_blocks(
-                code, own, banned, arcs.weight, arcs.energy_j, seconds(run.costs, arcs), arcs.blocks, tasks,
-                ledger, nodes,
-            )  # fmt: skip
+        run.repairs += ledger_kernels.place_blocks(
+            code, own, banned, arcs.weight, arcs.energy_j, seconds(run.costs, arcs), arcs.blocks, tasks,
+            ledger, nodes,
+        )  # fmt: skip
     run.found(nodes)

@@ -21,7 +21,8 @@ __all__ = ["METHOD"]
 
 
 def _solve(instance: Instance, run: Run) -> None:
-    from mecopt_solvers.decomposition.schedule import solve  # numba and HiGHS are imported when they are used
+    with run.loading():
+        from mecopt_solvers.decomposition.schedule import solve  # imports numba
 
     solve(instance, run)
 

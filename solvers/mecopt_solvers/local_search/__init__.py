@@ -9,7 +9,8 @@ from mecopt.registry import OF_ONE_TASK, Method
 
 
 def _solve(instance: Instance, run: Run) -> None:
-    from mecopt_solvers.local_search.search import solve
+    with run.loading():
+        from mecopt_solvers.local_search.search import solve  # imports numba
 
     solve(instance, run)
 

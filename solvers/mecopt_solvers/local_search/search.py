@@ -11,7 +11,6 @@ from mecopt import limits
 from mecopt.arrays import Floats, Ints
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.interrupts import interrupts_kept
 from mecopt.judge import evaluate
 from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt.trellis_arcs import Arcs, build_arcs
@@ -58,8 +57,7 @@ class Search:
 
     def compile(self) -> None:
         """Have the moves compiled: one is made, and every round starts from the best anyway."""
-        with interrupts_kept():
-            self._anneal(COLD, COLD, 1, 1.0)
+        self._anneal(COLD, COLD, 1, 1.0)
 
     def keep(self) -> bool:
         """Take over, part by part, what is better than the best; say whether anything is."""
@@ -124,8 +122,7 @@ def solve(instance: Instance, run: Run) -> None:
     value = float(paths.value.sum())
     if run.found(paths.placement, bound=value, objective=value).feasible or run.should_stop():
         return
-    with interrupts_kept():
-        search, arcs = _open(instance, run, paths.placement)
+    search, arcs = _open(instance, run, paths.placement)
     placement, stale, hot = paths.placement.copy(), 0, COLD * 10
     placement[arcs.tasks] = search.best
     run.found(placement)

@@ -19,6 +19,7 @@ from mecopt.entities import Coupling
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
+from mecopt.stop import COMPILER
 from mecopt_solvers.programs.exact import SCALE, solve_exactly
 from mecopt_solvers.programs.flow import build_flow
 from mecopt_solvers.programs.highs import Job, Outcome
@@ -63,7 +64,8 @@ def _stages(program: Program, value: Floats) -> tuple[Ints, Floats]:
 
 def search(job: Job, note: Callable[[Scaled], None]) -> Outcome:
     """Solve a program by CP-SAT, in a thread of its own."""
-    from ortools.sat.python import cp_model
+    with COMPILER.loading():
+        from ortools.sat.python import cp_model
 
     scaled = Scaled.of(job.program, job.unit * SCALE)
     note(scaled)

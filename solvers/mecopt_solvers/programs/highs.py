@@ -11,6 +11,7 @@ import numpy as np
 
 from mecopt.arrays import Floats
 from mecopt.errors import MecoptError
+from mecopt.stop import COMPILER
 from mecopt_solvers.programs.linear_program import Program, safe_bound
 from mecopt_solvers.programs.watched import Post, watched
 
@@ -75,6 +76,8 @@ def branch_and_bound(job: Job) -> Outcome:
     number of
     threads makes it return zeros; a fresh thread has none.
     """
+    with COMPILER.loading():
+        import highspy  # noqa: F401
     tell = {"stop": False}
 
     def handle(kind: str, value: Any) -> None:

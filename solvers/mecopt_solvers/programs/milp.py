@@ -24,6 +24,7 @@ from mecopt.errors import InputError
 from mecopt.instance import Instance
 from mecopt.limits import ChargedLimit, LinearLimit, SharedLimit
 from mecopt.registry import Method
+from mecopt.stop import COMPILER
 from mecopt.trellis_arcs import Arcs
 from mecopt_solvers.programs.presolve import most
 
@@ -51,7 +52,8 @@ def build_model(instance: Instance, arcs: Arcs, formulation: str = "flow") -> An
     """
     if formulation not in FORMULATIONS:
         raise InputError(f"formulation: {formulation!r}, expected one of {', '.join(FORMULATIONS)}")
-    import pyomo.environ as pyo
+    with COMPILER.loading():
+        import pyomo.environ as pyo
 
     model = pyo.ConcreteModel(name=instance.name)
     data = _Data(instance, arcs)
