@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mecopt.entities import Coupling
+from mecopt.errors import MethodError
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method, method
@@ -74,13 +75,11 @@ def _solve(instance: Instance, run: Run) -> None:
     if math.isinf(length):
         length = UNLIMITED_TURN_S
     idle: set[str] = set()  # had a turn without progress, and sit out one
-    while methods:
-        waiting, idle = idle, set()
-        for name in list(methods):
-            if name in waiting and len(methods) > len(waiting) or _needless(name, run):
-                continue
+    while playing := [name for name in methods if not _needless(name, run)]:
+        turns, idle = [name for name in playing if name not in idle] or playing, set()
+        for name in turns:
             before = run.objective, run.bound
-            ended = _turn(name, instance, run, length if len(methods) > 1 else math.inf)
+            ended = _turn(name, instance, run, length if len(playing) > 1 else math.inf)
             if run.reasons or _proved(run) or run.is_due():
                 return
             if ended:  # it has given up, with whatever it found
@@ -113,7 +112,11 @@ def _turn(name: str, instance: Instance, run: Run, seconds: float) -> bool:
     if run.objective is not None and run.best is not None:
         run.warm_start = run.best.placement
     with run.slice(seconds) as over:
-        method(name).solve(instance, run)
+        try:
+            method(name).solve(instance, run)
+        except MethodError as error:  # a library's failure need not be that of the others
+            run.notes.setdefault("failed", []).append(f"{name}: {error}")
+            return True
         return not over() and run.time_left_s > 0.0  # a library may keep the limit by itself
 
 

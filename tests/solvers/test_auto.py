@@ -12,7 +12,6 @@ from mecopt_solvers import auto
         ("camera-alexnet:slots=3", "trellis"),
         ("energy:slots=3", "energy-path"),
         ("crowd:release_rate=5", "ilp"),
-        ("crowd:release_rate=200", "decomposition"),
     ],
 )
 def test_the_table_is_followed_and_named(spec, first):
@@ -46,3 +45,7 @@ def test_the_next_method_gets_the_incumbent_and_the_rest(monkeypatch):
 
 def test_every_instance_has_a_row():
     assert auto.TABLE[-1].fits(mecopt.generate("crowd:release_rate=2"))
+
+
+def test_a_crowd_is_priced_before_a_program_is_tried():
+    assert auto.choose(mecopt.generate("crowd:release_rate=200")).methods[0] == "decomposition"
