@@ -47,14 +47,14 @@ TABLE = (
     Choice(
         "many slots of few tasks each",
         lambda i: _tasks_a_slot(i) <= FEW_TASKS and i.task_count > MANY_TASKS,
-        ("decomposition", "ilp", "local-search"),
+        ("decomposition", "local-search", "ilp"),
     ),
     Choice(
         "few tasks, or none that share servers' time",
         lambda i: _tasks_a_slot(i) <= FEW_TASKS or Coupling.CAPACITY not in i.rules.couplings,
         ("ilp", "decomposition", "local-search"),
     ),
-    Choice("many tasks that do", lambda i: True, ("decomposition", "ilp", "local-search")),
+    Choice("many tasks that do", lambda i: True, ("decomposition", "local-search", "ilp")),
 )
 
 

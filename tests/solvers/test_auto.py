@@ -175,3 +175,33 @@ def test_like_blocks_on_like_servers_end_in_time(method, share):
     result = mecopt.solve(instance, method, time_limit_s=2)
     assert time.process_time() - start <= 1.1 * 2 + 0.5
     assert (result.status == "infeasible") == (int(share * 273 / 4) * 4 < 273)
+
+
+def test_slots_of_few_tasks_are_solved_one_by_one():
+    both = ("capacity", "memory")
+    instance = mecopt.generate(
+        "crowd", slots=20, release_rate=2, couplings=both, server_memory_bytes=2e7, seed=3
+    )
+    assert auto.choose(instance).when == "many slots of few tasks each"
+    best = mecopt.solve(instance, "decomposition", time_limit_s=30)
+    assert best.status == "optimal"
+    assert best.objective == pytest.approx(mecopt.solve(instance, "ilp", time_limit_s=30).objective, rel=2e-6)
+
+
+def test_a_stopped_decomposition_goes_on_where_it_was(monkeypatch):
+    from mecopt.incumbent import Run
+    from mecopt_solvers.decomposition import schedule
+
+    instance = mecopt.generate("crowd:release_rate=30")
+    run, built = Run(instance), []
+    opened = schedule.search_part
+    monkeypatch.setattr(schedule, "search_part", lambda *given: built.append(1) or opened(*given))
+    bounds = []
+    for _ in range(3):
+        with run.slice(0.3) as over:
+            schedule.solve(instance, run)
+            assert over()
+        assert not run.should_stop()  # the end of a slice is not that of the run
+        bounds.append(run.bound)
+    assert len(built) == 1
+    assert bounds == sorted(bounds)
