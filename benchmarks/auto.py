@@ -4,8 +4,8 @@
 
 benchmarks/auto_shapes.py draws the shapes; those that `auto` was tuned on (``--shapes tuning``) are not those
 that are reported. Each run is one solve in a process of its own, read from its trace at 1, 10 and 60 s, or at
-the limit where that is less. A process that outlives its limit by far is ended, and that is a result too. Runs
-are appended to runs.csv as they end, and what is there is not run again: start it as often as it takes.
+the limit where that is less. A process that outlives its limit by far is ended, and that is a result too.
+Runs are appended to runs.csv as they end, and what is there is not run again: start it as often as it takes.
 Delete that file to measure anew. What a person found out about an exception goes into causes.txt, a line
 ``number: cause`` each.
 """

@@ -9,21 +9,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from mecopt.entities import Coupling
+from mecopt.errors import MethodError
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method, method
 from mecopt.result import OPTIMALITY_TOLERANCE
 
 PROGRAM_ARCS = 500_000  # arcs that HiGHS still takes as one program in reasonable time and memory
-# Up to here a program is solved before the compiled loops of the decomposition are loaded.
-SMALL_ARCS = 20_000
-FEW_TASKS = 3.0  # of a slot on average: hardly anything to price, and what a task does in itself counts
-FIRST_TURN_S = 0.5  # at least
+LOOK_ARCS = 20_000  # up to here a program is tried for a moment, which is what most small ones take
+LOOK_S = 0.3  # that moment: the decomposition's compiled loops take longer to load
+FEW_TASKS = 3.0  # of a slot on average: hardly anybody shares what has a price
+MANY_TASKS = 12  # in slots of few: a program a slot, as the decomposition has, is better than one of all
+FIRST_TURN_S = 1.0  # at least
 FIRST_SHARE = 0.02  # of the time limit, or
 UNLIMITED_TURN_S = 5.0  # where there is no limit
 LONGER = 2.0  # every round of turns
+MOST_TURNS = 3  # in a row of a method that makes progress
+PROGRESS = 0.05  # of the gap: a turn that closes less has stalled, and the next one is left out
 WIDE = 0.01  # gap up to which better placements are not what is missing most
-PROGRESS = 1e-4  # of the gap: a turn that closes less of it was idle, and the next one is left out
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,19 @@ TABLE = (
     Choice("no couplings", lambda i: not i.rules.couplings, ("trellis",)),
     Choice("energy budgets alone", lambda i: i.rules.couplings == {Coupling.ENERGY}, ("energy-path", "ilp")),
     Choice(
-        "few arcs, or few tasks a slot",
-        lambda i: _arcs(i) <= (PROGRAM_ARCS if _tasks_a_slot(i) <= FEW_TASKS else SMALL_ARCS),
-        ("ilp", "decomposition", "local-search"),
+        "too many arcs for a program", lambda i: _arcs(i) > PROGRAM_ARCS, ("decomposition", "local-search")
     ),
     Choice(
-        "more arcs, many tasks a slot",
-        lambda i: _arcs(i) <= PROGRAM_ARCS,
-        ("decomposition", "ilp", "local-search"),
+        "many slots of few tasks each",
+        lambda i: _tasks_a_slot(i) <= FEW_TASKS and i.task_count > MANY_TASKS,
+        ("decomposition", "local-search", "ilp"),
     ),
-    Choice("too many arcs for a program", lambda i: True, ("decomposition", "local-search")),
+    Choice(
+        "few tasks, or none that share servers' time",
+        lambda i: _tasks_a_slot(i) <= FEW_TASKS or Coupling.CAPACITY not in i.rules.couplings,
+        ("ilp", "decomposition", "local-search"),
+    ),
+    Choice("many tasks that do", lambda i: True, ("decomposition", "local-search", "ilp")),
 )
 
 
@@ -68,25 +74,29 @@ def _tasks_a_slot(instance: Instance) -> float:
 
 def _solve(instance: Instance, run: Run) -> None:
     methods = list(choose(instance).methods)
-    if len(methods) > 1 and _settled(instance, run):
-        return
+    if instance.rules.couplings - {Coupling.ENERGY}:
+        if _settled(instance, run):
+            return
+        if methods[0] != "ilp" and _look(instance, run):
+            return
     length = max(FIRST_TURN_S, FIRST_SHARE * run.time_left_s)
     if math.isinf(length):
         length = UNLIMITED_TURN_S
-    idle: set[str] = set()  # had a turn without progress, and sit out one
-    while methods:
-        waiting, idle = idle, set()
-        for name in list(methods):
-            if (name in waiting and len(methods) > len(waiting)) or _needless(name, run):
-                continue
-            before = run.objective, run.bound
-            ended = _turn(name, instance, run, length if len(methods) > 1 else math.inf)
-            if run.reasons or _proved(run) or run.is_due():
-                return
-            if ended:  # it has given up, with whatever it found
-                methods.remove(name)
-            elif not _progress(run, *before):
-                idle.add(name)
+    idle: set[str] = set()  # have stalled, and sit out a round
+    while playing := [name for name in methods if not _needless(name, run)]:
+        now, idle = [name for name in playing if name not in idle] or playing, set()
+        for name in now:
+            for _ in range(MOST_TURNS):
+                before = run.objective, run.bound
+                ended = _turn(name, instance, run, length if len(playing) > 1 else math.inf)
+                if _done(run):
+                    return
+                if ended:  # it has given up, with whatever it found
+                    methods.remove(name)
+                    break
+                if not _progress(run, *before):
+                    idle.add(name)
+                    break
         length *= LONGER
 
 
@@ -105,6 +115,14 @@ def _settled(instance: Instance, run: Run) -> bool:
     return bool(run.reasons)
 
 
+def _look(instance: Instance, run: Run) -> bool:
+    """Try a program for a moment; whether that was enough."""
+    if _arcs(instance) > LOOK_ARCS:
+        return False
+    _turn("ilp", instance, run, LOOK_S)
+    return _done(run)
+
+
 def _turn(name: str, instance: Instance, run: Run, seconds: float) -> bool:
     """Let a method work for some time; whether it ended by itself."""
     picked = run.notes.setdefault("picked", [])
@@ -113,7 +131,11 @@ def _turn(name: str, instance: Instance, run: Run, seconds: float) -> bool:
     if run.objective is not None and run.best is not None:
         run.warm_start = run.best.placement
     with run.slice(seconds) as over:
-        method(name).solve(instance, run)
+        try:
+            method(name).solve(instance, run)
+        except MethodError as error:  # a library's failure need not be that of the others
+            run.notes.setdefault("failed", []).append(f"{name}: {error}")
+            return True
         return not over() and run.time_left_s > 0.0  # a library may keep the limit by itself
 
 
@@ -122,8 +144,10 @@ def _needless(name: str, run: Run) -> bool:
     return name == "local-search" and run.gap is not None and run.gap <= WIDE
 
 
-def _proved(run: Run) -> bool:
-    return run.gap is not None and run.gap <= OPTIMALITY_TOLERANCE
+def _done(run: Run) -> bool:
+    """Say whether there is a proof, or the run is to stop."""
+    proved = run.gap is not None and run.gap <= OPTIMALITY_TOLERANCE
+    return proved or bool(run.reasons) or run.is_due()
 
 
 def _progress(run: Run, objective: float | None, bound: float | None) -> bool:

@@ -14,6 +14,7 @@ from mecopt.arrays import Floats, Ints
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.trellis import infeasible_tasks, shortest_paths
+from mecopt_solvers.decomposition import program_search
 from mecopt_solvers.decomposition.branch import CLOSED
 from mecopt_solvers.decomposition.first import first_placement
 from mecopt_solvers.decomposition.searches import Search, search_part
@@ -135,9 +136,10 @@ class Schedule:
         search = self.searches[p]
         if search is None:
             seed = self.run.seed * 1_000_003 + p
-            search = search_part(self.instance, self.run, self.parts[p], seed)
+            search = self._open(p, seed)
             self.searches[p] = search
-            self._offer(p, search)
+            if np.isfinite(self.values[p]):
+                search.offer(float(self.values[p]), self.placement[self.parts[p]])
         search.advance(gap, should_stop, nodes)
 
     def _account(self, p: int) -> bool:
@@ -161,17 +163,24 @@ class Schedule:
         self.run.improve_bound(self.settled + float(self.bounds.sum()))
         self._hand_over()
 
-    def _take_in(self) -> None:
-        """Let the searches know the run's best placement, which others may have found meanwhile."""
-        for p, search in enumerate(self.searches):
-            if search is not None:
-                self._offer(p, search)
+    def _open(self, p: int, seed: int) -> Search:
+        tasks = self.parts[p]
+        if len(self.parts) > 1 and len(tasks) <= program_search.MOST_TASKS:
+            return program_search.ProgramSearch(self.instance, self.run, tasks, seed)
+        return search_part(self.instance, self.run, tasks, seed)
 
-    def _offer(self, p: int, search: Search) -> None:
+    def _take_in(self) -> None:
+        """Let the parts and their searches know the run's best placement, whoever has found it."""
         best = self.run.best
-        if best is not None and best.objective is not None:
-            tasks = self.parts[p]
-            search.offer(float(best.task_objective_s[tasks].sum()), best.placement[tasks])
+        if best is None or best.objective is None:
+            return
+        for p, tasks in enumerate(self.parts):
+            value = float(best.task_objective_s[tasks].sum())
+            if value < self.values[p]:
+                self.values[p], self.placement[tasks] = value, best.placement[tasks]
+            if (search := self.searches[p]) is not None:
+                search.offer(value, best.placement[tasks])
+        self.handed = min(self.handed, best.objective)
 
     def _is_due(self) -> bool:
         if len(self.parts) == 1 and (search := self.searches[0]) is not None:
