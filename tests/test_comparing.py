@@ -460,6 +460,38 @@ def test_contradicting_methods_are_told(one):
     assert all("one of them is wrong" in line for line in lines)
 
 
+def test_a_false_proof_and_a_false_bound_are_marked(faulty, tmp_path):
+    methods = ["falsely", "boasts", "trellis"]
+    runs = mecopt.compare(TINY, methods, workers=1, out=tmp_path).set_index("method")
+    assert list(runs["status"]) == ["infeasible", "unknown", "optimal"]
+    value = float(runs.loc["trellis", "objective"])
+    assert runs.loc["falsely", "contradiction"] == (
+        f"says infeasible, but trellis (seed 0) has a feasible placement of {value!r}: the proof is wrong"
+    )
+    assert runs.loc["boasts", "contradiction"] == (
+        f"its bound 1000000000.0 lies above {value!r}, found by trellis (seed 0): one of them is wrong"
+    )
+    assert runs.loc["trellis", "contradiction"] is None
+    with Comparison.open(tmp_path) as comparison:
+        told = comparison.disagreements()
+    assert [line.partition(" (seed")[0] for line in told] == ["tiny_paper: falsely", "tiny_paper: boasts"]
+
+
+def test_what_the_store_knows_contradicts_too(faulty, tmp_path):
+    instance = mecopt.load(TINY)
+    mecopt.compare(TINY, ["falsely", "trellis"], workers=1, out=tmp_path)
+    path = tmp_path / "known.json"
+    store = "the store of best-known values"
+    for entry, text in (
+        (Entry(instance.name, 1e-9, method="x"), f"lies above 1e-09, found by {store}"),
+        (Entry(instance.name, lower_bound=1e9), f"below the bound 1000000000.0 of {store}"),
+        (Entry(instance.name, infeasible=True), f"{store} says infeasible, but trellis"),
+    ):
+        Store({instance.sha256: entry}).save(path)
+        with Comparison.open(tmp_path, best_known=path) as comparison:
+            assert any(text in line for line in comparison.disagreements()), comparison.disagreements()
+
+
 def test_a_folder_that_cannot_be_written_is_still_read(finished, tmp_path):
     """A store that is closed is one file without a log."""
     with Comparison.open(finished) as comparison:

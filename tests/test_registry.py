@@ -61,6 +61,12 @@ def test_a_third_party_method_is_found(install):
     assert not HEURISTIC.exact
 
 
+def test_a_method_bears_the_name_that_users_type(install):
+    """It may call itself `wise`; looked up again by its own name it would be another one, or none."""
+    install(lazy=f"{__name__}:EXACT")
+    assert registry.method("lazy").name == "lazy"
+
+
 @pytest.mark.parametrize("name", ["", "treillis", "Trellis", "no such thing"])
 def test_unknown_methods(name):
     with pytest.raises(mecopt.UnknownMethodError, match="no method") as error:

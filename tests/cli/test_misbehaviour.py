@@ -92,12 +92,16 @@ def stone_deaf(instance, run):
             pass
 
 
+def lies(instance, run):
+    run.infeasible([{"message": "nothing fits"}])
+
+
 def method(solve):
     return mecopt.Method(solve.__name__, "heuristic", "for tests", frozenset(), solve)
 
 
-LEAVES, BOWS, CLOSES, PRINTS, WANDERS, FLOATS, LINGERS, DEAF, STONE_DEAF = map(
-    method, (leaves, bows, closes, prints, wanders, floats, lingers, deaf, stone_deaf)
+LEAVES, BOWS, CLOSES, PRINTS, WANDERS, FLOATS, LINGERS, DEAF, STONE_DEAF, LIES = map(
+    method, (leaves, bows, closes, prints, wanders, floats, lingers, deaf, stone_deaf, lies)
 )
 
 
@@ -112,7 +116,7 @@ def odd():
     """Raise what is no Exception."""
     raise GeneratorExit("odd")
 '''
-NAMES = ("leaves", "bows", "closes", "prints", "wanders", "floats", "lingers", "deaf", "stone_deaf")
+NAMES = ("leaves", "bows", "closes", "prints", "wanders", "floats", "lingers", "deaf", "stone_deaf", "lies")
 ENTRIES = f"""[mecopt.methods]
 {chr(10).join(f"{name} = wrong_plugin:{name.upper()}" for name in NAMES)}
 quits = wrong_exit:METHOD
@@ -232,6 +236,27 @@ def test_compare_writes_its_end_down(mecopt, wrong, toy_file, tmp_path):
         "prints": "feasible",
     }
     assert rows["leaves"]["error"] == "MethodError: method 'leaves' failed: SystemExit: 3"
+
+
+def test_a_false_proof_is_said_wherever_it_shows(mecopt, wrong, toy_file, tmp_path):
+    out = tmp_path / "out"
+    done = mecopt("compare", toy_file, "--methods", "lies,trellis", "--out", out, PYTHONPATH=wrong)
+    assert done.returncode == 0
+    assert "lies: WRONG in 1 run, which other runs contradict" in done.stdout
+    said = "toy_pair: lies (seed 0): says infeasible, but trellis (seed 0) has a feasible placement of"
+    assert f"mecopt: {said}" in done.stderr
+    again = mecopt("compare", toy_file, "--methods", "lies,trellis", "--out", out, "--json", PYTHONPATH=wrong)
+    document = json.loads(again.stdout)
+    assert [row["contradiction"] is None for row in document["runs"]] == [False, True]
+    assert document["runs"][0]["contradiction"] in again.stderr
+    pytest.importorskip("altair", reason="the report extra is not installed")
+    report = mecopt("report", out, "--json")
+    assert f"mecopt: {said}" in report.stderr
+    assert json.loads(report.stdout)["contradictions"][0].startswith(said)
+    page = (out / "report" / "index.html").read_text()
+    assert 'role="alert">1 run cannot be right, for instance lies on toy_pair: says infeasible' in page
+    assert "infeasible, WRONG" in page
+    assert "WRONG: says that there is none, and another run has one" in page
 
 
 def start(args, env, wrong, ready):

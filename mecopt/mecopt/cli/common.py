@@ -407,7 +407,9 @@ def _progress(done: threading.Event, what: str, limit_s: float | None) -> None:
         BarColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, *until, console=Console(stderr=True), transient=True) as progress:
+    # Standard output is `said_aside`'s to turn and to put back, in another thread than this one.
+    console = Console(stderr=True)
+    with Progress(*columns, *until, console=console, transient=True, redirect_stdout=False) as progress:
         bar = progress.add_task(cut(what, LONGEST_TITLE), total=limit_s)
         progress.update(bar, completed=time.perf_counter() - start)
         while not done.wait(0.1):

@@ -99,8 +99,11 @@ def compare(
             common.emit_json(_document(comparison, out))
         else:
             _show(comparison.runs)
-        for line in comparison.disagreements()[:MOST_TOLD]:
-            common.note(line)
+        wrong = comparison.disagreements()
+        for line in wrong[:MOST_TOLD]:
+            common.note(common.plain(line))
+        if len(wrong) > MOST_TOLD:
+            common.note(f"and {len(wrong) - MOST_TOLD:,} more contradictions")
         finished = len(comparison.runs)
     if interrupted:
         total = f"{finished:,} of {common.counted(finished + pending, 'run')}"
@@ -142,6 +145,11 @@ def _show(runs: pd.DataFrame) -> None:
         rows.append((name, len(group), *found, sum(nothing.values()), *shares))
         if nothing:
             apart.append(f"{name}: {', '.join(f'{count} {status}' for status, count in nothing.items())}")
+        contradicted = int(group["contradiction"].notna().sum())
+        if contradicted:
+            apart.append(
+                f"{name}: WRONG in {common.counted(contradicted, 'run')}, which other runs contradict"
+            )
     heads = ("Method", "Runs", "Optimal", "Feasible", "Violating", "None", "Median gap", "Worst gap")
     common.table(heads, rows, numbers=7, wraps=(0,))
     for line in apart:

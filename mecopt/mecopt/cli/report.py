@@ -6,6 +6,8 @@ import click
 
 from mecopt.cli import common
 
+MOST_TOLD = 5  # contradictions that are told one by one
+
 
 @click.command(short_help="Make the page, tables and figures of a comparison.")
 @click.argument("folder", metavar="DIR")
@@ -21,6 +23,11 @@ def report(folder: str, out: str | None, as_json: bool) -> None:
 
     with common.working("making the report"):
         made = make_report(folder, out)
+    wrong = made.document.get("contradictions", [])
+    for line in wrong[:MOST_TOLD]:
+        common.note(common.plain(line))
+    if len(wrong) > MOST_TOLD:
+        common.note(f"and {len(wrong) - MOST_TOLD:,} more contradictions")
     if as_json:
         common.emit_json(made.document)
     else:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecopt.comparing import database
+from mecopt.comparing.contradictions import STORE, contradictions, lines
 from mecopt.comparing.work import unpack_placement
 from mecopt.errors import InputError
 from mecopt.result import LARGEST_NEGATIVE_GAP, OPTIMALITY_TOLERANCE
@@ -28,6 +29,7 @@ Trace = list[tuple[float, float | None, float | None]]
 
 COLUMNS = [
     *("run", "instance", "instance_sha256", "method", "options", "seed", "status", "stopped_by", "error"),
+    "contradiction",
     *("objective", "lower_bound", "gap", "best_bound", "best_known", "gap_to_best_bound"),
     *("excess_over_best_known", "total_delay_s", "edge_delay_s", "local_delay_s", "deadline_excess_s"),
     *("energy_j", "violations", "violation_kinds", "repairs", "cpu_s", "wall_s", "peak_memory_bytes"),
@@ -120,6 +122,7 @@ class Comparison:
             frame[name] = frame["instance_sha256"].map(best[name]).astype("float64")
         frame["gap_to_best_bound"] = _excess(frame["objective"], frame["best_bound"])
         frame["excess_over_best_known"] = _excess(frame["objective"], frame["best_known"])
+        frame["contradiction"] = contradictions(frame)
         return pd.DataFrame(frame[COLUMNS])
 
     @cached_property
@@ -171,12 +174,24 @@ class Comparison:
         return int(count)
 
     def disagreements(self) -> list[str]:
-        """Return what cannot be: a bound of one method above a placement of another."""
-        wrong = self.runs[self.runs["gap_to_best_bound"] < -LARGEST_NEGATIVE_GAP]
-        return [
-            f"{row.instance}: {row.method} found {row.objective!r}, "
-            f"below the bound {row.best_bound!r} of another method: one of them is wrong"
-            for row in wrong.itertuples()
+        """Return what cannot be, a line each: a bound, or a proof of infeasibility, against a placement."""
+        runs = self.runs
+        told = lines(runs, runs["contradiction"])
+        wrong = runs[(runs["contradiction"].notna()) & (runs["status"] != "infeasible")]
+        below = (runs["gap_to_best_bound"] < -LARGEST_NEGATIVE_GAP) & ~runs["instance_sha256"].isin(
+            wrong["instance_sha256"]
+        )
+        told += [
+            f"{row.instance}: {row.method} (seed {row.seed}) found {row.objective!r}, below the bound "
+            f"{row.best_bound!r} of {STORE}: one of them is wrong"
+            for row in runs[below].itertuples()
+        ]
+        placed = runs[runs["objective"].notna()].drop_duplicates("instance_sha256")
+        proved = [sha256 for sha256, entry in self._known.items() if entry.infeasible]
+        return told + [
+            f"{row.instance}: {STORE} says infeasible, but {row.method} (seed {row.seed}) has a feasible "
+            f"placement of {row.objective!r}: the proof is wrong"
+            for row in placed[placed["instance_sha256"].isin(proved)].itertuples()
         ]
 
     def node_share(self, run: int) -> NDArray[np.float64] | None:
@@ -326,6 +341,7 @@ _JOINED = {
     "best_known",
     "gap_to_best_bound",
     "excess_over_best_known",
+    "contradiction",
     "time_limit_s",
     "threads",
 }

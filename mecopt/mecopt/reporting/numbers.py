@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mecopt.comparing.contradictions import contradictions, lines
 from mecopt.reporting import statistics as st
 from mecopt.reporting import tables as tb
 from mecopt.reporting.curves import WITHIN, time_grid
@@ -23,6 +24,7 @@ class Numbers:
     def __init__(self, comparison: Any) -> None:
         self.runs: pd.DataFrame = st.prepared(comparison.runs)
         self.labels: list[str] = list(self.runs["label"].unique())
+        self.contradictions = contradictions(self.runs)
         ran = set(self.runs["instance_sha256"])
         instances = comparison.instances.assign(instance=comparison.instances["instance"].map(visible))
         self.instances: pd.DataFrame = instances[instances["instance_sha256"].isin(ran)].reset_index(
@@ -101,7 +103,7 @@ class Numbers:
             found.append(tb.gap_table(name, _common_caption(group), rows))
         found += [
             tb.status_table(self.runs, self.labels),
-            tb.failure_table(self.runs),
+            tb.failure_table(self.runs, self.contradictions.notna()),
             tb.time_table(self.time_rows),
             tb.instance_table(self.instances),
         ]
@@ -128,6 +130,7 @@ class Numbers:
         return {
             "runs": len(self.runs),
             "instances": len(self.instances),
+            "contradictions": lines(self.runs, self.contradictions),
             "statuses": {str(k): int(v) for k, v in self.runs["status"].value_counts().items()},
             "methods": self.gap_rows,
             "common": self.common_rows,

@@ -150,7 +150,7 @@ def _rows(numbers: Numbers) -> dict[str, Any]:
             ("Instance", runs["instance"], None),
             ("Method", runs["label"], None),
             ("Seed", runs["seed"], 0),
-            ("Status", runs["status"], None),
+            ("Status", runs["status"].where(numbers.contradictions.isna(), runs["status"] + ", WRONG"), None),
             ("Gap [%]", 100 * runs["gap_used"], 4),
             ("Own gap [%]", 100 * runs["gap"], 4),
             ("Objective [s]", runs["objective"], 6),

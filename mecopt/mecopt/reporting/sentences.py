@@ -59,6 +59,13 @@ def _worth(row: dict[str, Any]) -> str:
 def warnings(comparison: Any, numbers: Numbers) -> list[str]:
     """Return what a reader must know before believing the numbers."""
     found = []
+    told = numbers.contradictions[numbers.contradictions.notna()]
+    if len(told):
+        worst = next(st.records(numbers.runs.loc[told.index[:1]]))
+        found.append(
+            f"{counted(len(told), 'run')} cannot be right, for instance {worst.label} on {worst.instance}: "
+            f"{told.iloc[0]}."
+        )
     wrong = numbers.runs[numbers.runs["gap_used"] < 0]
     if len(wrong):
         worst = next(st.records(wrong.nsmallest(1, "gap_used")))

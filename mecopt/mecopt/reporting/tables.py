@@ -183,8 +183,15 @@ def instance_table(instances: pd.DataFrame) -> Table:
     return table
 
 
-def failure_table(runs: pd.DataFrame) -> Table:
-    """Return what went wrong, with the words of the error or the limits that were violated."""
+def failure_table(runs: pd.DataFrame, contradicted: pd.Series[bool] | None = None) -> Table:
+    """Return what went wrong, with the words of the error or the limits that were violated.
+
+    Parameters
+    ----------
+    runs : DataFrame
+    contradicted : series of bool, optional
+        Which runs cannot be right, since another one is.
+    """
     caption = "What has no feasible placement, and why; counted here and nowhere averaged in."
     bad = runs[~runs["placed"]]
     reason = bad["error"].where(bad["error"].notna(), bad["violation_kinds"].fillna(""))
@@ -194,6 +201,9 @@ def failure_table(runs: pd.DataFrame) -> Table:
             bad["status"] == "infeasible", "proved that there is none"
         )
     )
+    if contradicted is not None:
+        false = contradicted[bad.index] & (bad["status"] == "infeasible")
+        bad["reason"] = bad["reason"].mask(false, "WRONG: says that there is none, and another run has one")
     grouped = bad.groupby(["label", "status", "reason"], sort=False)
     found = grouped.agg(runs=("run", "size"), instances=("instance_sha256", "nunique")).reset_index()
     if len(found) > MOST_FAILURES:
