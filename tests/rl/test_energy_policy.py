@@ -13,8 +13,10 @@ from mecopt.trellis_arcs import build_arcs, shortest
 from mecopt_rl.deciding.energy_policy import Reserve
 from mecopt_rl.training import priced_training
 from mecopt_rl.training.checkpoint import load_policy, save_policy
+from mecopt_rl.training.loop import POLICY, Plan, Training
 from mecopt_rl.training.priced_training import PricedPlan, drawn, priced_gap, train
 from mecopt_rl.world.episodes import Episodes
+from mecopt_rl.world.masks import Decided
 from mecopt_rl.world.prices import EnergyPrice, Sample, ServerPrices, along, prices_of, see
 
 SMALL = {"width": 16, "layers": 1, "branch_width": 16}
@@ -31,7 +33,6 @@ def trained(tmp_path_factory):
     """Return the file of a barely trained priced policy."""
     network, card = train(PricedPlan("energy:slots=60", 3000, 60, changes=SMALL))
     path = tmp_path_factory.mktemp("priced") / "policy.safetensors"
-    card["training"]["command"] = "a test"
     save_policy(path, network, card)
     return path
 
@@ -115,6 +116,38 @@ def test_training_repeats_itself_and_learns(monkeypatch):
     test = drawn(episodes, encoder, np.random.default_rng(9), 600)
     prices = prices_of(card["prices"], "")
     assert priced_gap(first, test, prices) < 0.5 * priced_gap(none, test, prices)
+
+
+def test_the_card_is_that_of_every_training(trained, tmp_path):
+    plan = Plan("camera-alexnet:slots=5", "markov-a3c", None, SMALL, 4, round_episodes=4)
+    Training(plan, tmp_path).run()
+    card, other = load_policy(trained).card, load_policy(tmp_path / POLICY).card
+    assert card.keys() - {"prices", "priced_gap"} == other.keys()
+    assert card["training"].keys() == other["training"].keys()
+    assert card["training"]["validation_violations"] == 0
+    assert 0.0 <= card["training"]["validation_gap"] < 1.0
+    assert card["training"]["validation_tasks"] == 5 * 60
+    made = eval(card["training"]["command"].partition("train(")[2][:-1], {"PricedPlan": PricedPlan})
+    assert made == PricedPlan("energy:slots=60", 3000, 60, changes=SMALL)
+    instance = mecopt.generate("energy:slots=60", seed=3)
+    result = mecopt.solve(instance, "markov-a3c", policy=str(trained))
+    assert result.options["policy_trained_by"] == card["training"]["command"]
+
+
+def test_what_a_priced_policy_violates_is_counted(monkeypatch):
+    from mecopt_rl.deciding import policy_methods
+
+    monkeypatch.setattr(priced_training, "JUDGED", 600)
+    def on_the_device(policy, instance):
+        nodes = np.zeros((instance.task_count, instance.max_blocks), dtype=np.int64)
+        assert [v.kind for v in mecopt.evaluate(instance, nodes).violations] == ["energy"]
+        return Decided(nodes, 0, 0)
+
+    monkeypatch.setattr(policy_methods, "decide", on_the_device)
+    plan = PricedPlan("energy:slots=20", 0, 60, changes=SMALL, validation_episodes=2)
+    card = train(plan)[1]["training"]
+    assert (card["validation_gap"], card["validation_violations"]) == (None, 2)
+    assert (card["validation_violating_tasks"], card["validation_tasks"]) == (2, 40)
 
 
 def test_only_one_coupling_can_be_priced():

@@ -64,7 +64,7 @@ def train(
     Every 20 episodes the policy is judged on validation episodes and a checkpoint is written. The best policy
     (the fewest violations, then the least gap) is kept in DIR/policy.safetensors; `mecopt solve INSTANCE
     --method L --policy FILE` uses it. Given again, the same command goes on where it stopped and repeats
-    nothing. Under couplings the validation episodes are bounded first, which takes up to a minute.
+    nothing. Under couplings the validation episodes are bounded first, which takes up to half a minute.
 
     Exit status: 0 done, 130 interrupted (the last checkpoint is kept).
     """

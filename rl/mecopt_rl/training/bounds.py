@@ -27,7 +27,7 @@ from mecopt.stop import StopReason
 from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt_rl.world.episodes import Batch
 
-LIMIT_S = 60.0  # wall time for the bounds of all validation episodes together
+LIMIT_S = 30.0  # wall time for the bounds of all validation episodes together
 CLOSE = 1e-4  # gap at which the solver stops: 0.01 %, below what learners reach under couplings
 PATIENCE_S = 2.0  # what takes longer says that it is at work
 LEAST_S = 1e-12  # sum of the bounds below which a gap means nothing, see `mecopt.result.gap`

@@ -211,7 +211,7 @@ class Training:
         try:
             with locked(self.folder):
                 self._run()
-        except InputError:  # nothing was trained, so nothing is left behind
+        except (InputError, KeyboardInterrupt):  # where nothing was trained, nothing is left behind
             if self._new and not self.rows:
                 with suppress(OSError):
                     self.folder.rmdir()
