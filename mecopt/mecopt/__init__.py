@@ -45,7 +45,7 @@ _HOME = {
     "expand": "generation",
     "from_dict": "io",
     "generate": "generation",
-    "load": "io",
+    "load": "sources",
     "methods": "registry",
     "save": "io",
     "solve": "solving",
@@ -111,11 +111,12 @@ if TYPE_CHECKING:
     from mecopt.generation import Range, census, expand, generate
     from mecopt.incumbent import Run
     from mecopt.instance import Instance
-    from mecopt.io import from_dict, load, save, to_dict
+    from mecopt.io import from_dict, save, to_dict
     from mecopt.judge import Evaluation, Violation, evaluate
     from mecopt.registry import Method, methods
     from mecopt.result import Result, Status
     from mecopt.solving import solve
+    from mecopt.sources import load
     from mecopt.stop import StopReason
 
 

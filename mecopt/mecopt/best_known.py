@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from mecopt.judge import Evaluation
 
 FORMAT = "mecopt-best-known/1"
-DEFAULT_STORE = "instances/best_known.json"
 
 # A figure must be better by this much to replace another, so that rounding does not rewrite the file.
 LEAST_GAIN = 1e-9

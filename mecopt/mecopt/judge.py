@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from mecopt.costs import ChainCosts, Steps, chain_costs, slack, steps
 from mecopt.entities import Coupling
 from mecopt.instance import Instance
 from mecopt.io import placement_array
+from mecopt.sources import instance_of
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class Evaluation:
 
 
 def evaluate(
-    instance: Instance,
+    instance: Instance | str | os.PathLike[str],
     placement: Sequence[Sequence[int]] | NDArray[Any],
     *,
     costs: ChainCosts | None = None,
@@ -147,7 +149,8 @@ def evaluate(
 
     Parameters
     ----------
-    instance : Instance
+    instance : Instance, str or path
+        Or what `load` takes: a file, the name of a shipped instance, a generator's spec.
     placement : sequence of sequences of int, or array of shape (tasks, longest model)
         The node of every block: 0 the device, n the n-th server; -1 behind the end of shorter models.
     costs : ChainCosts, optional
@@ -158,6 +161,7 @@ def evaluate(
     PlacementError
         If the placement has the wrong shape or a node that does not exist. Violations are no error.
     """
+    instance = instance_of(instance)
     nodes = placement_array(placement, instance)
     nodes.setflags(write=False)
     return Evaluation(instance, nodes, steps(costs or chain_costs(instance), nodes))

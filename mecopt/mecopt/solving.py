@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from mecopt.incumbent import Run, forbidden
 from mecopt.instance import Instance
 from mecopt.io import placement_array
 from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status
+from mecopt.sources import instance_of
 from mecopt.stop import AnyOf, GapTarget, IterationLimit, StopReason, StopRule, TimeLimit
 from mecopt.trellis import infeasible_tasks, shortest_paths
 
@@ -24,7 +26,7 @@ Number = TypeVar("Number", int, float)
 
 
 def solve(
-    instance: Instance,
+    instance: Instance | str | os.PathLike[str],
     method: str = "auto",
     *,
     time_limit_s: float | None = None,
@@ -42,7 +44,8 @@ def solve(
 
     Parameters
     ----------
-    instance : Instance
+    instance : Instance, str or path
+        Or what `load` takes: a file, the name of a shipped instance, a generator's spec.
     method : str
         Name of a registered method. "auto" picks those that suit the couplings and the size.
     time_limit_s : float, optional
@@ -77,6 +80,7 @@ def solve(
     MethodError
         If the method fails by itself; the error that it raised is the cause.
     """
+    instance = instance_of(instance)
     pins, bans = list(pins), list(bans)
     chosen = registry.method(method)
     if not relax:

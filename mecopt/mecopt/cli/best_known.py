@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from mecopt.best_known import Entry, Store
     from mecopt.instance import Instance
 
-STORE = "instances/best_known.json"  # mecopt.best_known.DEFAULT_STORE, not imported to keep --help fast
-
 
 @click.group(invoke_without_command=True, short_help="Show or improve the best objectives and bounds known.")
 @click.pass_context
@@ -27,14 +25,15 @@ def best_known(ctx: click.Context) -> None:
 
 
 @best_known.command()
-@click.argument("store", metavar="[FILE]", default=STORE)
+@click.argument("store", metavar="[FILE]", required=False)
 @common.json_option
-def show(store: str, as_json: bool) -> None:
-    """Show a store, by default instances/best_known.json."""
+def show(store: str | None, as_json: bool) -> None:
+    """Show a store, by default instances/best_known.json, or else the one that comes with mecopt."""
+    from mecopt import sources
     from mecopt.best_known import Store
     from mecopt.drawing.timeline import number
 
-    known = Store.load(store)
+    known = Store.load(store or sources.store())
     if as_json:
         common.emit_json(known.to_dict())
         return
@@ -64,7 +63,7 @@ def show(store: str, as_json: bool) -> None:
     "--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
 )
 @click.option("--relax", is_flag=True, help="Ignore couplings that the method cannot honour: a bound only.")
-@click.option("--store", metavar="FILE", default=STORE, show_default=True, help="The store.")
+@click.option("--store", metavar="FILE", help="The store. [default: instances/best_known.json]")
 @common.json_option
 @click.pass_context
 def update(
@@ -75,7 +74,7 @@ def update(
     time_limit: float | None,
     seed: int,
     relax: bool,
-    store: str,
+    store: str | None,
     as_json: bool,
 ) -> None:
     """Solve instances, or take what a comparison found, and keep what is better than what the store holds.
@@ -85,6 +84,7 @@ def update(
     that stands in the file cannot be checked and is not taken. The store may stand among the instances
     and is passed over, so that `update instances/*.json*` takes them all.
     """
+    store = _writable(store)
     folders = [path for path in instances if Path(path).is_dir()]
     instances = tuple(p for p in instances if not common.same_file(p, store) and p not in folders)
     if solution is not None and (len(instances) != 1 or folders):
@@ -116,6 +116,16 @@ def update(
     if as_json:
         common.emit_json(rows)
     ctx.exit(INTERRUPTED if interrupted else 0)
+
+
+def _writable(given: str | None) -> str:
+    """Return the store to write to; the one of an installation is not."""
+    from mecopt import sources
+
+    store = given or str((sources.OWN if sources.OWN.is_dir() else sources.folder()) / sources.STORE)
+    if sources.is_installed(store):
+        raise InputError(f"--store: {store} belongs to the installation and is not written, expected a file")
+    return store
 
 
 def _merged(folder: str, known: Store, store: str, as_json: bool) -> Iterator[dict[str, Any]]:

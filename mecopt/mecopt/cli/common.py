@@ -73,11 +73,23 @@ def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> f
 
 
 def load_instance(path: str) -> Instance:
-    """Read an instance from a file, or from standard input for ``-``."""
-    from mecopt import io
+    """Return what a text stands for (`mecopt.sources`); ``-`` is the instance on standard input."""
+    from mecopt import io, sources
 
-    with naming(path):
-        return io.load(path) if path != STDIN else io.from_json(sys.stdin.buffer.read())
+    with naming(path), telling_warnings():
+        return sources.load(path) if path != STDIN else io.from_json(sys.stdin.buffer.read())
+
+
+@contextmanager
+def telling_warnings() -> Iterator[None]:
+    """Print warnings as messages of the command, without the place in the code."""
+    import warnings
+
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always")
+        yield
+    for doubt in doubts:
+        note(f"warning: {doubt.message}")
 
 
 @contextmanager
@@ -159,7 +171,11 @@ def check_out(option: str, path: str | None, *inputs: str | None) -> None:
 
 
 def same_file(path: str, other: str) -> bool:
-    """Say whether two names are of one file that exists."""
+    """Say whether two names are of one file that exists; the second may be that of a shipped instance."""
+    from mecopt.sources import shipped
+
+    if not os.path.exists(other):
+        other = str(shipped().get(other, other))
     return path != STDIN and all(map(os.path.exists, (path, other))) and os.path.samefile(path, other)
 
 

@@ -63,7 +63,9 @@ def compare(
     out: str,
     as_json: bool,
 ) -> None:
-    """Run methods on instances: files, globs, folders, or generator specs such as paper:servers=2..9.
+    """Run methods on instances: files, globs, folders, names of shipped ones, or specs as paper:servers=2..9.
+
+    `-` is the instance on standard input.
 
     Every run is kept in DIR as soon as it is finished. Given again, the same command goes on where it stopped
     and repeats nothing; more instances, methods or seeds are added. `mecopt report DIR` shows the comparison.
@@ -75,9 +77,9 @@ def compare(
     from mecopt.comparing.session import conduct
     from mecopt.comparing.table import has_begun
 
-    with common.working("reading the instances"):
+    with common.working("reading the instances"), common.telling_warnings():
         plan = Plan.of(
-            instances,
+            [common.load_instance(text) if text == common.STDIN else text for text in instances],
             [name.strip() for name in methods.split(",") if name.strip()],
             seeds=seeds,
             time_limit_s=time_limit,

@@ -36,7 +36,7 @@ def compare(
 
     Parameters
     ----------
-    instances : Instance, path, glob, folder or generator spec, or an iterable of these
+    instances : Instance, path, glob, folder, shipped name or generator spec, or an iterable of these
         A spec such as ``"paper:servers=2..9"`` may stand for several.
     methods : str or (str, dict), or an iterable of these
         Names of registered methods; ``"name=FILE"`` gives a learner its policy, a pair any options.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 import glob
 import hashlib
 import json
@@ -16,14 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mecopt import io, registry
+from mecopt import io, registry, sources
 from mecopt._version import __version__
 from mecopt.errors import InputError
 from mecopt.files import read_bytes
-from mecopt.generation import census, expand, generate, names
+from mecopt.generation import census, expand, generate
 from mecopt.instance import Instance
 
-SUFFIXES = (".json", ".json.gz")
 OTHER_FORMATS = ("mecopt-best-known/", "mecopt-solution/")  # they lie beside instances, and are passed over
 
 Source = Instance | str | os.PathLike[str]
@@ -169,7 +167,7 @@ def _entries(source: Source) -> Iterator[Entry]:
     text = os.fspath(source)
     path = Path(text)
     if path.is_dir():
-        files = [file for file in sorted(path.iterdir()) if file.name.endswith(SUFFIXES)]
+        files = [file for file in sorted(path.iterdir()) if file.name.endswith(sources.SUFFIXES)]
         found = [entry for file in files for entry in _of_file(file)]
         if not found:
             raise InputError("no instance in this folder, expected files .json or .json.gz", text)
@@ -183,7 +181,7 @@ def _entries(source: Source) -> Iterator[Entry]:
             raise InputError(f"no instance matches {text!r}")
         yield from found
     else:
-        yield from _generated(text)
+        yield from _named(text)
 
 
 def _of_file(path: Path) -> Iterator[Entry]:
@@ -194,8 +192,7 @@ def _of_file(path: Path) -> Iterator[Entry]:
         if _other_format(path):
             return
         raise
-    stem = path.name.removesuffix(".gz").removesuffix(".json")
-    yield Entry(stem if instance.name == "unnamed" else instance.name, instance)
+    yield Entry(sources.stem(path) if instance.name == "unnamed" else instance.name, instance)
 
 
 def _other_format(path: Path) -> bool:
@@ -207,14 +204,12 @@ def _other_format(path: Path) -> bool:
     return isinstance(found, str) and found.startswith(OTHER_FORMATS)
 
 
-def _generated(text: str) -> Iterator[Entry]:
-    name = text.partition(":")[0].strip()
-    if name not in names():
-        if os.sep in text or text.endswith(SUFFIXES):
-            raise InputError("no such file", text)
-        near = difflib.get_close_matches(name, names(), n=3)
-        offer = f"did you mean {' or '.join(near)}?" if near else f"settings are {', '.join(names())}"
-        raise InputError(f"no instance matches {text!r}: no file, folder or setting of that name; {offer}")
+def _named(text: str) -> Iterator[Entry]:
+    """Yield a shipped instance, or all that a spec stands for."""
+    path = sources.find(text)
+    if path is not None:
+        yield from _of_file(path)
+        return
     for spec in expand(text):
         instance = generate(spec)
         yield Entry(instance.name, instance)

@@ -72,14 +72,16 @@ class Comparison:
         ----------
         folder : path
         best_known : path, optional
-            The store of best-known values to join in; instances/best_known.json by default, if it is there.
+            The store of best-known values to join in; by default instances/best_known.json, or else the one
+            that comes with mecopt.
 
         Raises
         ------
         InputError
             If there is no comparison, or its store is cut short, no database or of another format.
         """
-        from mecopt.best_known import DEFAULT_STORE, Store
+        from mecopt import sources
+        from mecopt.best_known import Store
 
         path = Path(folder) / database.FILE
         if not Path(folder).is_dir():
@@ -88,7 +90,7 @@ class Comparison:
             raise InputError(
                 f"no {database.FILE} in it, expected the output of `mecopt compare`", str(folder)
             )
-        known = Store.load(best_known or DEFAULT_STORE, missing_ok=best_known is None)
+        known = Store.load(best_known or sources.store(), missing_ok=best_known is None)
         with database.explained(path):
             return cls(path, database.connect_reader(path), dict(known.entries))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,7 +56,10 @@ def train(
     address: str | None,
     as_json: bool,
 ) -> None:
-    """Train a policy on episodes of SPEC: a named setting such as camera-vgg-load, or an instance's file.
+    """Train a policy on episodes of SPEC: a named setting such as camera-vgg-load, or one instance.
+
+    An instance is given by its file, the name of a shipped one, a setting with its seed, or `-` for standard
+    input, whose instance is kept in DIR/instance.json.
 
     Every 20 episodes the policy is judged on validation episodes and a checkpoint is written. The best policy
     is kept in DIR/policy.safetensors; `mecopt solve INSTANCE --method L --policy FILE` uses it. Given again,
@@ -71,6 +75,8 @@ def train(
 
     if not out:
         raise InputError("--out: no name, expected that of a folder")
+    if spec == common.STDIN:
+        spec = _kept(out)
     plan = Plan(spec, learner, recipe, _changes(assignments), episodes, workers, seed, engine=engine)
     training = (kind(learner).training or Training)(plan, out, address=address)
     if training.complete:
@@ -98,6 +104,22 @@ def train(
             f"best policy: gap {best['gap']:.3%} on validation episodes, after {best['episodes']} episodes"
         )
         common.note(f"kept in {out}/{POLICY}")
+
+
+def _kept(out: str) -> str:
+    """Keep the instance of standard input where workers, and the same command later, find it."""
+    from mecopt import io
+
+    instance = common.load_instance(common.STDIN)
+    path = Path(out) / "instance.json"
+    if path.exists() and io.load(path).sha256 != instance.sha256:
+        raise InputError("--out: holds a training on another instance; expected the same, or another folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot be a folder ({error.strerror})", out) from None
+    io.save(instance, path)
+    return str(path)
 
 
 def _changes(assignments: tuple[str, ...]) -> dict[str, Any]:

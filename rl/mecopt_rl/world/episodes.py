@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mecopt import io, sources
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
 from mecopt.errors import InputError
@@ -110,9 +111,9 @@ class Episodes:
     Parameters
     ----------
     source : Instance, sequence of Instance, str, Path or Spec
-        An instance (or the file of one) is the same every time; of several, each episode takes any. A text
-        such as ``"camera-vgg-load"`` or ``"paper:servers=6"`` names a generator: every episode is a fresh
-        instance of it. A text that gives a seed, or seeds, names fixed instances.
+        An instance (or its file, or the name of a shipped one) is the same every time; of several, each
+        episode takes any. A text such as ``"camera-vgg-load"`` or ``"paper:servers=6"`` names a generator:
+        every episode is a fresh instance of it. A text that gives a seed, or seeds, names fixed instances.
 
     Attributes
     ----------
@@ -152,12 +153,11 @@ class Episodes:
         self._pools: dict[str, Batch] = {}
 
     def _named(self, source: Any) -> tuple[Instance, ...]:
-        """Read a text: the file of an instance, fixed instances of a generator, or the generator itself."""
+        """Read a text: an instance's file or name, instances of a generator, or the generator itself."""
         text = str(source)
-        if isinstance(source, Path) or text.endswith((".json", ".json.gz")):
-            from mecopt.io import load
-
-            return (load(source),)
+        path = None if isinstance(source, Spec) else sources.find(text)
+        if path is not None:
+            return (io.load(path),)
         specs = [source] if isinstance(source, Spec) else expand(text)
         seeded = [spec for spec in specs if spec.seed is not None]
         if seeded:
