@@ -57,13 +57,14 @@ def test_commands(folder, words):
     run(folder, str(Path(sys.executable).parent / "mecopt"), *words)
 
 
-def test_trainings_side_by_side(folder):
+def test_trainings_side_by_side(folder, tmp_path_factory):
     """The pool of `reproduce` starts processes of its own, the first of them for its locks."""
-    code = (
+    command = tmp_path_factory.mktemp("bin") / "command"  # in another folder, as an installed command is
+    command.write_text(
         "from pathlib import Path\nfrom mecopt_rl.reproduce.running import _side_by_side\n"
-        "_side_by_side(Path(), [], 2, print)"
+        "if __name__ == '__main__':\n    _side_by_side(Path(), [], 2, print)"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, str(command)], cwd=folder, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
