@@ -38,6 +38,7 @@ def test_what_it_holds(installed):
     shipped = {path.name for path in (installed / "mecopt" / "instances").iterdir()}
     assert shipped == {path.name for path in (ROOT / "instances").iterdir()}
     assert list((installed / "mecopt_rl" / "policies").glob("*.safetensors"))
+    assert [name for name in found if not (installed / name / "py.typed").exists()] == []
 
 
 def test_it_works_from_any_folder(installed, tmp_path):
