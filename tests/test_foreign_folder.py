@@ -11,7 +11,7 @@ RAISE = "raise ImportError('the file of a user was imported in the place of anot
 SMALL = ROOT / "instances" / "tiny_paper.json"
 SCRIPTS = {
     "solve": "import mecopt\nprint(mecopt.solve(mecopt.load(FILE)).status)",
-    "compare": "import mecopt\nprint(*mecopt.compare([mecopt.load(FILE)], ['trellis', 'greedy']).status)",
+    "compare": "import mecopt\nprint(*mecopt.compare([FILE], ['trellis', 'greedy']).status)",
 }
 TRAIN = ["train", "paper:slots=2", "--learner", "markov-a3c", "--episodes", "4"]
 
@@ -55,6 +55,17 @@ def test_scripts(folder, what):
 )
 def test_commands(folder, words):
     run(folder, str(Path(sys.executable).parent / "mecopt"), *words)
+
+
+def test_trainings_side_by_side(folder, tmp_path_factory):
+    """The pool of `reproduce` starts processes of its own, the first of them for its locks."""
+    command = tmp_path_factory.mktemp("bin") / "command"  # in another folder, as an installed command is
+    command.write_text(
+        "from pathlib import Path\nfrom mecopt_rl.reproduce.running import _side_by_side\n"
+        "if __name__ == '__main__':\n    _side_by_side(Path(), [], 2, print)"
+    )
+    done = subprocess.run([sys.executable, str(command)], cwd=folder, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", ["rl", "solvers"])

@@ -1,4 +1,4 @@
-"""A text stands for the same instance everywhere: a file, a generator's spec, or the name of a shipped instance."""
+"""A text stands for the same instance everywhere: a file, a generator's spec, or a shipped one's name."""
 
 import json
 from pathlib import Path
@@ -60,22 +60,20 @@ def test_functions_take_what_load_takes(tmp_path):
         assert mecopt.solve(source).placement.tolist() == OPTIMUM
         assert mecopt.evaluate(source, OPTIMUM).total_delay_s == pytest.approx(4.155)
     assert mecopt.solve(SPEC).instance == mecopt.load(SPEC)
-    table = mecopt.compare(
-        [TINY, "own.json", SPEC, mecopt.load("tiny_energy")], ["trellis", "auto"], workers=1
-    )
+    table = mecopt.compare([TINY, "own.json", SPEC, mecopt.load("tiny_energy")], ["auto"], workers=1)
     assert set(table.instance) == {TINY, SPEC, "tiny_energy"}
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("tiny_papr", "no instance 'tiny_papr': .*did you mean tiny_paper"),
+        ("tiny_papr", "tiny_papr: no file, setting or shipped .*did you mean tiny_paper"),
         ("papr", "did you mean paper"),
         ("papr:servers=3", "did you mean paper"),
         ("qqqq", "see `mecopt instances`"),
-        ("", "no instance ''"),
-        ("x" * 5000, "no instance 'x{80}…': "),
-        ("q\0", "no instance"),
+        ("", "^'': no file, setting"),
+        ("x" * 5000, "^'x{80}': no file"),
+        ("q\0", "no file, setting"),
         ("q\0.json", "no such file"),
         ("qqqq.json", r"^qqqq\.json: no such file$"),
         ("instances/alexnet_6es.json", "no such file; mecopt ships an instance alexnet_6es"),

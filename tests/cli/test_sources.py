@@ -39,7 +39,7 @@ def test_every_kind_of_source(mecopt, tmp_path, command):
         assert done.returncode == 0, done.stderr
     done = mecopt(*given(command, "tiny_papr"), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("mecopt: no instance 'tiny_papr': ")
+    assert done.stderr.startswith("mecopt: tiny_papr: no file, setting or shipped instance of that name; ")
     assert "did you mean tiny_paper" in done.stderr
     assert done.stderr.count("\n") == 1
 

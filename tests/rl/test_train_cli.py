@@ -14,6 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from mecopt import sources
 from mecopt.cli import cli
 from mecopt.errors import InputError, MissingExtraError
 from mecopt_rl.learners import learner
@@ -44,6 +45,25 @@ def test_a_training_from_the_command_line(tmp_path, monkeypatch):
     document = json.loads(again.stdout)
     assert [row["episodes"] for row in document["rows"]] == [20, 40]
     assert document["best"]["gap"] == min(row["gap"] for row in document["rows"])
+
+
+def test_one_instance_by_its_name_or_from_standard_input(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rest = ["--learner", "dqn", "--episodes", "2", *SMALL[:2]]
+    assert run("tiny_paper", *rest, "--out", "named").exception is None
+    shipped = sources.shipped()["tiny_paper"].read_text()
+
+    def piped(text):
+        words = ["train", "-", *rest, "--out", "piped"]
+        return CliRunner().invoke(cli, words, input=text, standalone_mode=False)
+
+    assert piped(shipped).exception is None
+    assert (tmp_path / "piped" / "instance.json").exists()
+    assert "complete; nothing was repeated" in piped(shipped).stderr
+    other = piped(sources.shipped()["tiny_physical"].read_text()).exception
+    assert isinstance(other, InputError)
+    assert "holds a training on another instance" in str(other)
+    assert (tmp_path / "piped" / "log.csv").read_text().count("\n") == 2
 
 
 @pytest.mark.parametrize(

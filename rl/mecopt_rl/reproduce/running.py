@@ -216,7 +216,8 @@ def train_all(folder: Path, work: Sequence[Job], tick: Tick) -> None:
 def _side_by_side(folder: Path, work: Sequence[Job], count: int, tick: Tick) -> None:
     import multiprocessing
 
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_prepare)
+    with safe_path():  # the locks of the pool start a process that looks after them
+        pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_prepare)
     try:
         with safe_path():  # a process starts when it is first needed
             submitted = [pool.submit(train, folder, job) for job in work]
