@@ -22,7 +22,7 @@ from mecopt.errors import DisagreementError, InputError
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate
 from mecopt.result import gap
-from mecopt.stop import COMPILER, AnyOf, IterationLimit, StopReason, TimeLimit
+from mecopt.stop import COMPILER, AnyOf, IterationLimit, OutOfTime, StopReason, TimeLimit
 
 AGREEMENT = 1e-6  # relative difference between a method's own objective and the judge's
 
@@ -168,6 +168,17 @@ class Run:
             rules = tuple(rule for rule in self.stop.rules if not isinstance(rule, IterationLimit))
             self.stopped_by = AnyOf(rules)(self.gap)
         return self.stopped_by is not None
+
+    def keep_time(self) -> None:
+        """Leave the method if a rule says stop: for loops deep in the middle of a piece of work.
+
+        Raises
+        ------
+        OutOfTime
+            Not an error: `solve` takes it as the method's end.
+        """
+        if self.is_due():
+            raise OutOfTime
 
     def _raise_bound(self, bound: float) -> bool:
         """Keep the bound if it is the best so far, and say whether it is."""

@@ -17,7 +17,7 @@ from mecopt.incumbent import Run, forbidden
 from mecopt.instance import Instance
 from mecopt.io import placement_array
 from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status
-from mecopt.stop import COMPILER, AnyOf, GapTarget, IterationLimit, StopReason, StopRule, TimeLimit
+from mecopt.stop import COMPILER, AnyOf, GapTarget, IterationLimit, OutOfTime, StopReason, StopRule, TimeLimit
 from mecopt.trellis import infeasible_tasks, shortest_paths
 
 Number = TypeVar("Number", int, float)
@@ -132,6 +132,8 @@ def _begin_with(run: Run, placement: Ints) -> None:
 def _call(chosen: registry.Method, instance: Instance, run: Run) -> None:
     try:
         chosen.solve(instance, run)
+    except OutOfTime:
+        pass  # what it found is in the run
     except MecoptError:
         raise
     except Exception as error:  # a method may be anybody's code

@@ -8,11 +8,12 @@ j is paid by the product of two of them, ``both[k, m, i, j]``, linearised; its L
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,11 +28,19 @@ from mecopt_solvers.programs.presolve import Limits, held_parts, holders
 
 if TYPE_CHECKING:
     from mecopt.incumbent import Run
+    from mecopt_solvers.programs.linear_program import Program
+    from mecopt_solvers.programs.presolve import Reduced
 
 FORMULATIONS = ("flow", "assignment")
+TICKS = 200  # columns or rows between two looks at the clock: some milliseconds
 
 
-def build_model(instance: Instance, arcs: Arcs, formulation: str = "flow") -> Any:
+def build_model(
+    instance: Instance,
+    arcs: Arcs,
+    formulation: str = "flow",
+    keep_time: Callable[[], None] = lambda: None,
+) -> Any:
     """Build the model.
 
     Parameters
@@ -40,6 +49,8 @@ def build_model(instance: Instance, arcs: Arcs, formulation: str = "flow") -> An
     arcs : Arcs
         Those of infinite weight are left out.
     formulation : {"flow", "assignment"}
+    keep_time : callable
+        Called now and then while it is built; ends that by an exception.
 
     Returns
     -------
@@ -54,7 +65,7 @@ def build_model(instance: Instance, arcs: Arcs, formulation: str = "flow") -> An
         import pyomo.environ as pyo
 
     model = pyo.ConcreteModel(name=instance.name)
-    data = _Data(instance, arcs, Limits.of(instance))
+    data = _Data(instance, arcs, Limits.of(instance), keep_time)
     with _quiet_pyomo():
         runs = (_add_flow if formulation == "flow" else _add_assignment)(model, data)
         _add_energy(model, data)
@@ -85,11 +96,52 @@ class _Data:
     instance: Instance
     arcs: Arcs
     limits: Limits
+    keep_time: Callable[[], None]  # raises when the time is over
+    asked: Iterator[int] = field(default_factory=itertools.count)
+
+    def tick(self, *at: Any) -> None:
+        """Ask the clock, once in so many columns and rows: large models take minutes to build."""
+        if next(self.asked) % TICKS == 0:
+            self.keep_time()
+
+    def timed(self, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a rule that asks the clock."""
+
+        def call(*at: Any) -> Any:
+            self.tick()
+            return rule(*at)
+
+        return call
 
     def steps(self) -> Iterator[tuple[int, int, int, int]]:
         """Yield every arc that may be used."""
         real = np.arange(self.arcs.weight.shape[1]) < self.arcs.blocks[:, None]
-        yield from map(tuple, np.argwhere(self.arcs.allowed & real[:, :, None, None]).tolist())
+        for k in range(len(real)):
+            for m, i, j in np.argwhere(self.arcs.allowed[k] & real[k, :, None, None]).tolist():
+                self.tick()
+                yield k, m, i, j
+
+    def index(self, spots: Collection[tuple[int, ...]], dimension: int) -> Any:
+        """Return a Pyomo set of these, made with an eye on the clock."""
+        import pyomo.environ as pyo
+
+        def each(_: Any) -> Iterator[tuple[int, ...]]:
+            for at in spots:
+                self.tick()
+                yield at
+
+        return pyo.Set(initialize=each, dimen=dimension)
+
+    def linear(self, terms: Iterable[tuple[float, Any]]) -> Any:
+        """Return the sum of values times columns."""
+        import pyomo.environ as pyo
+
+        def each() -> Iterator[Any]:
+            for value, column in terms:
+                self.tick()
+                yield float(value) * column
+
+        return pyo.quicksum(each())
 
 
 def _add_flow(model: Any, data: _Data) -> Runs:
@@ -97,21 +149,23 @@ def _add_flow(model: Any, data: _Data) -> Runs:
     import pyomo.environ as pyo
 
     steps = list(data.steps())
-    model.step = pyo.Var(steps, domain=pyo.Binary)
+    model.steps = data.index(steps, 4)
+    model.step = pyo.Var(model.steps, domain=pyo.Binary, initialize=data.tick)
     into: dict[tuple[int, int, int], list[Any]] = defaultdict(list)
     out: dict[tuple[int, int, int], list[Any]] = defaultdict(list)
     for k, m, i, j in steps:
+        data.tick()
         into[k, m, j].append(model.step[k, m, i, j])
         out[k, m - 1, i].append(model.step[k, m, i, j])
     tasks = range(len(data.arcs.tasks))
     blocks = data.arcs.blocks.tolist()
     inner = sorted(at for at in into.keys() | out.keys() if 0 <= at[1] < blocks[at[0]] - 1)
-    model.start = pyo.Constraint(tasks, rule=lambda _, k: pyo.quicksum(out[k, -1, 0]) == 1)
+    model.start = pyo.Constraint(tasks, rule=data.timed(lambda _, k: pyo.quicksum(out[k, -1, 0]) == 1))
     model.flow = pyo.Constraint(
-        inner, rule=lambda _, *at: pyo.quicksum(into[at]) - pyo.quicksum(out[at]) == 0
+        inner, rule=data.timed(lambda _, *at: pyo.quicksum(into[at]) - pyo.quicksum(out[at]) == 0)
     )
     weight, energy = data.arcs.weight, data.arcs.energy_j
-    model.total = pyo.Objective(expr=_linear((weight[at], model.step[at]) for at in steps))
+    model.total = pyo.Objective(expr=data.linear((weight[at], model.step[at]) for at in steps))
     model.spent = {at: (energy[at], model.step[at]) for at in steps}
     return {at: pyo.quicksum(terms) for at, terms in into.items() if terms}
 
@@ -126,13 +180,15 @@ def _add_assignment(model: Any, data: _Data) -> Runs:
         for name in ("weight", "energy_j")
     }
     spots = sorted({(k, m, j) for k, m, _, j in steps})
-    model.place = pyo.Var(spots, domain=pyo.Binary)
+    model.spots = data.index(spots, 3)
+    model.place = pyo.Var(model.spots, domain=pyo.Binary, initialize=data.tick)
     reached = set(spots)
     nodes: dict[tuple[int, int], list[int]] = defaultdict(list)
     for k, m, j in spots:
         nodes[k, m].append(j)
     model.one_node = pyo.Constraint(
-        sorted(nodes), rule=lambda _, k, m: pyo.quicksum(model.place[k, m, j] for j in nodes[k, m]) == 1
+        sorted(nodes),
+        rule=data.timed(lambda _, k, m: pyo.quicksum(model.place[k, m, j] for j in nodes[k, m]) == 1),
     )
     more = {
         (k, m, i, j): (arcs.weight[k, m, i, j] - least["weight"][k, m, j],
@@ -141,11 +197,14 @@ def _add_assignment(model: Any, data: _Data) -> Runs:
         if m > 0 and (k, m - 1, i) in reached
     }  # fmt: skip
     pairs = [at for at, extra in more.items() if max(extra) > 0]
-    model.both = pyo.Var(pairs, bounds=(0, 1))
+    model.pairs = data.index(pairs, 4)
+    model.both = pyo.Var(model.pairs, bounds=(0, 1), initialize=data.tick)
     model.product = pyo.Constraint(
         pairs,
-        rule=lambda _, k, m, i, j: (
-            model.both[k, m, i, j] >= model.place[k, m - 1, i] + model.place[k, m, j] - 1
+        rule=data.timed(
+            lambda _, k, m, i, j: (
+                model.both[k, m, i, j] >= model.place[k, m - 1, i] + model.place[k, m, j] - 1
+            )
         ),
     )
     usable = set(steps)
@@ -153,11 +212,11 @@ def _add_assignment(model: Any, data: _Data) -> Runs:
         (k, m, i, j) for k, m, j in spots if m > 0 for i in nodes[k, m - 1] if (k, m, i, j) not in usable
     ]
     model.no_step = pyo.Constraint(
-        apart, rule=lambda _, k, m, i, j: model.place[k, m - 1, i] + model.place[k, m, j] <= 1
+        apart, rule=data.timed(lambda _, k, m, i, j: model.place[k, m - 1, i] + model.place[k, m, j] <= 1)
     )
     terms = [(least["weight"][at], model.place[at]) for at in spots]
     terms += [(more[at][0], model.both[at]) for at in pairs]
-    model.total = pyo.Objective(expr=_linear(terms))
+    model.total = pyo.Objective(expr=data.linear(terms))
     model.spent = {at: (least["energy_j"][at], model.place[at]) for at in spots}
     model.spent |= {at: (more[at][1], model.both[at]) for at in pairs}
     return {at: model.place[at] for at in spots}
@@ -170,7 +229,7 @@ def _add_energy(model: Any, data: _Data) -> None:
     for (k, *_), (joules, column) in model.spent.items():
         if np.isfinite(limit[device[k]]) and joules > 0:
             spent[int(device[k])].append((float(joules), column))
-    _limit_rows(model, "energy_budget", {(d,): terms for d, terms in spent.items()}, lambda d: limit[d])
+    _limit_rows(model, data, "energy_budget", {(d,): terms for d, terms in spent.items()}, lambda d: limit[d])
 
 
 def _add_capacity(model: Any, data: _Data, runs: Runs) -> None:
@@ -182,7 +241,7 @@ def _add_capacity(model: Any, data: _Data, runs: Runs) -> None:
     for (k, m, n), runs_there in runs.items():
         if n > 0 and data.arcs.work_s[k, m, n - 1] > 0:
             work[slot[k], n].append((float(data.arcs.work_s[k, m, n - 1]), runs_there))
-    _limit_rows(model, "server_capacity", work, lambda *_: data.limits.work_s)
+    _limit_rows(model, data, "server_capacity", work, lambda *_: data.limits.work_s)
 
 
 def _add_memory(model: Any, data: _Data, runs: Runs) -> None:
@@ -202,25 +261,23 @@ def _add_memory(model: Any, data: _Data, runs: Runs) -> None:
             users[k, m, n] = (slot[task[k]], at, kind[task[k]], m)
     pieces = sorted(set(users.values()))
     model.hold = pyo.Var(pieces, domain=pyo.Binary)
-    model.holds = pyo.Constraint(list(users), rule=lambda _, *at: runs[at] <= model.hold[users[at]])
+    model.holds = pyo.Constraint(
+        list(users), rule=data.timed(lambda _, *at: runs[at] <= model.hold[users[at]])
+    )
     model.users = users
     places: dict[tuple[int, int], list[tuple[float, Any]]] = defaultdict(list)
     for piece in pieces:
         places[piece[:2]].append((float(parts[piece[2:]]), model.hold[piece]))
-    _limit_rows(model, "memory", places, lambda _, at: limit[at])
+    _limit_rows(model, data, "memory", places, lambda _, at: limit[at])
 
 
-def _limit_rows(model: Any, name: str, terms: dict[Any, list[tuple[float, Any]]], limit: Any) -> None:
+def _limit_rows(
+    model: Any, data: _Data, name: str, terms: dict[Any, list[tuple[float, Any]]], limit: Any
+) -> None:
     import pyomo.environ as pyo
 
-    rows = pyo.Constraint(sorted(terms), rule=lambda _, *at: _linear(terms[at]) <= float(limit(*at)))
+    rows = pyo.Constraint(sorted(terms), rule=lambda _, *at: data.linear(terms[at]) <= float(limit(*at)))
     model.add_component(name, rows)
-
-
-def _linear(terms: Iterable[tuple[float, Any]]) -> Any:
-    import pyomo.environ as pyo
-
-    return pyo.quicksum(float(value) * column for value, column in terms)
 
 
 def _solve(instance: Instance, run: Run) -> None:
@@ -232,10 +289,14 @@ def _solve(instance: Instance, run: Run) -> None:
     if formulation not in FORMULATIONS:
         raise InputError(f"formulation: {formulation!r}, expected one of {', '.join(FORMULATIONS)}")
 
+    def build(reduced: Reduced) -> Program:
+        model = build_model(instance, reduced.arcs, formulation, run.keep_time)
+        return to_program(model, reduced.arcs, run.keep_time)
+
     solve_exactly(
         instance,
         run,
-        lambda reduced: to_program(build_model(instance, reduced.arcs, formulation), reduced.arcs),
+        build,
         branch_and_bound,
     )
 
