@@ -53,7 +53,9 @@ def solved(method, *asked, clock=CLOCK):
     return json.loads(done.stdout)
 
 
-COUPLED = sorted(m.name for m in mecopt.methods() if m.honours >= {"capacity", "energy"})
+COUPLED = sorted(
+    m.name for m in mecopt.methods() if m.honours >= {"capacity", "energy"} and m.kind != "learner"
+)
 
 
 @pytest.mark.parametrize("method", COUPLED)
@@ -129,12 +131,11 @@ def found_stop():
 
 
 def test_kernels_are_compiled_on_no_clock():
-    """All of them go through `mecopt.compiling`, which takes compiling off the limits and keeps interrupts."""
-    own = ROOT / "mecopt" / "mecopt" / "compiling.py"
+    """All go through `mecopt.compiling`, which takes compiling off the limits and keeps interrupts."""
     for root in ("mecopt", "solvers", "rl"):
         for path in (ROOT / root).rglob("*.py"):
-            text = path.read_text()
-            assert path == own or "import njit" not in text or "from mecopt.compiling import njit" in text, path
+            if path.name != "compiling.py":
+                assert "from numba import" not in path.read_text(), path
 
 
 def test_loading_compiled_loops_needs_none_of_the_tables_for_compiling():
@@ -171,6 +172,7 @@ def test_what_was_compiled_is_said(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_after_a_warm_up_nothing_is_compiled(tmp_path):
     """With an empty cache; then every kernel, and every method on the benchmark set, finds all it needs."""
     import os
@@ -193,4 +195,4 @@ def test_after_a_warm_up_nothing_is_compiled(tmp_path):
         "        except mecopt.InputError: continue\n"
         "        assert COMPILER.seconds == 0.0, (path, method.name)\n"
     )
-    subprocess.run([sys.executable, "-c", every], cwd=ROOT, env=env, check=True, timeout=280)
+    subprocess.run([sys.executable, "-c", every], cwd=ROOT, env=env, check=True)
