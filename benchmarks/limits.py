@@ -224,7 +224,7 @@ def main() -> None:
         missing = [run for run in runs if run not in known]
         minutes = at_most_s(missing) / given.jobs / 60
         print(f"{len(missing)} processes, {minutes:.0f} minutes at most", flush=True)
-        mecopt.warm_up()
+        mecopt.warm_up(methods)
         start = time.perf_counter()
         with ThreadPoolExecutor(given.jobs) as pool:
             for found in pool.map(lambda run: measure(run, files[run[0]]), missing):

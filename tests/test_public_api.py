@@ -47,6 +47,7 @@ PUBLIC = [
     "save",
     "solve",
     "to_dict",
+    "warm_up",
 ]
 SMALL = {
     "format": "mecopt-instance/1",

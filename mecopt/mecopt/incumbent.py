@@ -25,7 +25,7 @@ from mecopt.handed_over import plain_notes, plain_reasons, whole_nodes
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate
 from mecopt.result import gap
-from mecopt.stop import COMPILER, AnyOf, IterationLimit, StopReason, TimeLimit
+from mecopt.stop import COMPILER, AnyOf, IterationLimit, OutOfTime, StopReason, TimeLimit
 
 AGREEMENT = 1e-6  # relative difference between a method's own objective and the judge's
 
@@ -260,6 +260,17 @@ class Run:
             self._set("stop", rules)
             if self.stopped_by is StopReason.TIME:  # of the slice or of the run: whoever asks next is told
                 self._set("stopped_by", None)
+
+    def keep_time(self) -> None:
+        """Leave the method if a rule says stop: for loops deep in the middle of a piece of work.
+
+        Raises
+        ------
+        OutOfTime
+            Not an error: `solve` takes it as the method's end.
+        """
+        if self.is_due():
+            raise OutOfTime
 
     def _raise_bound(self, bound: float) -> bool:
         """Keep the bound if it is the best so far, and say whether it is."""

@@ -6,6 +6,7 @@ stand in for Python's own before a line of ours runs.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ SAFE = "-P"  # for commands of our own; `safe_path` is for those that `multiproc
 VARIABLE = "PYTHONSAFEPATH"
 
 library_threads: list[threading.Thread] = []  # calls into libraries that may not stop when told
+LAST_S = 5.0  # what each of them gets at the end of the process, which it could abort
 
 
 @contextmanager
@@ -30,6 +32,13 @@ def safe_path() -> Iterator[None]:
     finally:
         if before is None:
             del os.environ[VARIABLE]
+
+
+@atexit.register
+def _wait() -> None:
+    """Give libraries that were told to stop the time to do so, before their own clean-up runs under them."""
+    for thread in library_threads:
+        thread.join(LAST_S)
 
 
 def left_behind() -> bool:

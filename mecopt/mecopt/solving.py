@@ -25,7 +25,7 @@ from mecopt.interrupts import interrupts_noted
 from mecopt.io import placement_array
 from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status
 from mecopt.sources import instance_of
-from mecopt.stop import COMPILER, AnyOf, GapTarget, IterationLimit, StopRule, TimeLimit
+from mecopt.stop import COMPILER, AnyOf, GapTarget, IterationLimit, OutOfTime, StopRule, TimeLimit
 from mecopt.trellis import infeasible_tasks, shortest_paths
 
 
@@ -148,8 +148,9 @@ def _begin_with(run: Run, placement: Ints) -> None:
 
 def _call(chosen: registry.Method, instance: Instance, run: Run) -> None:
     before = _sums(run.costs)
-    with blamed(chosen.name), undone():
-        returned: Any = chosen.solve(instance, run)  # type: ignore[func-returns-value]
+    returned: Any = None
+    with blamed(chosen.name), undone(), contextlib.suppress(OutOfTime):  # what it found is in the run
+        returned = chosen.solve(instance, run)  # type: ignore[func-returns-value]
     changed = [name for name, total in _sums(run.costs).items() if total != before[name]]
     if changed:
         raise MethodError(

@@ -20,6 +20,10 @@ class StopReason(StrEnum):
     INTERRUPT = "interrupt"
 
 
+class OutOfTime(Exception):
+    """A rule said stop in the middle of a piece of work; ends the method, and what it has found counts."""
+
+
 class StopRule(Protocol):
     """Asked between two pieces of work; answers with a reason to stop, or None."""
 

@@ -144,3 +144,21 @@ def test_best_known_store_that_is_none(mecopt, toy_file, write):
         assert done.returncode == 2
         assert done.stderr.startswith(f"mecopt: {store}: entries.x")
     assert mecopt("best-known", "show", toy_file.parent / "none.json").returncode == 2
+
+
+def test_warm_up_says_what_it_did(mecopt):
+    first = mecopt("warm-up", "--methods", "greedy, best-node")
+    assert first.returncode == 0
+    assert first.stdout.startswith("2 methods, ")
+    again = mecopt("warm-up", "--methods", "greedy", "--json")
+    found = json.loads(again.stdout)
+    assert (again.returncode, found["compiled_s"]) == (0, 0.0)
+    assert [(row["method"], row["error"]) for row in found["methods"]] == [("greedy", "")]
+    assert "mecopt: greedy: ready" in again.stderr
+
+
+def test_warm_up_of_methods_that_do_not_exist(mecopt):
+    for names, text in (("gredy", "no method 'gredy'; did you mean greedy"), ("a,,b", "expected names")):
+        done = mecopt("warm-up", "--methods", names)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert text in done.stderr

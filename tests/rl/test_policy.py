@@ -1,6 +1,8 @@
 """Trained policies as methods: the shipped ones, files, samples, pins, and what does not fit."""
 
 import dataclasses
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 import mecopt
 from mecopt.errors import InputError
-from mecopt_rl.deciding.policy_methods import find
+from mecopt_rl.deciding.policy_methods import decide, find
 from mecopt_rl.training.checkpoint import load_policy, save_policy
 from mecopt_rl.training.loop import POLICY, Plan, Training
 
@@ -135,3 +137,41 @@ def test_float16_decides_as_float32(folder, instance, tmp_path):
     half = find("markov-a3c", instance, str(tmp_path / "half.safetensors"))
     whole, halved = (mecopt.solve(instance, "markov-a3c", policy=p) for p in (stored.path, half.path))
     assert np.mean(whole.placement == halved.placement) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("learner", "spec"),
+    [
+        ("mtl-a3c", "paper-deadline:slots=40"),
+        ("markov-a3c", "camera-alexnet:slots=40"),
+        ("markov-a3c", "crowd"),
+        ("markov-a3c", "energy:slots=20"),
+    ],
+)
+def test_shipped_policies_choose_the_same_without_torch(learner, spec):
+    instance = mecopt.generate(spec, seed=3)
+    plain, whole = (decide(find(learner, instance, sampling=s), instance).placement for s in (False, True))
+    assert (plain == whole).all()
+
+
+def test_any_size_chooses_the_same_without_torch():
+    from mecopt_rl.deciding import any_size_policy as any_size
+
+    for spec in ("paper:slots=20", "crowd:batch=20", "camera-alexnet-deadline:slots=20,servers=7"):
+        instance = mecopt.generate(spec, seed=3)
+        plain, whole = (any_size.decide(any_size.find(sampling=s), instance).placement for s in (False, True))
+        assert (plain == whole).all()
+
+
+def test_a_shipped_policy_needs_no_torch_to_decide():
+    code = (
+        "import sys, mecopt; r = mecopt.solve(mecopt.generate('paper:slots=20'), 'markov-a3c');"
+        "assert r.status == 'feasible', r; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_deciding_stops_at_the_limit():
+    found = mecopt.solve(mecopt.generate("energy:slots=600"), "markov-a3c", time_limit_s=0.0)
+    assert (found.status, found.stopped_by) == ("unknown", "time")
+    assert found.lower_bound > 0

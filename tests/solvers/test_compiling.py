@@ -45,6 +45,36 @@ def test_an_error_after_an_interrupt_is_the_interrupts():
         work(fail)
 
 
+def test_a_block_within_a_block_leaves_it_to_the_outer_one():
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        work(lambda: work(interrupt), lambda: done.append(1))
+    assert done == [1]
+
+
+def test_a_kernel_keeps_an_interrupt_until_it_is_compiled(monkeypatch):
+    """Whoever calls it: what was compiled is there afterwards."""
+    from mecopt.compiling import KERNELS, njit
+
+    def one_more(x):
+        return x + 1
+
+    kernel = njit(cache=True)(one_more)
+    KERNELS.remove(kernel)
+    monkeypatch.setattr(kernel._cache, "_enabled", False)
+    compiled = kernel._compiler.compile
+
+    def interrupted(*arguments):
+        interrupt()
+        return compiled(*arguments)
+
+    monkeypatch.setattr(kernel._compiler, "compile", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        kernel(1)
+    assert len(kernel.signatures) == 1
+    assert kernel(1) == 2
+
+
 def test_other_threads_cannot_and_need_not():
     done = []
     thread = threading.Thread(target=work, args=(lambda: done.append(1),))

@@ -100,7 +100,7 @@ def _solve(instance: Instance, run: Run) -> None:
     with run.loading():
         policy = find(path, sampling=samples > 0)
     note_policy(run, policy, path, outside(policy, instance))
-    timed = dataclasses.replace(policy, network=Timed(policy.network, run.is_due))
+    timed = dataclasses.replace(policy, network=Timed(policy.network, run.keep_time))
 
     def placed(noise: torch.Generator | None) -> Any:
         return decide(timed, instance, costs=run.costs, node_cost=run.node_cost, noise=noise)

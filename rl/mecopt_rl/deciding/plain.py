@@ -195,29 +195,18 @@ def load_plain(path: str | os.PathLike[str]) -> StoredPolicy:
     return StoredPolicy(card, KINDS[str(card["learner"])](stored), card["settings"], str(path))
 
 
-class OutOfTime(Exception):
-    """The time limit came before every task was decided."""
-
-
 @dataclass(frozen=True)
 class Timed:
-    """A network that decides nothing more once `due` says so."""
+    """A network at work for a run: it asks the clock before it decides."""
 
     network: Any
-    due: Callable[[], bool]
+    keep_time: Callable[[], None]  # of the run
 
 
 def choose(network: Any, observations: NDArray[Any], masks: Masks | None, noise: Any = None) -> Nodes:
-    """Let a network choose, whichever it is: one of these, or one of torch's.
-
-    Raises
-    ------
-    OutOfTime
-        If it is a `Timed` one, and due.
-    """
+    """Let a network choose, whichever it is: one of these, or one of torch's."""
     if isinstance(network, Timed):
-        if network.due():
-            raise OutOfTime
+        network.keep_time()
         network = network.network
     if isinstance(network, (PlainBranches, PlainMarkov, PlainSteps)):
         return network.likeliest(observations, masks)

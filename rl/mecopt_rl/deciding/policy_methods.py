@@ -168,7 +168,7 @@ def _solve(learner: str, instance: Instance, run: Run) -> None:
         policy = find(learner, instance, path, sampling=samples > 0)
     away = outside(policy.card["fingerprint"], instance)
     note_policy(run, policy, path, away)
-    timed = dataclasses.replace(policy, network=Timed(policy.network, run.is_due))
+    timed = dataclasses.replace(policy, network=Timed(policy.network, run.keep_time))
 
     def placed(noise: torch.Generator | None) -> Any:
         return decide(timed, instance, costs=run.costs, node_cost=run.node_cost, noise=noise)
@@ -198,17 +198,12 @@ def best_of(
     placed : callable
         Returns a `mecopt_rl.world.masks.Decided`, sampled with the noise that it is given.
     """
-    from mecopt_rl.deciding.plain import OutOfTime
-
     noise = _noise(run) if samples or run.options.get("policy") is not None else None
     best: tuple[Ints, Floats] | None = None
     for number in range(samples + 1):
         if number and run.should_stop():
             return
-        try:
-            decided = placed(noise if number else None)
-        except OutOfTime:
-            return
+        decided = placed(noise if number else None)
         run.repairs += decided.repairs if number == 0 else 0
         if run.forbidden_block(decided.placement) is None:
             best = _better(instance, run, decided.placement, best)

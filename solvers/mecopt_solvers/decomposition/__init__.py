@@ -8,14 +8,13 @@ exact re-routing of a few tasks at a time makes placements. docs/methods/decompo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
 from mecopt.entities import Coupling
+from mecopt.generation import generate
+from mecopt.incumbent import Run
+from mecopt.instance import Instance
 from mecopt.registry import Method
-
-if TYPE_CHECKING:
-    from mecopt.incumbent import Run
-    from mecopt.instance import Instance
 
 __all__ = ["METHOD"]
 
@@ -27,6 +26,16 @@ def _solve(instance: Instance, run: Run) -> None:
     solve(instance, run)
 
 
+def warm_up() -> None:
+    """Compile what only a search of some nodes needs: see `mecopt.warm_up`."""
+    from mecopt_solvers.decomposition.branch import PLAIN_NODES
+    from mecopt_solvers.decomposition.searches import search_part
+
+    instance = generate("crowd:batch=10,blocks=3")
+    search = search_part(instance, Run(instance), np.arange(instance.task_count), 0)
+    search.advance(0.0, lambda: False, PLAIN_NODES + 2)
+
+
 METHOD = Method(
     name="decomposition",
     kind="exact",
@@ -34,4 +43,5 @@ METHOD = Method(
     honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
     solve=_solve,
     random=True,
+    warm_up=warm_up,
 )

@@ -126,6 +126,7 @@ def solve(instance: Instance, run: Run) -> None:
     placement, stale, hot = paths.placement.copy(), 0, COLD * 10
     placement[arcs.tasks] = search.best
     run.found(placement)
+    run.keep_time()
     search.compile()
     each = FIRST_MOVES
     while stale < PATIENCE:
@@ -146,13 +147,16 @@ def solve(instance: Instance, run: Run) -> None:
 def _open(instance: Instance, run: Run, base: Ints) -> tuple[Search, Arcs]:
     """Find the tasks that limits touch, and lay them out."""
     sets = limits.parts(instance)
+    run.keep_time()
     part = np.empty(instance.task_count, dtype=np.int64)
     for i, tasks in enumerate(sets):
         part[tasks] = i
     live = np.flatnonzero(_broken(instance, run, base, part, len(sets))[part])
     live = live[np.argsort(instance.tasks.slot[live], kind="stable")]
     parts, row_part = np.unique(part[live], return_inverse=True)
+    run.keep_time()
     arcs = build_arcs(run.costs, live, run.node_cost)
+    run.keep_time()
     nodes = base[live]
     if run.warm_start is not None:
         nodes, repaired = _usable(arcs, run.warm_start[live], nodes)

@@ -30,6 +30,7 @@ LARGEST_SUM = 2.0**50  # of scaled costs; beyond that, CP-SAT's own sums get clo
 FINEST = 1e-11  # no finer than this fraction of the objective, which is far below what is asked of it
 # What a limit of 1 becomes. No finer: with 10**10 the presolve of OR-Tools 9.15 loses feasible placements.
 LIMIT = 10**8
+PIECE = 10_000  # columns made between two looks at the clock
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,16 @@ def _stages(program: Program, value: Floats) -> tuple[Ints, Floats]:
 
 
 def search(job: Job, note: Callable[[Scaled], None]) -> Outcome:
-    """Solve a program by CP-SAT, in a thread of its own."""
+    """Solve a program by CP-SAT, a large one in a process of its own."""
+    from mecopt_solvers.programs.apart import COLUMNS, solve_apart
+
+    if job.program.columns > COLUMNS:
+        return solve_apart(f"{__name__}:_in_thread", job, note)
+    return _in_thread(job, note)
+
+
+def _in_thread(job: Job, note: Callable[[Scaled], None]) -> Outcome:
+    """Run CP-SAT in a thread of its own."""
     with COMPILER.loading():
         from ortools.sat.python import cp_model
 
@@ -121,12 +131,18 @@ def _model(program: Program, scaled: Scaled, due: Callable[[], bool]) -> tuple[A
     from ortools.sat.python import cp_model
 
     model = cp_model.CpModel()
-    columns = [model.new_bool_var("") for _ in range(program.columns)]
+    columns: list[Any] = []
+    while len(columns) < program.columns:
+        if due():
+            return None
+        columns += [model.new_bool_var("") for _ in range(min(PIECE, program.columns - len(columns)))]
     stage, most = _stages(program, program.cost)
     blocks: list[list[Any]] = [[] for _ in most]
     for at, c in zip(stage.tolist(), np.flatnonzero(program.task >= 0).tolist(), strict=True):
         blocks[at].append(columns[c])
     for arcs in blocks:
+        if due():
+            return None
         model.add_exactly_one(arcs)
     rows = program.rows
     for row in range(len(rows.lower)):

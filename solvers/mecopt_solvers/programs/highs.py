@@ -70,9 +70,18 @@ class Job:
 
 
 def branch_and_bound(job: Job) -> Outcome:
-    """Solve a program by HiGHS.
+    """Solve a program by HiGHS, a large one in a process of its own."""
+    from mecopt_solvers.programs.apart import COLUMNS, solve_apart
 
-    It runs in a thread of its own. HiGHS has one scheduler a thread, and one that was made for another
+    if job.program.columns > COLUMNS:
+        return solve_apart(f"{__name__}:_in_thread", job)
+    return _in_thread(job)
+
+
+def _in_thread(job: Job, note: Callable[[Any], None] = lambda value: None) -> Outcome:
+    """Run HiGHS in a thread of its own.
+
+    HiGHS has one scheduler a thread, and one that was made for another
     number of
     threads makes it return zeros; a fresh thread has none.
     """

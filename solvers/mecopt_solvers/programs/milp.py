@@ -8,11 +8,12 @@ weaker.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,11 +31,19 @@ from mecopt_solvers.programs.presolve import most
 
 if TYPE_CHECKING:
     from mecopt.incumbent import Run
+    from mecopt_solvers.programs.linear_program import Program
+    from mecopt_solvers.programs.presolve import Reduced
 
 FORMULATIONS = ("flow", "assignment")
+TICKS = 200  # columns or rows between two looks at the clock: some milliseconds
 
 
-def build_model(instance: Instance, arcs: Arcs, formulation: str = "flow") -> Any:
+def build_model(
+    instance: Instance,
+    arcs: Arcs,
+    formulation: str = "flow",
+    keep_time: Callable[[], None] = lambda: None,
+) -> Any:
     """Build the model.
 
     Parameters
@@ -43,6 +52,8 @@ def build_model(instance: Instance, arcs: Arcs, formulation: str = "flow") -> An
     arcs : Arcs
         Those of infinite weight are left out.
     formulation : {"flow", "assignment"}
+    keep_time : callable
+        Called now and then while it is built; ends that by an exception.
 
     Returns
     -------
@@ -56,7 +67,7 @@ def build_model(instance: Instance, arcs: Arcs, formulation: str = "flow") -> An
         import pyomo.environ as pyo
 
     model = pyo.ConcreteModel(name=instance.name)
-    data = _Data(instance, arcs)
+    data = _Data(instance, arcs, keep_time)
     with _quiet_pyomo():
         runs = (_add_flow if formulation == "flow" else _add_assignment)(model, data)
         model.labels, model.users = {}, {}
@@ -96,11 +107,52 @@ class _Data:
 
     instance: Instance
     arcs: Arcs
+    keep_time: Callable[[], None]  # raises when the time is over
+    asked: Iterator[int] = field(default_factory=itertools.count)
+
+    def tick(self, *at: Any) -> None:
+        """Ask the clock, once in so many columns and rows: large models take minutes to build."""
+        if next(self.asked) % TICKS == 0:
+            self.keep_time()
+
+    def timed(self, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a rule that asks the clock."""
+
+        def call(*at: Any) -> Any:
+            self.tick()
+            return rule(*at)
+
+        return call
 
     def steps(self) -> Iterator[tuple[int, int, int, int]]:
         """Yield every arc that may be used."""
         real = np.arange(self.arcs.weight.shape[1]) < self.arcs.blocks[:, None]
-        yield from map(tuple, np.argwhere(self.arcs.allowed & real[:, :, None, None]).tolist())
+        for k in range(len(real)):
+            for m, i, j in np.argwhere(self.arcs.allowed[k] & real[k, :, None, None]).tolist():
+                self.tick()
+                yield k, m, i, j
+
+    def index(self, spots: Collection[tuple[int, ...]], dimension: int) -> Any:
+        """Return a Pyomo set of these, made with an eye on the clock."""
+        import pyomo.environ as pyo
+
+        def each(_: Any) -> Iterator[tuple[int, ...]]:
+            for at in spots:
+                self.tick()
+                yield at
+
+        return pyo.Set(initialize=each, dimen=dimension)
+
+    def linear(self, terms: Iterable[tuple[float, Any]]) -> Any:
+        """Return the sum of values times columns."""
+        import pyomo.environ as pyo
+
+        def each() -> Iterator[Any]:
+            for value, column in terms:
+                self.tick()
+                yield float(value) * column
+
+        return pyo.quicksum(each())
 
 
 def _add_flow(model: Any, data: _Data) -> _Runs:
@@ -108,21 +160,23 @@ def _add_flow(model: Any, data: _Data) -> _Runs:
     import pyomo.environ as pyo
 
     steps = list(data.steps())
-    model.step = pyo.Var(steps, domain=pyo.Binary)
+    model.steps = data.index(steps, 4)
+    model.step = pyo.Var(model.steps, domain=pyo.Binary, initialize=data.tick)
     into: dict[tuple[int, int, int], list[Any]] = defaultdict(list)
     out: dict[tuple[int, int, int], list[Any]] = defaultdict(list)
     for k, m, i, j in steps:
+        data.tick()
         into[k, m, j].append(model.step[k, m, i, j])
         out[k, m - 1, i].append(model.step[k, m, i, j])
     tasks = range(len(data.arcs.tasks))
     blocks = data.arcs.blocks.tolist()
     inner = sorted(at for at in into.keys() | out.keys() if 0 <= at[1] < blocks[at[0]] - 1)
-    model.start = pyo.Constraint(tasks, rule=lambda _, k: pyo.quicksum(out[k, -1, 0]) == 1)
+    model.start = pyo.Constraint(tasks, rule=data.timed(lambda _, k: pyo.quicksum(out[k, -1, 0]) == 1))
     model.flow = pyo.Constraint(
-        inner, rule=lambda _, *at: pyo.quicksum(into[at]) - pyo.quicksum(out[at]) == 0
+        inner, rule=data.timed(lambda _, *at: pyo.quicksum(into[at]) - pyo.quicksum(out[at]) == 0)
     )
     weight = data.arcs.weight
-    model.total = pyo.Objective(expr=_linear((weight[at], model.step[at]) for at in steps))
+    model.total = pyo.Objective(expr=data.linear((weight[at], model.step[at]) for at in steps))
     return _Runs(
         {at: pyo.quicksum(terms) for at, terms in into.items() if terms},
         lambda use: ((at[0], float(use[at]), model.step[at]) for at in steps),
@@ -135,23 +189,28 @@ def _add_assignment(model: Any, data: _Data) -> _Runs:
 
     arcs, steps = data.arcs, list(data.steps())
     spots = sorted({(k, m, j) for k, m, _, j in steps})
-    model.place = pyo.Var(spots, domain=pyo.Binary)
+    model.spots = data.index(spots, 3)
+    model.place = pyo.Var(model.spots, domain=pyo.Binary, initialize=data.tick)
     reached = set(spots)
     nodes: dict[tuple[int, int], list[int]] = defaultdict(list)
     for k, m, j in spots:
         nodes[k, m].append(j)
     model.one_node = pyo.Constraint(
-        sorted(nodes), rule=lambda _, k, m: pyo.quicksum(model.place[k, m, j] for j in nodes[k, m]) == 1
+        sorted(nodes),
+        rule=data.timed(lambda _, k, m: pyo.quicksum(model.place[k, m, j] for j in nodes[k, m]) == 1),
     )
     figures = [arcs.weight, *(limit.use(arcs) for limit in limits.linear(data.instance) if not limit.by_node)]
     more = [_above_least(arcs, figure)[1] for figure in figures]
     inner = [(k, m, i, j) for k, m, i, j in steps if m > 0 and (k, m - 1, i) in reached]
     pairs = [at for at in inner if max(extra[at] for extra in more) > 0]
-    model.both = pyo.Var(pairs, bounds=(0, 1))
+    model.pairs = data.index(pairs, 4)
+    model.both = pyo.Var(model.pairs, bounds=(0, 1), initialize=data.tick)
     model.product = pyo.Constraint(
         pairs,
-        rule=lambda _, k, m, i, j: (
-            model.both[k, m, i, j] >= model.place[k, m - 1, i] + model.place[k, m, j] - 1
+        rule=data.timed(
+            lambda _, k, m, i, j: (
+                model.both[k, m, i, j] >= model.place[k, m - 1, i] + model.place[k, m, j] - 1
+            )
         ),
     )
     usable = set(steps)
@@ -159,7 +218,7 @@ def _add_assignment(model: Any, data: _Data) -> _Runs:
         (k, m, i, j) for k, m, j in spots if m > 0 for i in nodes[k, m - 1] if (k, m, i, j) not in usable
     ]
     model.no_step = pyo.Constraint(
-        apart, rule=lambda _, k, m, i, j: model.place[k, m - 1, i] + model.place[k, m, j] <= 1
+        apart, rule=data.timed(lambda _, k, m, i, j: model.place[k, m - 1, i] + model.place[k, m, j] <= 1)
     )
 
     def terms(use: Floats) -> Iterator[Term]:
@@ -167,7 +226,7 @@ def _add_assignment(model: Any, data: _Data) -> _Runs:
         yield from ((at[0], float(least[at]), model.place[at]) for at in spots)
         yield from ((at[0], float(extra[at]), model.both[at]) for at in pairs)
 
-    model.total = pyo.Objective(expr=_linear((value, column) for _, value, column in terms(arcs.weight)))
+    model.total = pyo.Objective(expr=data.linear((value, column) for _, value, column in terms(arcs.weight)))
     return _Runs({at: model.place[at] for at in spots}, terms)
 
 
@@ -210,7 +269,7 @@ def _add_charged(model: Any, data: _Data, runs: _Runs, limit: ChargedLimit) -> N
     pieces = sorted(of_piece)
     hold = pyo.Var(pieces, domain=pyo.Binary)
     model.add_component(limit.charge, hold)
-    holds = pyo.Constraint(list(users), rule=lambda _, *at: runs.there[at] <= hold[users[at]])
+    holds = pyo.Constraint(list(users), rule=data.timed(lambda _, *at: runs.there[at] <= hold[users[at]]))
     model.add_component(f"{limit.charge}s", holds)
     model.users[hold.name] = users
     terms: dict[int, list[tuple[float, Any]]] = defaultdict(list)
@@ -229,15 +288,11 @@ def _limit_rows(
     given = most(limit, data.instance, np.array(rows, dtype=np.int64)).tolist()
     sides = {r: side for r, side in zip(rows, given, strict=True) if side < np.inf}
     kept = {limit.index(data.instance, r): (r, side) for r, side in sides.items()}
-    constraint = pyo.Constraint(list(kept), rule=lambda _, *at: _linear(terms[kept[at][0]]) <= kept[at][1])
+    constraint = pyo.Constraint(
+        list(kept), rule=lambda _, *at: data.linear(terms[kept[at][0]]) <= kept[at][1]
+    )
     model.add_component(limit.component, constraint)
     model.labels[limit.component] = {at: (limit.coupling, r) for at, (r, _) in kept.items()}
-
-
-def _linear(terms: Iterable[tuple[float, Any]]) -> Any:
-    import pyomo.environ as pyo
-
-    return pyo.quicksum(float(value) * column for value, column in terms)
 
 
 def _solve(instance: Instance, run: Run) -> None:
@@ -249,10 +304,14 @@ def _solve(instance: Instance, run: Run) -> None:
     if formulation not in FORMULATIONS:
         raise InputError(f"formulation: {formulation!r}, expected one of {', '.join(FORMULATIONS)}")
 
+    def build(reduced: Reduced) -> Program:
+        model = build_model(instance, reduced.arcs, formulation, run.keep_time)
+        return to_program(model, reduced.arcs, run.keep_time)
+
     solve_exactly(
         instance,
         run,
-        lambda reduced: to_program(build_model(instance, reduced.arcs, formulation), reduced.arcs),
+        build,
         branch_and_bound,
     )
 

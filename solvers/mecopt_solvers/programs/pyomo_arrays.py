@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from mecopt.trellis_arcs import Arcs
 from mecopt_solvers.programs.linear_program import WIDER, Label, Program, Rows
 
 
-def to_program(model: Any, arcs: Arcs) -> Program:
+def to_program(model: Any, arcs: Arcs, keep_time: Callable[[], None] = lambda: None) -> Program:
     """Turn the model into arrays; rows of limits are divided by their limit.
 
     Parameters
@@ -21,6 +21,8 @@ def to_program(model: Any, arcs: Arcs) -> Program:
         Made by `mecopt_solvers.programs.milp.build_model`.
     arcs : Arcs
         The arcs that it was made of.
+    keep_time : callable
+        Called for every row; ends the work by an exception.
     """
     import pyomo.environ as pyo
     from pyomo.repn import generate_standard_repn
@@ -32,6 +34,7 @@ def to_program(model: Any, arcs: Arcs) -> Program:
     cost[[at[id(v)] for v in objective.linear_vars]] = objective.linear_coefs
     labels, entries, sides = {}, [], []
     for row, (label, constraint) in enumerate(_constraints(model)):
+        keep_time()
         body = generate_standard_repn(constraint.body, quadratic=False)
         lower, upper = (_side(bound, body.constant) for bound in (constraint.lower, constraint.upper))
         value = np.array(body.linear_coefs, dtype=np.float64)

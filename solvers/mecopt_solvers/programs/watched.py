@@ -11,7 +11,7 @@ from typing import Any
 from mecopt.processes import library_threads
 
 STEP_S = 0.05  # how often the clock is asked
-GRACE_S = 2.0  # what a library that was told to stop gets before it is left behind
+GRACE_S = 0.3  # what a library that was told to stop gets before it is left behind
 
 Post = Callable[[str, Any], None]
 
