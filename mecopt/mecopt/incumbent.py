@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from mecopt.arguments import LARGEST_COUNT, scalar
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
-from mecopt.errors import DisagreementError, InputError, MethodError, PlacementError
+from mecopt.errors import DisagreementError, MethodError, PlacementError
 from mecopt.handed_over import plain_notes, plain_reasons, whole_nodes
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate
 from mecopt.result import gap
-from mecopt.stop import COMPILER, AnyOf, IterationLimit, OutOfTime, StopReason, TimeLimit
+from mecopt.stop import COMPILER, AnyOf, IterationLimit, OutOfTime, StopReason, StopRule, TimeLimit
+from mecopt.trellis import Paths, infeasible_tasks, shortest_paths
 
 AGREEMENT = 1e-6  # relative difference between a method's own objective and the judge's
 
@@ -44,7 +45,7 @@ class Run:
     Parameters
     ----------
     instance : Instance
-        What placements are judged on.
+        What the method works on.
     stop : AnyOf
         The stopping rules.
     seed, threads : int
@@ -54,6 +55,8 @@ class Run:
         0, or inf where the caller forbids a node (``--pin`` and ``--ban``).
     options : dict
         Options that belong to the method.
+    judged_on : Instance, optional
+        What placements are judged on, where that is another one: with couplings that a relaxation ignores.
     """
 
     instance: Instance
@@ -63,6 +66,7 @@ class Run:
     warm_start: Ints | None = None
     node_cost: Floats | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    judged_on: Instance | None = None
 
     start: float = field(default_factory=time.perf_counter)
     best: Evaluation | None = field(default=None, init=False)
@@ -97,6 +101,38 @@ class Run:
     def trace(self) -> tuple[tuple[float, float | None, float | None], ...]:
         """Seconds, objective and bound at every improvement."""
         return tuple(self._points)
+
+    @cached_property
+    def _free(self) -> Paths:
+        return shortest_paths(self.costs, self.node_cost, threads=self.threads)
+
+    def free_paths(self) -> Paths | None:
+        """Return every task's shortest path without limits that tasks share, worked out once.
+
+        Returns
+        -------
+        Paths or None
+            None where some task has none: then the run is told why nothing is feasible.
+        """
+        if np.isinf(self._free.value).any():
+            self.infeasible(infeasible_tasks(self.instance, self.costs, self._free, self.node_cost))
+            return None
+        return self._free
+
+    def free_optimum(self) -> tuple[Paths, Evaluation] | None:
+        """Hand over the optimum without limits that tasks share: a bound always.
+
+        Returns
+        -------
+        Paths, and what the judge says of them; or None
+            None where that settles it: it is feasible, or some task cannot be placed at all.
+        """
+        paths = self.free_paths()
+        if paths is None:
+            return None
+        value = float(paths.value.sum())
+        judged = self.found(paths.placement, bound=value, objective=value)
+        return None if judged.feasible else (paths, judged)
 
     @property
     def objective(self) -> float | None:
@@ -150,7 +186,8 @@ class Run:
 
     def _judged(self, placement: Any) -> Evaluation:
         try:
-            return evaluate(self.instance, whole_nodes(placement, self.instance), costs=self.costs)
+            whole = whole_nodes(placement, self.instance)
+            return evaluate(self.judged_on or self.instance, whole, costs=self.costs)
         except PlacementError as error:
             more = len(error.problems) - 1
             raise MethodError(error.problems[0] + (f", and {more} more problems" if more else "")) from None
@@ -244,20 +281,22 @@ class Run:
         object.__setattr__(self, name, value)
 
     @contextmanager
-    def slice(self, seconds: float) -> Iterator[Callable[[], bool]]:
-        """Let a method work for so many seconds at the most; their end is not the end of the run.
+    def slice(self, seconds: float, *rules: StopRule) -> Iterator[Callable[[], bool]]:
+        """Let a method work for so many seconds at the most, or until a rule says stop.
+
+        That is not the end of the run.
 
         Yields
         ------
         callable
             Says whether it was told to stop by now.
         """
-        rules = self.stop
-        self._set("stop", AnyOf((*rules.rules, TimeLimit(seconds))))
+        before = self.stop
+        self._set("stop", AnyOf((*before.rules, TimeLimit(seconds), *rules)))
         try:
             yield lambda: self.stopped_by is not None
         finally:
-            self._set("stop", rules)
+            self._set("stop", before)
             if self.stopped_by is StopReason.TIME:  # of the slice or of the run: whoever asks next is told
                 self._set("stopped_by", None)
 
@@ -304,48 +343,3 @@ class Run:
 
 
 _OWN = frozenset(own.name for own in fields(Run)) - set(FREE)
-
-
-def forbidden(instance: Instance, pins: Iterable[str], bans: Iterable[str]) -> Floats | None:
-    """Turn ``K:M=N`` (task, block, node) pins and bans into node costs of 0 and inf.
-
-    Returns
-    -------
-    array of shape (tasks, longest model, servers + 1), or None where nothing is forbidden
-
-    Raises
-    ------
-    InputError
-        If a text is not of that form, names something that does not exist, or pins contradict each other.
-    """
-    pins, bans = list(pins), list(bans)
-    if not pins and not bans:
-        return None
-    cost = np.zeros((instance.task_count, instance.max_blocks, instance.server_count + 1))
-    for text in bans:
-        cost[_spot(instance, text, "ban")] = np.inf
-    for text in pins:
-        k, m, n = _spot(instance, text, "pin")
-        free = cost[k, m, n] == 0.0
-        cost[k, m] = np.inf
-        cost[k, m, n] = 0.0 if free else np.inf
-    shut = np.argwhere(np.isinf(cost).all(axis=2)).tolist()
-    if shut:
-        raise InputError(f"pins and bans leave no node for block {m} of task {k}" for k, m in shut)
-    return cost
-
-
-def _spot(instance: Instance, text: str, what: str) -> tuple[int, int, int]:
-    head, _, node = text.partition("=")
-    task, _, block = head.partition(":")
-    try:
-        k, m, n = int(task), int(block), int(node)
-    except ValueError:
-        raise InputError(f"--{what} {text}: expected TASK:BLOCK=NODE, such as 0:2=1") from None
-    if not 0 <= k < instance.task_count:
-        raise InputError(f"--{what} {text}: task {k}, expected 0 to {instance.task_count - 1}")
-    if not 0 <= m < instance.block_count[k]:
-        raise InputError(f"--{what} {text}: block {m}, expected 0 to {instance.block_count[k] - 1}")
-    if not 0 <= n <= instance.server_count:
-        raise InputError(f"--{what} {text}: node {n}, expected 0 to {instance.server_count}")
-    return k, m, n

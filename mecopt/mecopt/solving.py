@@ -19,14 +19,14 @@ from mecopt.arrays import Ints
 from mecopt.containment import blamed, undone
 from mecopt.costs import ChainCosts
 from mecopt.errors import InputError, MethodError
-from mecopt.incumbent import Run, forbidden
+from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.interrupts import interrupts_noted
 from mecopt.io import placement_array
+from mecopt.pins import forbidden
 from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status
 from mecopt.sources import instance_of
 from mecopt.stop import COMPILER, AnyOf, GapTarget, IterationLimit, OutOfTime, StopRule, TimeLimit
-from mecopt.trellis import infeasible_tasks, shortest_paths
 
 
 def solve(
@@ -102,13 +102,14 @@ def solve(
         registry.check_honours(chosen, instance)
     registry.check_options(chosen, options)
     run = Run(
-        instance,
+        _relaxed(instance, chosen) if relax else instance,
         stop=AnyOf(_rules(**stopping)),
         seed=seed,
         threads=threads,
         warm_start=None if warm_start is None else placement_array(warm_start, instance),
         node_cost=forbidden(instance, pins, bans),
         options=dict(options),
+        judged_on=instance if relax else None,
     )
     compiled_s = COMPILER.seconds
     if run.warm_start is not None:
@@ -116,7 +117,7 @@ def solve(
     run.costs  # noqa: B018 - an instance whose figures are out of range is not the method's error
     try:
         with interrupts_noted(run.interrupt):
-            _call(chosen, _relaxed(instance, chosen) if relax else instance, run)
+            _call(chosen, run)
     except KeyboardInterrupt:
         run.interrupt()
     with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C does without the bound
@@ -146,11 +147,11 @@ def _begin_with(run: Run, placement: Ints) -> None:
         run.notes["warm_start_used"] = f"refused: {judged.violations[0]}"
 
 
-def _call(chosen: registry.Method, instance: Instance, run: Run) -> None:
+def _call(chosen: registry.Method, run: Run) -> None:
     before = _sums(run.costs)
     returned: Any = None
     with blamed(chosen.name), undone(), contextlib.suppress(OutOfTime):  # what it found is in the run
-        returned = chosen.solve(instance, run)  # type: ignore[func-returns-value]
+        returned = chosen.solve(run.instance, run)  # type: ignore[func-returns-value]
     changed = [name for name, total in _sums(run.costs).items() if total != before[name]]
     if changed:
         raise MethodError(
@@ -202,11 +203,8 @@ def _always_a_bound(run: Run) -> None:
     """Give a run that proved nothing the bound of the relaxation without couplings."""
     if run.bound is not None or run.reasons:
         return
-    paths = shortest_paths(run.costs, run.node_cost, threads=run.threads)
-    reasons = infeasible_tasks(run.instance, run.costs, paths, run.node_cost)
-    if reasons:
-        run.infeasible(reasons)
-    else:
+    paths = run.free_paths()
+    if paths is not None:
         run.improve_bound(float(paths.value.sum()))
 
 
@@ -225,7 +223,7 @@ def _result(run: Run, method: str, options: dict[str, Any]) -> Result:
     if bound is not None and run.objective is not None:
         bound = min(bound, run.objective)  # within rounding of each other, or `gap` would have raised
     return Result(
-        instance=run.instance,
+        instance=run.judged_on or run.instance,
         method=method,
         status=status,
         evaluation=None if infeasible else run.best,

@@ -13,18 +13,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
-from mecopt.costs import ChainCosts, chain_costs
+from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
-from mecopt.registry import Method
 from mecopt.stop import COMPILER
-
-if TYPE_CHECKING:
-    from mecopt.incumbent import Run
 
 Kernel = Literal["auto", "numpy", "numba"]
 
@@ -264,31 +260,3 @@ def _step_delays(stages: _Stages, m: int) -> Floats:
     np.fill_diagonal(trans, 0.0)
     delays: Floats = trans + stages._calc(m)[0]
     return delays
-
-
-def _solve(instance: Instance, run: Run) -> None:
-    paths = shortest_paths(run.costs, run.node_cost, threads=run.threads)
-    if np.isinf(paths.value).any():
-        run.infeasible(infeasible_tasks(instance, run.costs, paths, run.node_cost))
-    else:
-        value = float(paths.value.sum())
-        run.found(paths.placement, bound=value, objective=value)
-
-
-def _warm_up() -> None:
-    """Compile the numba kernel, which small instances do without: each way that deadlines count by itself."""
-    from mecopt.generation import generate
-
-    for deadline in ("none", "soft", "hard"):
-        instance = generate(f"paper-deadline:slots=2,servers=2,deadline={deadline}")
-        shortest_paths(chain_costs(instance), kernel="numba")
-
-
-METHOD = Method(
-    name="trellis",
-    kind="exact",
-    summary="shortest path per task; the optimum of problem P, the relaxation bound of everything else",
-    honours=frozenset(),
-    solve=_solve,
-    warm_up=_warm_up,
-)

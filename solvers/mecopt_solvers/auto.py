@@ -105,10 +105,9 @@ def _settled(instance: Instance, run: Run) -> bool:
 
     It takes milliseconds, and the compiled loops of the methods take longer to load.
     """
-    from mecopt_solvers.programs.exact import free_optimum
     from mecopt_solvers.programs.presolve import reduce
 
-    if free_optimum(instance, run) is None:
+    if run.free_optimum() is None:
         return True
     if _arcs(instance) <= PROGRAM_ARCS and (reasons := reduce(instance, run.costs, run.node_cost).reasons):
         run.infeasible(reasons)

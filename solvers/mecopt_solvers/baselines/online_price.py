@@ -16,7 +16,6 @@ from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import OF_ONE_TASK, Method
 from mecopt.tolerances import JUST_BELOW, slack
-from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt_solvers.baselines.ledger import in_order
 from mecopt_solvers.baselines.online_knowledge import Outlook, Plan, from_ranges, from_trace, known_ranges
 from mecopt_solvers.baselines.rules import chunks, cut_off
@@ -99,9 +98,8 @@ def decide(weight: Floats, energy: Floats, outlook: Outlook, purse: Purse, kind:
 
 
 def _solve(instance: Instance, run: Run) -> None:
-    paths = shortest_paths(run.costs, run.node_cost, threads=run.threads)
-    if np.isinf(paths.value).any():
-        run.infeasible(infeasible_tasks(instance, run.costs, paths, run.node_cost))
+    paths = run.free_paths()
+    if paths is None:
         return
     ranges = known_ranges(instance, run.options)
     run.notes["knows"] = "ranges" if ranges else "what it has seen"

@@ -13,7 +13,6 @@ from mecopt.errors import InputError
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.judge import evaluate
-from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt.trellis_arcs import Arcs, build_arcs
 from mecopt_solvers.baselines.ledger import in_order, open_ledger
 
@@ -69,9 +68,8 @@ def respect(run: Run, placement: Ints) -> Ints | None:
     hit = np.any(banned & (placement >= 0), axis=1)
     if not hit.any():
         return placement
-    paths = shortest_paths(run.costs, run.node_cost, threads=run.threads)
-    if np.isinf(paths.value).any():
-        run.infeasible(infeasible_tasks(run.instance, run.costs, paths, run.node_cost))
+    paths = run.free_paths()
+    if paths is None:
         return None
     run.repairs += int(hit.sum())
     return np.where(hit[:, None], paths.placement, placement)

@@ -14,7 +14,6 @@ from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import OF_ONE_TASK, Method
 from mecopt.tolerances import JUST_BELOW, slack
-from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt.trellis_arcs import Arcs, build_arcs, shortest
 from mecopt_solvers.baselines.rules import cut_off
 
@@ -94,9 +93,8 @@ class Slot:
 
 
 def _solve(instance: Instance, run: Run) -> None:
-    paths = shortest_paths(run.costs, run.node_cost, threads=run.threads)
-    if np.isinf(paths.value).any():
-        run.infeasible(infeasible_tasks(instance, run.costs, paths, run.node_cost))
+    paths = run.free_paths()
+    if paths is None:
         return
     placement = paths.placement.copy()  # without limits the prices are 0
     if Coupling.CAPACITY in instance.rules.couplings:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from mecopt.arrays import Ints
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.stop import AnyOf, StopReason, TimeLimit
+from mecopt.stop import StopReason
 from mecopt_solvers.programs.exact import DONE, solve_exactly
 from mecopt_solvers.programs.flow import build_flow
 from mecopt_solvers.programs.highs import branch_and_bound
@@ -71,13 +71,13 @@ class ProgramSearch:
     def advance(self, gap: float, should_stop: Callable[[], bool], nodes: int) -> None:
         """Search on, until it is solved, about so many nodes' time is over, or `should_stop` says so."""
         own = self.own
-        own.stop = AnyOf((TimeLimit(min(nodes * SECONDS_A_NODE, self.run.time_left_s)), _Asked(should_stop)))
-        own.stopped_by = None
-        solve_exactly(self.part, own, self._build, branch_and_bound)
+        with own.slice(min(nodes * SECONDS_A_NODE, self.run.time_left_s), _Asked(should_stop)) as over:
+            solve_exactly(self.part, own, self._build, branch_and_bound)
+            stopped = over()
         if own.bound is not None:
             self.bound = max(self.bound, own.bound)
         proved = own.gap is not None and own.gap <= DONE
-        self.finished = proved or self.infeasible or own.stopped_by is None
+        self.finished = proved or self.infeasible or not stopped
 
     def _build(self, reduced: Reduced) -> Program:
         return build_flow(self.part, reduced.arcs)

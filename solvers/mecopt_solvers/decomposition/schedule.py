@@ -13,7 +13,6 @@ from mecopt import limits
 from mecopt.arrays import Floats, Ints
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt_solvers.decomposition import program_search
 from mecopt_solvers.decomposition.branch import CLOSED
 from mecopt_solvers.decomposition.first import first_placement
@@ -35,14 +34,10 @@ def solve(instance: Instance, run: Run) -> None:
     if isinstance(kept, Schedule):
         kept.work()
         return
-    free = shortest_paths(run.costs, run.node_cost, threads=run.threads)
-    if np.isinf(free.value).any():
-        run.infeasible(infeasible_tasks(instance, run.costs, free, run.node_cost))
+    optimum = run.free_optimum()
+    if optimum is None:
         return
-    run.improve_bound(float(free.value.sum()))
-    judged = run.found(free.placement)
-    if judged.feasible:
-        return
+    free, judged = optimum
     if run.warm_start is not None:
         run.found(run.warm_start)
     _offer_first(instance, run, free.placement)

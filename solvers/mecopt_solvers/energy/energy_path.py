@@ -16,7 +16,7 @@ from mecopt.registry import Method
 from mecopt.trellis_arcs import Arcs, build_arcs
 from mecopt_solvers.energy.core import Device
 from mecopt_solvers.energy.price_search import Stages
-from mecopt_solvers.programs.exact import free_optimum, take_warm_start
+from mecopt_solvers.programs.exact import take_warm_start
 from mecopt_solvers.programs.presolve import most
 
 SAFE = 1e-9  # the bound is lowered by this fraction: rounding of sums
@@ -108,9 +108,10 @@ class _Budgets:
 
 
 def _solve(instance: Instance, run: Run) -> None:
-    paths = free_optimum(instance, run)
-    if paths is None:
+    optimum = run.free_optimum()
+    if optimum is None:
         return
+    paths, _ = optimum
     arcs = build_arcs(run.costs, node_cost=run.node_cost)
     take_warm_start(run, arcs, paths.placement)
     budgets = _Budgets(instance, run, arcs)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from mecopt.arrays import Floats
 from mecopt.costs import ChainCosts, chain_costs
 from mecopt.errors import CouplingError, InputError
-from mecopt.incumbent import forbidden
 from mecopt.instance import Instance
 from mecopt.io import placement_array
 from mecopt.judge import Evaluation, evaluate
+from mecopt.pins import forbidden
 from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status
 from mecopt.solving import solve
 from mecopt.stop import StopReason

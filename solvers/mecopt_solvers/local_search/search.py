@@ -12,7 +12,6 @@ from mecopt.arrays import Floats, Ints
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.judge import evaluate
-from mecopt.trellis import infeasible_tasks, shortest_paths
 from mecopt.trellis_arcs import Arcs, build_arcs
 from mecopt_solvers.local_search import move_kernels
 from mecopt_solvers.local_search.state import State, open_state
@@ -115,13 +114,10 @@ def solve(instance: Instance, run: Run) -> None:
     Tasks whose shortest paths, all together, keep to every limit they share stay on them: there is nothing
     better.
     """
-    paths = shortest_paths(run.costs, run.node_cost, threads=run.threads)
-    if np.isinf(paths.value).any():
-        run.infeasible(infeasible_tasks(instance, run.costs, paths, run.node_cost))
+    optimum = run.free_optimum()
+    if optimum is None or run.should_stop():
         return
-    value = float(paths.value.sum())
-    if run.found(paths.placement, bound=value, objective=value).feasible or run.should_stop():
-        return
+    paths, _ = optimum
     search, arcs = _open(instance, run, paths.placement)
     placement, stale, hot = paths.placement.copy(), 0, COLD * 10
     placement[arcs.tasks] = search.best

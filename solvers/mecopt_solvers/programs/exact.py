@@ -19,7 +19,6 @@ from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation
 from mecopt.limits import nothing_fits
-from mecopt.trellis import Paths, infeasible_tasks, shortest_paths
 from mecopt.trellis_arcs import Arcs, shortest
 from mecopt_solvers.programs.highs import Job, Outcome
 from mecopt_solvers.programs.linear_program import Program
@@ -189,7 +188,7 @@ def solve_exactly(instance: Instance, run: Run, build: Build, engine: Engine) ->
     engine : callable
         Solves a `Job`.
     """
-    if free_optimum(instance, run) is None:
+    if run.free_optimum() is None:
         return
     reduced = reduce(instance, run.costs, run.node_cost)
     if reduced.reasons:
@@ -199,22 +198,6 @@ def solve_exactly(instance: Instance, run: Run, build: Build, engine: Engine) ->
     run.found(base, bound=reduced.offset * (1.0 - 0.5 * DONE))
     take_warm_start(run, reduced.arcs, base)
     Search(instance, run, build, engine, base, reduced).work()
-
-
-def free_optimum(instance: Instance, run: Run) -> Paths | None:
-    """Hand over the optimum without couplings: a bound always.
-
-    Returns
-    -------
-    Paths or None
-        None where that settles it: the optimum is feasible, or some task cannot be placed at all.
-    """
-    paths = shortest_paths(run.costs, run.node_cost, threads=run.threads)
-    if np.isinf(paths.value).any():
-        run.infeasible(infeasible_tasks(instance, run.costs, paths, run.node_cost))
-        return None
-    value = float(paths.value.sum())
-    return None if run.found(paths.placement, bound=value, objective=value).feasible else paths
 
 
 def take_warm_start(run: Run, arcs: Arcs, base: Ints) -> None:

@@ -1,0 +1,36 @@
+"""`trellis`: the shortest path of every task as a method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mecopt.costs import chain_costs
+from mecopt.registry import Method
+from mecopt.trellis import shortest_paths
+
+if TYPE_CHECKING:
+    from mecopt.incumbent import Run
+    from mecopt.instance import Instance
+
+
+def _solve(instance: Instance, run: Run) -> None:
+    run.free_optimum()
+
+
+def _warm_up() -> None:
+    """Compile the numba kernel, which small instances do without: each way that deadlines count by itself."""
+    from mecopt.generation import generate
+
+    for deadline in ("none", "soft", "hard"):
+        instance = generate(f"paper-deadline:slots=2,servers=2,deadline={deadline}")
+        shortest_paths(chain_costs(instance), kernel="numba")
+
+
+METHOD = Method(
+    name="trellis",
+    kind="exact",
+    summary="shortest path per task; the optimum of problem P, the relaxation bound of everything else",
+    honours=frozenset(),
+    solve=_solve,
+    warm_up=_warm_up,
+)
