@@ -16,23 +16,25 @@ EVIL_NAMES = (
 
 
 def evil_instance(name, others=EVIL_NAMES, seed=0):
-    """Return an instance called so, as its model is, with a server, a block and a task for each name."""
+    """Return an instance called so: every name is a device with a task and a block, six are servers."""
     draw = np.random.default_rng(seed)
     count = len(others)
-    model = mecopt.Model(name, tuple(mecopt.Block(1e8, 1e5, name=text) for text in others))
+    parts = [others[i : i + 7] for i in range(0, count, 7)]
+    models = [mecopt.Model(part[0], tuple(mecopt.Block(1e8, 1e5, name=n) for n in part)) for part in parts]
+    servers = draw.permutation(others)[:6].tolist()
     return mecopt.Instance(
         name=name,
         slot_count=1,
-        models=(model,),
-        devices=tuple(mecopt.Device(text, 1e9, 0.5, hardware=text) for text in others),
-        servers=tuple(mecopt.Server(text, float(draw.uniform(1e9, 9e9))) for text in others),
-        links=mecopt.Links.of(count, 1e9),
+        models=tuple(models),
+        devices=tuple(mecopt.Device(text, 1e9, 0.5) for text in others),
+        servers=tuple(mecopt.Server(text, float(draw.uniform(1e9, 9e9))) for text in servers),
+        links=mecopt.Links.of(len(servers), 1e9),
         tasks=mecopt.Tasks.of(
             slot=0,
             device=np.arange(count),
-            model=0,
-            rate_bps=draw.uniform(6e6, 2e7, (count, count)),
-            blocks=count,
+            model=np.arange(count) // 7,
+            rate_bps=draw.uniform(6e6, 2e7, (count, len(servers))),
+            blocks=7,
         ),
         rules=mecopt.Rules.preset("paper", deadline="none"),
     )
