@@ -112,7 +112,7 @@ def test_latex(files):
 def test_a_comparison_of_two(mecopt, tmp_path):
     """The whole way through the store; a name is shown in the lines of the terminal too."""
     for i, name in enumerate(("constructor", "nul\0\x1b[31m\n=1+1")):
-        library.save(evil_instance(name, EVIL_NAMES[:6], seed=i), tmp_path / f"{i}.json")
+        library.save(evil_instance(name, EVIL_NAMES[:7], seed=i), tmp_path / f"{i}.json")
     out = tmp_path / "out\u202e"
     done = mecopt("compare", *tmp_path.glob("*.json"), "--methods", "trellis", "--workers", 1, "--out", out)
     assert done.returncode == 0, done.stderr
