@@ -6,7 +6,8 @@ from mecopt.text import cells
 
 COMMANDS = [
     ("solve", "TOY"), ("solve", "MANY", "--method", "greedy"),
-    ("explain", "TOY", "--task", "0", "--best", "2"), ("methods",), ("models",), ("models", "vgg16-224"), ("generate", "--list"), ("bounds", "TOY"),
+    ("explain", "TOY", "--task", "0", "--best", "2"),
+    ("methods",), ("models",), ("models", "vgg16-224"), ("generate", "--list"), ("bounds", "TOY"),
 ]  # fmt: skip
 
 
