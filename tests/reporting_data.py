@@ -13,13 +13,14 @@ EVIL = "</script><b>ev&il $x_1$ 100%"  # a name that must stay text, in HTML as 
 
 
 def instance(name, tasks=12, seed=0):
+    """Its model, device and first server are called as it is."""
     draw = np.random.default_rng(seed)
     return mecopt.Instance(
         name=name,
         slot_count=tasks,
-        models=(mecopt.Model("m", (mecopt.Block(2e8, 1e6, name="c1"), mecopt.Block(1e8, 1e5, name=EVIL))),),
-        devices=(mecopt.Device("d", 1e9, 0.5),),
-        servers=tuple(mecopt.Server(f"es{n}", 4e9) for n in (1, 2)),
+        models=(mecopt.Model(name, (mecopt.Block(2e8, 1e6, name="c1"), mecopt.Block(1e8, 1e5, name=EVIL))),),
+        devices=(mecopt.Device(name, 1e9, 0.5),),
+        servers=(mecopt.Server(name, 4e9), mecopt.Server("es2", 4e9)),
         links=mecopt.Links.of(2, 1e8),
         tasks=mecopt.Tasks.of(
             slot=np.arange(tasks), device=0, model=0, rate_bps=draw.uniform(6e6, 2e7, (tasks, 2)), blocks=2

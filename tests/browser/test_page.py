@@ -4,9 +4,11 @@ import shutil
 import time
 
 import pytest
+from evil_names import EVIL_NAMES
 from reporting_data import MadeUp
 
 from mecopt.reporting import build
+from mecopt.text import visible
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -24,12 +26,32 @@ return [...document.querySelectorAll('[data-chart]')].filter((place) => {
 """
 
 
+# What makes the page scroll sideways.
+WIDER = """
+const edge = document.documentElement.clientWidth;
+return [...document.querySelectorAll('body *')].filter((part) =>
+  !part.parentElement.closest('.wide, svg') && part.getBoundingClientRect().right > edge + 1
+).map((part) => part.outerHTML.slice(0, 200));
+"""
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "_pictures", lambda figure: {})  # the files beside the page are not needed
         files, _ = build.contents(MadeUp(), "made-up")
     path = tmp_path_factory.mktemp("page") / "index.html"
+    path.write_bytes(files["index.html"])
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def evil_address(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "_pictures", lambda figure: {})
+        methods = ("exact", "dice", *EVIL_NAMES[:12])
+        files, _ = build.contents(MadeUp(names=EVIL_NAMES, methods=methods), "a\nb\u202e")
+    path = tmp_path_factory.mktemp("evil") / "index.html"
     path.write_bytes(files["index.html"])
     return path.as_uri()
 
@@ -87,6 +109,30 @@ def test_everything_is_drawn(driver, address, width, scheme):
     assert [entry for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
     widest = driver.execute_script("return document.documentElement.scrollWidth")
     assert widest <= width, "nothing makes the page scroll sideways"
+
+
+def test_evil_names_are_text(driver, evil_address):
+    """Nothing runs, nothing breaks, and every name is there as it is shown elsewhere."""
+    driver.get_log("browser")
+    show(driver, evil_address)
+    assert driver.execute_script(EMPTY) == []
+    assert [entry for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    assert driver.execute_script(WIDER) == []
+    labels = driver.execute_script(
+        "return [...document.querySelectorAll('[data-chart=triviality] .role-axis-label text')]"
+        ".map((text) => text.textContent)"
+    )
+    rows = driver.execute_script(
+        "return [...document.querySelectorAll('#table-instances tbody th')].map((cell) => cell.textContent)"
+    )
+    for name in EVIL_NAMES:
+        shown = visible(name)
+        assert any(label.rstrip("…") and shown.startswith(label.rstrip("…")) for label in labels), name
+        assert shown in rows
+    button = driver.find_elements("css selector", ".key button")[2]
+    driver.execute_script("arguments[0].click()", button)
+    assert driver.execute_script("return chosen") == ["constructor"]
+    assert driver.execute_script(EMPTY) == []
 
 
 def test_dark_turns_paper_and_ink(driver, address):

@@ -1,12 +1,16 @@
 """`mecopt export`: files that other readers read, and solve to the same optimum."""
 
+import re
+import shutil
+import subprocess
+
 import pytest
 from click.testing import CliRunner
 
 import mecopt
 from mecopt.io import load, save
 from mecopt_solvers.cli.export import export
-from mecopt_solvers.crosscheck import brute_force
+from mecopt_solvers.crosscheck import brute_force, instances
 from mecopt_solvers.programs.highs import quiet
 
 TINY = ("tiny_capacity", "tiny_energy", "tiny_memory", "tiny_deadline")
@@ -51,14 +55,14 @@ def test_another_solver_finds_the_same_optimum(name, formulation, suffix, tmp_pa
 
 def test_names_are_readable(tmp_path):
     text = written("instances/tiny_memory.json", tmp_path / "model.lp").read_text()
-    assert "step(1_1_0_2)" in text
-    assert "hold(0_1_0_1)" in text
-    assert "memory(0_1)" in text
+    assert "step_1_1_0_2" in text
+    assert "hold_0_1_0_1" in text
+    assert "memory_0_1" in text
     text = written(
         "instances/tiny_memory.json", tmp_path / "model.mps", "--formulation", "assignment"
     ).read_text()
-    assert "place(1_1_2)" in text
-    assert "both(1_1_0_2)" in text
+    assert "place_1_1_2" in text
+    assert "both_1_1_0_2" in text
 
 
 @pytest.mark.parametrize("out", ["model.txt", "model", "nowhere/model.lp"])
@@ -80,3 +84,81 @@ def test_no_couplings(tmp_path):
     save(instance, tmp_path / "i.json")
     path = written(str(tmp_path / "i.json"), tmp_path / "m.mps")
     assert by_ortools(path) == pytest.approx(mecopt.solve(instance, "trellis").objective)
+
+
+def by_glpk(path):
+    form = "--lp" if path.suffix == ".lp" else "--freemps"
+    done = subprocess.run(
+        ["glpsol", form, path, "--write", path.with_suffix(".sol")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = re.search(r"^s mip \d+ \d+ o (\S+)", path.with_suffix(".sol").read_text(), re.MULTILINE)
+    return float(found[1]) if found else done.stdout
+
+
+def by_cbc(path):
+    done = subprocess.run(
+        ["cbc", path, "ratioGap", "0", "allowableGap", "0", "solve", "solution", path.with_suffix(".txt")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = re.match(r"Optimal - objective value (\S+)", path.with_suffix(".txt").read_text())
+    return float(found[1]) if found else done.stdout
+
+
+def by_scip(path):
+    scip = pytest.importorskip("pyscipopt", reason="pyscipopt is not installed").Model()
+    scip.hideOutput()
+    scip.setParam("limits/gap", 0.0)
+    scip.readProblem(str(path))
+    scip.optimize()
+    return scip.getObjVal()
+
+
+PEERS = {"highs": by_highs, "glpk": by_glpk, "cbc": by_cbc, "scip": by_scip}
+PROGRAMS = {"glpk": "glpsol", "cbc": "cbc"}
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_every_reader_finds_the_same_optimum(peer, tmp_path):
+    """Random instances of all sets of couplings, both formulations, both formats."""
+    if shutil.which(PROGRAMS.get(peer, "python3")) is None:
+        pytest.skip(f"{PROGRAMS[peer]} is not installed")
+    seen = set()
+    for i, instance in enumerate(instances(24, seed=5)):
+        truth = brute_force(instance)
+        if truth is None:  # nothing is feasible
+            continue
+        seen.add(instance.rules.couplings)
+        save(instance, tmp_path / "i.json")
+        suffix, formulation = (".lp", ".mps")[i % 2], ("flow", "assignment")[i // 2 % 2]
+        path = written(str(tmp_path / "i.json"), tmp_path / f"model{suffix}", "--formulation", formulation)
+        assert PEERS[peer](path) == pytest.approx(truth.objective, rel=1e-6, abs=1e-8), (
+            instance.name,
+            suffix,
+        )
+    assert len(seen) >= 6, seen
+
+
+@pytest.mark.parametrize("suffix", [".lp", ".mps"])
+def test_names_that_every_reader_takes(suffix, tmp_path):
+    """Whatever the instance is called: no section that some do not know, no brackets, nothing long."""
+    instance = load("instances/tiny_memory.json").replace(name="*\\\nEND\n" + "é" * 300)
+    save(instance, tmp_path / "i.json")
+    path = written(str(tmp_path / "i.json"), tmp_path / f"model{suffix}")
+    text = path.read_bytes().decode("ascii")
+    assert "OBJSENSE" not in text
+    assert not re.search(r"[\[\]()]", text)
+    assert max(map(len, text.split())) < 64
+    assert by_highs(path) == pytest.approx(4.7)
+
+
+def test_no_costs_at_all(tmp_path):
+    document = mecopt.to_dict(load("instances/tiny_paper.json"))
+    for block in document["models"][0]["blocks"]:
+        block.update(cycles=0, input_bits=0)
+    mecopt.save(mecopt.from_dict(document), tmp_path / "i.json")
+    for suffix in (".lp", ".mps"):
+        path = written(str(tmp_path / "i.json"), tmp_path / f"model{suffix}")
+        assert by_highs(path) == 0
+        if shutil.which("cbc"):
+            assert by_cbc(path) == 0

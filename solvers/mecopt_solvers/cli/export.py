@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,11 +30,10 @@ SUFFIXES = (".lp", ".mps")
 def export(ctx: click.Context, instance_file: str, out: str, formulation: str) -> None:
     """Write problem P with all its couplings as a file that other solvers read; `-` reads standard input.
 
-    Names count from 0. step(k_m_i_j): task k enters block m on node j from node i. place(k_m_n): it runs
-    on node
-    n. both(k_m_i_j): block m-1 on i and m on j. hold(t_h_d_m): holder h (server n is n-1, then the
-    devices) has
-    block m of model d in slot t. The objective is in seconds.
+    HiGHS, CBC, GLPK (MPS: `glpsol --freemps`) and SCIP read both. Names count from 0. step_k_m_i_j: task k
+    enters block m on node j from node i. place_k_m_n: it runs on node n. both_k_m_i_j: block m-1 on i and m
+    on j. hold_t_h_d_m: holder h (server n is n-1, then the devices) has block m of model d in slot t. The
+    objective is to be minimised, in seconds; rows of shared limits are in shares of the limit.
 
     Exit status 3: a task cannot be placed at all, so that there is nothing to write.
     """
@@ -58,7 +59,37 @@ def export(ctx: click.Context, instance_file: str, out: str, formulation: str) -
         ctx.exit(EXIT["infeasible"])
     with common.working(f"building {common.plain(instance.name)}"), tempfile.TemporaryDirectory() as folder:
         model = build_model(instance, build_arcs(costs), formulation)
+        _in_shares(model)
         path = Path(folder) / f"model{suffix}"
-        model.write(str(path), io_options={"symbolic_solver_labels": True})
-        write_bytes(out, path.read_bytes())
+        model.name = "mecopt"  # the instance's own may hold anything
+        if suffix == ".lp":
+            model.write(str(path), io_options={"labeler": _label})
+            write_bytes(out, path.read_bytes())
+        else:
+            model.write(str(path), io_options={"labeler": _label, "skip_objective_sense": True})
+            write_bytes(out, _for_cbc(path.read_text()).encode())
     common.note(f"wrote {out}")
+
+
+def _label(component: Any) -> str:
+    """Return a name that every reader takes: letters, digits and underscores."""
+    return "_".join(re.findall(r"\w+", component.getname(fully_qualified=True)))
+
+
+def _in_shares(model: Any) -> None:
+    """Divide the rows of limits by their limits: in millions of bytes or joules, solvers miss an optimum."""
+    from pyomo.repn import generate_standard_repn
+
+    from mecopt_solvers.programs.pyomo_arrays import LIMITS
+
+    for name in LIMITS:
+        for row in model.component(name).values() if model.component(name) else ():
+            body = generate_standard_repn(row.body, quadratic=False)
+            unit = float(row.upper) or max(body.linear_coefs)
+            terms = zip(body.linear_coefs, body.linear_vars, strict=True)
+            row.set_value(sum(value / unit * column for value, column in terms) <= float(row.upper) / unit)
+
+
+def _for_cbc(mps: str) -> str:
+    """Give the bounds of binary columns a value, which means nothing: without it CBC sees no column."""
+    return re.sub(r"^ BV BOUND \w+$", r"\g<0> 1", mps, flags=re.MULTILINE)
