@@ -361,6 +361,76 @@ def test_refused_in_one_line(changes, message):
     assert str(refused.value).startswith(message)
 
 
+EXTREMES = [
+    *(0, -1, -0.0, 1e-320, 1e-150, 0.5, 1.5, 1e15, 1e149, 1e308, -1e308, 10**400, 10**5000, 2**62, 1000),
+    *(float("nan"), float("inf"), True, None, "", "x", "x" * 10_000, [], [1], [1, 2], [[1]], {}, object()),
+    *(Range(0, 0), Range(2, 1), Range(1e149, 1e150), Range(0.0, 1e308)),
+    *({"uniform": [1, 2]}, {"uniform": [1]}, {"uniform": 5}),
+    *(np.int64(2), np.float32(0.5), np.bool_(True), np.array([1e9, 2e9]), np.array([])),
+]  # fmt: skip
+
+
+def lines_of(spec, **changes):
+    """Return the lines that refuse the spec, none where it makes an instance."""
+    try:
+        generate(spec, **changes)
+    except InputError as refused:
+        return str(refused).splitlines()
+    return []
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", list(fields()))
+@pytest.mark.parametrize(
+    "spec", ["camera-alexnet-deadline:slots=2,rates=geometry", "energy:slots=2", "crowd:release_rate=2"]
+)
+def test_every_parameter_at_its_extremes(spec, name):
+    for value in EXTREMES:
+        lines = lines_of(spec, **{name: value})
+        assert len(lines) <= (2 if name.startswith("energy_budget") else 1)  # a line for each device
+        assert all(len(line) <= 392 and line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("energy:servers=1000", "servers: 1000 with an energy budget, expected 64 or fewer"),
+        ("energy:slots=1000000", "slots: 150000000 steps (tasks x blocks x nodes^2), expected 20000000 or"),
+        ("paper:slots=15001,servers=994", "slots: 15001000 rates and deadlines in all, expected 15000000"),
+        ("paper:input=1e16", "input: 1e16, expected float32, uint8, or a whole number of bytes > 0 and"),
+        ("paper:noise_dbm_per_hz=1e9", "noise_dbm_per_hz: 1e9, expected a number > -300 and <= 300"),
+        ("paper:rates=geometry,nearest_m=1e-150,radius_m=1e-150", "rates: geometry makes one that is no"),
+        ("paper:server_load_factor=1e-300", "no instance follows from these parameters: server 'es1': "),
+        ("x" * 10_000, "no setting 'xxx"),
+    ],
+)  # fmt: skip
+def test_what_would_take_minutes_or_no_number_holds(spec, message):
+    with pytest.raises(InputError) as refused:
+        generate(spec)
+    assert str(refused.value).startswith(message)
+    assert len(str(refused.value)) <= 392
+
+
+def test_numbers_of_numpy_are_numbers():
+    by_numpy = generate(
+        "paper:slots=2", seed=np.int64(3), servers=np.int32(2), rate_bps=(np.float32(1e6), np.int64(2e6)),
+        server_cycles_per_s=np.array([1e9, 2e9]), max_delay_lift=np.bool_(False),
+    )  # fmt: skip
+    plain = generate("paper:slots=2", seed=3, servers=2, rate_bps=(1e6, 2e6), server_cycles_per_s=[1e9, 2e9])
+    assert by_numpy == plain
+    assert generate("paper:slots=2.0", seed=3.0).sha256 == generate("paper:slots=2", seed=3).sha256
+
+
+def test_chunks_do_not_change_the_least_energy(monkeypatch):
+    from mecopt.costs import chain_costs
+    from mecopt.generators import energy
+
+    costs = chain_costs(generate("camera-alexnet-deadline:slots=50"))
+    whole = energy.least_energy_j(costs)
+    monkeypatch.setattr(energy, "MOST_CELLS", 1)
+    assert energy.least_energy_j(costs).tolist() == whole.tolist()
+
+
 def test_all_problems_are_reported_together():
     with pytest.raises(InputError) as refused:
         generate("paper", servers=0, blocks=0, nonsense=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from numbers import Real
 from os import PathLike, fspath
@@ -10,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from mecopt.errors import InputError
+from mecopt.errors import InputError, shown
 
 LARGEST_SEED = 2**63  # what files, stores and generators hold
 LARGEST_COUNT = 2**63 - 1
+LARGEST = sys.float_info.max
 
 
 def scalar(value: Any) -> float | int | None:
@@ -42,7 +44,7 @@ def whole(name: str, value: Any, least: int, most: int = LARGEST_COUNT) -> int:
         If it is none, or out of range.
     """
     found = scalar(value)
-    if found is None or not math.isfinite(found) or found % 1:
+    if found is None or not abs(found) <= LARGEST or found % 1:
         raise InputError(f"{name}: {_shown(value)}, expected a whole number >= {least}")
     if found < least:
         raise InputError(f"{name}: {_shown(value)}, expected at least {least}")
@@ -60,7 +62,7 @@ def number(name: str, value: Any, least: float = 0.0) -> float | int:
         If it is none, not finite, or below `least`.
     """
     found = scalar(value)
-    if found is None or not math.isfinite(found):
+    if found is None or not abs(found) <= LARGEST:
         raise InputError(f"{name}: {_shown(value)}, expected a finite number >= {least:g}")
     if found < least:
         raise InputError(f"{name}: {_shown(value)}, expected at least {least:g}")
@@ -90,9 +92,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, PathLike):
         return str(fspath(value))
     found = scalar(value)
-    return found if found is not None and math.isfinite(found) else repr(value)
+    return found if found is not None and abs(found) <= LARGEST else repr(value)
 
 
 def _shown(value: Any) -> str:
-    text = repr(value.item() if isinstance(value, np.generic) else value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    return shown(value.item() if isinstance(value, np.generic) else value)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mecopt._version import __version__
-from mecopt.errors import InputError
+from mecopt.errors import InputError, InstanceError, shown
 from mecopt.generators.census import Census, census
 from mecopt.generators.parameters import Parameters, read
 from mecopt.generators.specs import Spec, expand, names, parse
@@ -53,12 +53,17 @@ def generate(spec: str | Spec = "paper", *, seed: int | None = None, **parameter
     """
     from mecopt.generators.assemble import build
 
+    if not isinstance(spec, (str, Spec)):
+        raise InputError(f"{shown(spec)}, expected a text such as 'paper:servers=6', or a Spec")
     base = parse(spec) if isinstance(spec, str) else spec
     chosen = Spec(base.name, _merged(base.changes, parameters), _seed(base.seed, seed))
     settled = chosen.parameters()
     for text in _doubts(settled):
         warnings.warn(text, stacklevel=2)
-    instance, derived = build(settled, chosen.seed or 0, str(chosen))
+    try:
+        instance, derived = build(settled, chosen.seed or 0, str(chosen))
+    except InstanceError as error:
+        raise InstanceError(f"no instance follows from these parameters: {error.problems[0]}") from None
     origin = {
         "generator": "mecopt generate",
         "version": __version__,
@@ -85,12 +90,12 @@ def _merged(changes: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, An
 
 def _seed(given: int | None, wanted: int | None) -> int:
     if given is not None and wanted is not None and given != wanted:
-        raise InputError(f"seed: {wanted}, but the spec says {given}")
+        raise InputError(f"seed: {shown(wanted)}, but the spec says {given}")
     seed = wanted if given is None else given
     try:
         return Whole(0, 2**63).read(0 if seed is None else seed)
     except ValueError as error:
-        raise InputError(f"seed: {seed}, expected {error}") from None
+        raise InputError(f"seed: {shown(seed)}, expected {error}") from None
 
 
 def _doubts(settled: Parameters) -> list[str]:

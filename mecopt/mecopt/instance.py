@@ -61,9 +61,9 @@ class Instance:
         for part in ("models", "devices", "servers"):
             object.__setattr__(self, part, tuple(getattr(self, part)))
         object.__setattr__(self, "servers", named(self.servers, "es"))
-        if isinstance(self.origin, Mapping):
-            object.__setattr__(self, "origin", plain_numbers(self.origin))
-        problems = [*_part_problems(self), *(_task_problems(self) if self.models and self.devices else ())]
+        problems = _part_problems(self)
+        if self.models and self.devices and is_whole(self.slot_count):
+            problems += _task_problems(self)
         if problems:
             raise InstanceError(problems)
         free = hardware.free_blocks(self)
@@ -202,6 +202,7 @@ def _part_problems(instance: Instance) -> list[str]:
     try:
         if instance.origin is not None and not isinstance(instance.origin, Mapping):
             raise TypeError(f"{shown(instance.origin)}, expected an object")
+        object.__setattr__(instance, "origin", plain_numbers(instance.origin))
         text(json.dumps(instance.origin, allow_nan=False, ensure_ascii=False), "origin")
     except RecursionError:
         problems.append("origin: nested too deeply, expected an object that JSON can hold")

@@ -116,11 +116,9 @@ def load_solution(path: str | os.PathLike[str]) -> SolutionDoc:
 
 def _parsed(adapter: TypeAdapter[Any], data: bytes) -> Any:
     """Validate JSON text in which no object has a key twice."""
-    from mecopt.encoding import without_mark
     from mecopt.repeated import repeated_keys
     from mecopt.schema import parse
 
-    data = without_mark(data)
     doc = parse(adapter, data)
     repeated = repeated_keys(data, doc)
     if repeated:

@@ -271,7 +271,10 @@ def parse(adapter: TypeAdapter[Any], data: bytes | Mapping[str, Any]) -> Any:
         if other is not None:
             raise InstanceError(other)
     if isinstance(data, Mapping):  # only now, since the search takes longer than the reading
-        plain = plain_numbers(data)
+        try:
+            plain = plain_numbers(data)
+        except RecursionError:
+            plain = data
         if plain is not data:
             return parse(adapter, plain)
     # A file of another format or version breaks many rules; the one that matters is the format.
@@ -307,7 +310,8 @@ def _expectation(detail: ErrorDetails, *, offer: bool) -> str:
     if kind == "extra_forbidden":
         return f"unknown field{_nearest(detail['loc']) if offer else ''}"
     if kind == "json_invalid":
-        return f"not JSON: {context['error']}"
+        reason = context["error"].replace("unexpected ", "")  # a word for mistakes of mecopt's own
+        return f"not JSON: {reason}"
     expected = {
         "float_type": "a number",
         "int_type": "a whole number",

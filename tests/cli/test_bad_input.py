@@ -146,3 +146,52 @@ def test_refused_placements(mecopt, toy_file, write, name):
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith(f"mecopt: {file}: {message}"), done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_byte_order_mark_and_whole_floats(mecopt, tmp_path, toy):
+    document = toy(slots={"count": 2.0})
+    data = b"\xef\xbb\xbf" + json.dumps(document).encode()
+    (tmp_path / "a.json").write_bytes(data)
+    assert mecopt("validate", tmp_path / "a.json").returncode == 0
+    for text in (data, gzip.compress(data)):
+        assert mecopt("validate", "-", stdin=text, binary=True).returncode == 0
+
+
+def test_a_misspelt_hardware(mecopt, write, toy):
+    """A warning where cycles count, refused where a block would be free."""
+    document = toy()
+    document["servers"][0]["hardware"] = "Pi"
+    for block in document["models"][0]["blocks"]:
+        block["measured_seconds"] = {"pi": 0.1}
+    file = write(document)
+    done = mecopt("validate", file)
+    expected = f"{file}: servers[0].hardware: no block has measured seconds for 'Pi', did you mean 'pi'?"
+    assert (done.returncode, done.stderr) == (0, f"mecopt: warning: {expected}; cycles count there\n")
+    document["models"][0]["blocks"][1]["cycles"] = 0
+    done = mecopt("solve", write(document))
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    assert lines[1].startswith(
+        f"mecopt: {file}: models[0].blocks[1]: block 'fc' has neither cycles nor measured"
+    )
+    assert "servers[0] 'es1' (hardware 'Pi')" in lines[1]
+
+
+@pytest.mark.parametrize("option", ["--nosuch", "--method", "--pin", "--option", "--seed", "--out", "--plot"])
+@pytest.mark.parametrize("text", ["x" * 5000, "a\nb\x1b[31m\u202e" * 9])
+def test_a_line_of_an_argument_is_short_and_visible(mecopt, toy_file, option, text):
+    done = mecopt("solve", toy_file, f"{option}={text}", cwd=toy_file.parent)
+    assert done.returncode == (
+        0 if option == "--out" and len(text) < 255 else 2
+    )  # a name that a file can have
+    (line,) = done.stderr.removesuffix("\n").split("\n")
+    assert len(line) <= 400
+    assert line.isprintable()
+    assert line.startswith("mecopt")
+
+
+def test_a_line_is_short_where_the_terminal_has_only_ascii(mecopt, tmp_path):
+    done = mecopt("solve", tmp_path / ("\u00e9" * 100 + ".json"), PYTHONIOENCODING="ascii")
+    assert len(done.stderr.strip()) <= 400
+    assert done.stderr.endswith(": no such file\n")

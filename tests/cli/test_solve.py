@@ -215,3 +215,16 @@ def test_file_that_exists_is_replaced_whole(mecopt, toy_file, tmp_path, only_fil
     assert mecopt("solve", toy_file, "--out", out).returncode == 0
     document(out.read_text())
     assert only_files(tmp_path) == ["instance.json", "solution.json"]
+
+
+def test_a_task_longer_than_its_limit_for_one_block_is_remarked_on(mecopt, write, toy, tmp_path):
+    task = toy()["tasks"][0]
+    file = write(
+        toy(rules={"preset": "paper"}, tasks=[{**task, "max_delay_s": tau} for tau in (0.18, 9.0, None)])
+    )
+    shown = mecopt("solve", file, "--out", tmp_path / "s.json").stdout
+    assert "1 of 3 tasks takes longer in all than its limit for a single block" in shown
+    assert "1 of 3 tasks takes longer" in mecopt("evaluate", file, tmp_path / "s.json").stdout
+    document(mecopt("solve", file, "--json").stdout)  # the format of solutions has no place for it
+    quiet = write(toy(rules={"preset": "paper", "deadline": "none"}))
+    assert "single block" not in mecopt("solve", quiet).stdout

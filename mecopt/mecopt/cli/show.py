@@ -103,10 +103,6 @@ def _cost_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:
         yield "Objective", seconds_exact(judged.objective)
     energy = judged.energy_j
     yield "Device energy", MISSING if energy is None else f"{number(energy)} J"
-    late = tasks_above_one_limit(judged)
-    if late:
-        count = judged.instance.task_count
-        yield "Note", f"{late:,} of {common.counted(count, 'task')} {ONE_BLOCK[late > 1]} for a single block"
 
 
 def tasks_above_one_limit(judged: Evaluation) -> int:
@@ -140,6 +136,10 @@ def _print_list(out: Console, title: str, lines: Sequence[str]) -> None:
 def _show_placement(out: Console, judged: Evaluation, tasks: Sequence[int]) -> None:
     from mecopt.drawing import picture
 
+    late = tasks_above_one_limit(judged)
+    if late:
+        tasks_in_all = common.counted(judged.instance.task_count, "task")
+        out.print(f"\n{late:,} of {tasks_in_all} {ONE_BLOCK[late > 1]} for a single block", soft_wrap=True)
     if not judged.feasible:
         found = common.counted(len(judged.violations), "limit")
         _print_list(out, f"The placement violates {found}", [str(v) for v in judged.violations])

@@ -18,7 +18,8 @@ from mecopt.judge import evaluate
 from mecopt.tolerances import slack
 from mecopt.trellis import infeasible_tasks, shortest_paths
 
-CHUNK = 4096  # tasks whose tables are held at a time
+CHUNK = 4096  # tasks whose tables are held at a time, fewer where
+MOST_CELLS = 4_000_000  # a table would be larger
 # Fields of ChainCosts with one row a task.
 PER_TASK = (
     *("blocks", "group", "batch", "bits", "result_bits"),
@@ -93,8 +94,10 @@ def _least(costs: ChainCosts) -> Floats:
 
 
 def _parts(costs: ChainCosts) -> Iterator[ChainCosts]:
-    for start in range(0, len(costs.blocks), CHUNK):
-        rows = slice(start, start + CHUNK)
+    tasks, blocks = costs.device_s.shape
+    chunk = max(1, min(CHUNK, MOST_CELLS // (blocks * (costs.send_s.shape[1] + 1) ** 2)))
+    for start in range(0, tasks, chunk):
+        rows = slice(start, start + chunk)
         yield dataclasses.replace(costs, **{name: getattr(costs, name)[rows] for name in PER_TASK})
 
 

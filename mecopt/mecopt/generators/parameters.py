@@ -15,7 +15,7 @@ from typing import Any
 
 from mecopt.arguments import without_numpy
 from mecopt.entities import PRESETS, Coupling, Deadline
-from mecopt.errors import InputError
+from mecopt.errors import InputError, shortened, shown
 from mecopt.generators.values import (
     Encoding,
     Flag,
@@ -30,6 +30,9 @@ from mecopt.generators.values import (
 )
 
 MOST_TASKS, MOST_RATES = 5_000_000, 100_000_000
+MOST_NUMBERS = 15_000_000  # rates and deadlines: a minute and 3 GB of memory, a file of 400 MB
+MOST_STEPS, MOST_SERVERS = 20_000_000, 64  # where budgets are set, which prices every step of the chain
+MOST_SHOWN = 60  # characters of a value in a message
 POSITIVE, OPTIONAL = Number(), Number(optional=True)
 ALIASES = {"batch": "release_rate", "tasks_per_slot": "release_rate", "beta": "deadline_penalty"}
 # Of each pair at most one is set; naming one drops what a named setting says of the other.
@@ -123,7 +126,7 @@ class Radio:
     path_loss_slope_db: float = _p(
         37.6, Number(above=False), "path loss for ten times the distance (same source)"
     )
-    noise_dbm_per_hz: float = _p(-174.0, Number(least=-300.0), "noise power density N0")
+    noise_dbm_per_hz: float = _p(-174.0, Number(least=-300.0, most=300.0), "noise power density N0")
 
 
 @dataclass(frozen=True)
@@ -270,12 +273,18 @@ def read(values: Mapping[str, Any]) -> dict[str, Any]:
         except InputError as error:
             problems += error.problems
         except ValueError as error:
-            problems.append(
-                f"{given}: {to_text(tuple(value) if isinstance(value, list) else value)}, expected {error}"
-            )
+            problems.append(f"{shortened(given, MOST_SHOWN)}: {_shown(value)}, expected {error}")
     if problems:
         raise InputError(problems)
     return read
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = to_text(tuple(value) if isinstance(value, list) else value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        text = shown(value)
+    return shortened(text, MOST_SHOWN)
 
 
 def _speed_problems(flat: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
@@ -304,4 +313,21 @@ def _size_problems(flat: dict[str, Any]) -> list[str]:
         problems.append(f"slots: {tasks} tasks in all, expected {MOST_TASKS} or fewer")
     elif tasks * flat["servers"] > MOST_RATES:
         problems.append(f"servers: {tasks * flat['servers']} rates in all, expected {MOST_RATES} or fewer")
+    elif tasks * (flat["servers"] + flat["blocks"]) > MOST_NUMBERS:
+        numbers = tasks * (flat["servers"] + flat["blocks"])
+        expected = f"{MOST_NUMBERS} or fewer"
+        problems.append(f"slots: {numbers} rates and deadlines in all, expected {expected}")
+    elif flat["energy_budget_j"] is not None or flat["energy_budget_share"] is not None:
+        problems += _budget_problems(tasks, flat["blocks"], flat["servers"])
     return problems
+
+
+def _budget_problems(tasks: int, blocks: int, servers: int) -> list[str]:
+    """Refuse what would take minutes: the least energy of a task is a shortest path over all its steps."""
+    steps = tasks * blocks * (servers + 1) ** 2
+    if servers > MOST_SERVERS:
+        return [f"servers: {servers} with an energy budget, expected {MOST_SERVERS} or fewer"]
+    if steps > MOST_STEPS:
+        expected = f"{MOST_STEPS} or fewer where there is an energy budget"
+        return [f"slots: {steps} steps (tasks x blocks x nodes^2), expected {expected}"]
+    return []

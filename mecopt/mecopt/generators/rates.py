@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
+from mecopt.errors import InputError
 from mecopt.generators.draws import unit
 from mecopt.generators.parameters import Parameters
 from mecopt.generators.values import Range
@@ -45,9 +46,13 @@ def _by_geometry(parameters: Parameters, device: Ints, seed: int) -> Floats:
     servers = places("server_place", count, radio.radius_m, seed)
     apart = np.sqrt(((devices[:, None] - servers) ** 2).sum(axis=2))
     kilometres = np.maximum(apart, radio.nearest_m) / 1000.0
-    loss_db = radio.path_loss_db + radio.path_loss_slope_db * np.log10(kilometres)
     fading = -np.log1p(-unit(seed, "fading", len(device), count))  # |h|^2 of Rayleigh fading has mean 1
-    noise_w = 10.0 ** ((radio.noise_dbm_per_hz - 30.0) / 10.0) * radio.bandwidth_hz
-    signal = parameters.devices.transmit_power_w * 10.0 ** (-loss_db[device] / 10.0) * fading
-    bits_per_s: Floats = radio.bandwidth_hz * np.log1p(signal / noise_w) / np.log(2.0)
+    with np.errstate(all="ignore"):
+        loss_db = radio.path_loss_db + radio.path_loss_slope_db * np.log10(kilometres)
+        noise_w = 10.0 ** ((radio.noise_dbm_per_hz - 30.0) / 10.0) * radio.bandwidth_hz
+        signal = parameters.devices.transmit_power_w * 10.0 ** (-loss_db[device] / 10.0) * fading
+        bits_per_s: Floats = radio.bandwidth_hz * np.log1p(signal / noise_w) / np.log(2.0)
+    if not np.isfinite(bits_per_s).all():
+        names = "nearest_m, path_loss_db, path_loss_slope_db, transmit_power_w, bandwidth_hz"
+        raise InputError(f"rates: geometry makes one that is no finite number, expected other {names}")
     return np.maximum(np.rint(bits_per_s), 1.0)

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from math import isfinite
 from typing import Any, Protocol
 
-from mecopt.arguments import scalar
+from mecopt.arguments import LARGEST, scalar
 from mecopt.arrays import Floats
+from mecopt.scalars import is_whole
+
+MOST_BYTES = 10**15  # of the raw input
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Whole:
         """Return the number."""
         bounds = f"{self.least} to {self.most}" if self.most < 1_000_000 else f"{self.least} or more"
         found = scalar(value)
-        if found is None or not isfinite(found) or found % 1:
+        if found is None or not abs(found) <= LARGEST or found % 1:
             raise ValueError(f"a whole number, {bounds}")
         if found > self.most:
             raise ValueError(f"{self.least} to {self.most}")
@@ -86,7 +88,7 @@ class Number:
         return self._one(value)
 
     def _range(self, value: Sequence[Any]) -> Range:
-        if not self.drawn or len(value) != 2:
+        if not self.drawn or not isinstance(value, (list, tuple)) or len(value) != 2:
             raise ValueError(self._expected())
         low, high = (self._one(end) for end in value)
         if low > high:
@@ -95,7 +97,7 @@ class Number:
 
     def _one(self, value: Any) -> float:
         found = scalar(value)
-        if found is None or not isfinite(found):
+        if found is None or not abs(found) <= LARGEST:
             raise ValueError(self._expected())
         if found < self.least or (self.above and found == self.least) or found > self.most:
             raise ValueError(self._expected())
@@ -134,7 +136,8 @@ class Words:
 
     def read(self, value: Any) -> tuple[str, ...]:
         """Return the words."""
-        members = () if value is None else (value,) if isinstance(value, str) else tuple(value)
+        given = value if isinstance(value, (list, tuple, set, frozenset)) else (value,)
+        members = () if value is None else tuple(given)
         if any(member not in self.words for member in members):
             raise ValueError(f"any of {', '.join(self.words)}, or none")
         return tuple(sorted(set(members)))
@@ -167,10 +170,11 @@ class Encoding:
 
     def read(self, value: Any) -> str | int:
         """Return float32, uint8, or a number of bytes."""
-        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-        if value not in ("float32", "uint8") and not whole:
-            raise ValueError("float32, uint8, or a whole number of bytes > 0")
-        return value  # type: ignore[no-any-return]
+        if isinstance(value, str) and value in ("float32", "uint8"):
+            return value
+        if not is_whole(value) or not 0 < value <= MOST_BYTES:
+            raise ValueError(f"float32, uint8, or a whole number of bytes > 0 and <= {MOST_BYTES:g}")
+        return int(value)
 
 
 def from_text(text: str) -> Any:

@@ -80,10 +80,8 @@ def _in_shares(model: Any) -> None:
     """Divide the rows of limits by their limits: in millions of bytes or joules, solvers miss an optimum."""
     from pyomo.repn import generate_standard_repn
 
-    from mecopt_solvers.programs.pyomo_arrays import LIMITS
-
-    for name in LIMITS:
-        for row in model.component(name).values() if model.component(name) else ():
+    for name in model.labels:
+        for row in model.component(name).values():
             body = generate_standard_repn(row.body, quadratic=False)
             unit = float(row.upper) or max(body.linear_coefs)
             terms = zip(body.linear_coefs, body.linear_vars, strict=True)
