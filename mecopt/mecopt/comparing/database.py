@@ -193,7 +193,9 @@ def check_format(db: sqlite3.Connection, path: Path) -> None:
 
 
 def check_whole(path: Path) -> None:
-    """Refuse a file that has lost its end: SQLite itself would only notice when it reads there."""
+    """Refuse what is no file, or has lost its end: SQLite itself would only notice when it reads there."""
+    if not path.is_file():
+        raise InputError("is no file, expected the store of a comparison", str(path))
     log = _beside(path, "-wal")
     if log.exists() and log.stat().st_size:
         return  # pages may be in the log
@@ -212,6 +214,8 @@ def explained(path: Path) -> Iterator[None]:
     """Turn the errors of the database into one line that says what to do."""
     try:
         yield
+    except UnicodeDecodeError:
+        raise InputError("damaged (a text in it is not UTF-8)", str(path)) from None
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorname", "") or ""
         if code.startswith("SQLITE_NOTADB"):
