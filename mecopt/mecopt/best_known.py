@@ -244,6 +244,7 @@ class Store:
         for sha256, row in doc.entries.items():
             fields = row.model_dump(exclude={"gap", "status"})
             entries[sha256] = Entry(**fields, infeasible=row.status == "infeasible")
+            _check_entry(entries[sha256], f"entries.{sha256}", str(path))
         return cls(entries)
 
     def get(self, instance: Instance) -> Entry | None:
@@ -270,6 +271,19 @@ class Store:
         """Write the store, whole or not at all."""
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
         write_bytes(path, f"{text}\n".encode())
+
+
+def _check_entry(entry: Entry, place: str, path: str) -> None:
+    """Refuse an entry that contradicts itself."""
+    if entry.infeasible and (entry.objective is not None or entry.lower_bound is not None):
+        raise InputError(f"{place}: infeasible, expected neither objective nor bound", path)
+    try:
+        datetime.date.fromisoformat(entry.date)
+        entry.checked()
+    except ValueError as error:
+        raise InputError(f"{place}.date: {error}", path) from None
+    except DisagreementError as error:
+        raise InputError(f"{place}: {error}", path) from None
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mecopt.cli import INTERRUPTED, common, help_without_command
-from mecopt.errors import CouplingError, InputError
+from mecopt.errors import CouplingError, DisagreementError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mecopt.best_known import Change, Entry
     from mecopt.instance import Instance
 
@@ -103,7 +106,8 @@ def update(
             else:
                 new, interrupted = _solved(instance, method, time_limit, seed, relax)
         # At once, so that an interrupt loses nothing.
-        (change,) = improve_file(store, [(instance.sha256, [new])], lambda: _waiting(store))
+        with _doubting(store):
+            (change,) = improve_file(store, [(instance.sha256, [new])], lambda: _waiting(store))
         rows.append(_told(path, path, instance.sha256, change, as_json))
         if interrupted:
             break
@@ -124,6 +128,15 @@ def _writable(given: str | None) -> str:
     return store
 
 
+@contextmanager
+def _doubting(source: str) -> Iterator[None]:
+    """Call figures that contradict each other bad input: files can be edited, and nothing is taken over."""
+    try:
+        yield
+    except DisagreementError as error:
+        raise InputError(str(error), source) from None
+
+
 def _waiting(store: str) -> None:
     common.note(f"{store}: another process is writing it; waiting")
 
@@ -133,9 +146,10 @@ def _merged(folder: str, store: str, as_json: bool) -> list[dict[str, Any]]:
     from mecopt.best_known import found_by, improve_file
     from mecopt.comparing import Comparison
 
-    with Comparison.open(folder) as comparison:
+    with Comparison.open(folder) as comparison, _doubting(folder):
         found = [(instance.name, instance.sha256, entries) for instance, entries in found_by(comparison)]
-    changes = improve_file(store, [own[1:] for own in found], lambda: _waiting(store))
+    with _doubting(f"{store}, {folder}"):
+        changes = improve_file(store, [own[1:] for own in found], lambda: _waiting(store))
     return [
         _told(folder, common.plain(name), sha256, change, as_json)
         for (name, sha256, _), change in zip(found, changes, strict=True)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mecopt.comparing.soundness import check_sound, unpacked_json
 from mecopt.errors import InputError, MecoptError
 from mecopt.locks import FileLock
 
@@ -23,6 +24,11 @@ FILE = "comparison.sqlite"
 LOCK, PART = ".comparison.lock", ".comparison.part"
 APPLICATION = 0x6D65636F  # "meco", in the header of the file
 VERSION = 1
+# Errors of the database that say nothing of the file; all others do.
+OF_THE_SYSTEM = (
+    "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_BUSY",
+    "SQLITE_LOCKED", "SQLITE_NOMEM", "SQLITE_INTERRUPT", "SQLITE_PROTOCOL", "SQLITE_NOLFS", "SQLITE_AUTH",
+)  # fmt: skip
 BUSY_S = 60.0  # how long one process waits for another's transaction
 
 SCHEMA = """
@@ -173,7 +179,7 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
 
 
 def check_format(db: sqlite3.Connection, path: Path) -> None:
-    """Refuse a database that is no comparison, or one of another format."""
+    """Refuse a database that is no comparison, is of another format, or is not as mecopt writes it."""
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION:
@@ -183,10 +189,13 @@ def check_format(db: sqlite3.Connection, path: Path) -> None:
             f"format version {version}, expected {VERSION}: read it with the mecopt that wrote it",
             str(path),
         )
+    check_sound(db, path, SCHEMA)
 
 
 def check_whole(path: Path) -> None:
-    """Refuse a file that has lost its end: SQLite itself would only notice when it reads there."""
+    """Refuse what is no file, or has lost its end: SQLite itself would only notice when it reads there."""
+    if not path.is_file():
+        raise InputError("is no file, expected the store of a comparison", str(path))
     log = _beside(path, "-wal")
     if log.exists() and log.stat().st_size:
         return  # pages may be in the log
@@ -205,8 +214,14 @@ def explained(path: Path) -> Iterator[None]:
     """Turn the errors of the database into one line that says what to do."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except UnicodeDecodeError:
+        raise InputError("damaged (a text in it is not UTF-8)", str(path)) from None
+    except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorname", "") or ""
+        if code.startswith("SQLITE_NOTADB"):
+            raise InputError("not a database, expected the store of a comparison", str(path)) from None
+        if code == "SQLITE_IOERR_SHORT_READ" or not code.startswith(OF_THE_SYSTEM):
+            raise InputError(f"damaged or cut short ({error})", str(path)) from None
         if code.startswith("SQLITE_FULL") or code.startswith("SQLITE_IOERR"):
             raise MecoptError(
                 f"{path}: could not be written: {error}; what was finished before is kept, "
@@ -215,21 +230,14 @@ def explained(path: Path) -> Iterator[None]:
         if code.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
             raise InputError(f"cannot be opened ({error})", str(path)) from None
         raise MecoptError(f"{path}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorname", "") or ""
-        if code.startswith("SQLITE_NOTADB"):
-            raise InputError("not a database, expected the store of a comparison", str(path)) from None
-        if code.startswith("SQLITE_CORRUPT"):
-            raise InputError(f"damaged or cut short ({error})", str(path)) from None
-        raise MecoptError(f"{path}: {error}") from error
 
 
-def get(db: sqlite3.Connection, key: str) -> Any:
+def get(db: sqlite3.Connection, key: str, path: Path) -> Any:
     """Return a value of the table `meta`."""
     found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     if found is None:
-        raise InputError(f"the store of the comparison is damaged: it has no {key!r}")
-    return json.loads(found[0])
+        raise InputError(f"table meta: no {key!r}", str(path))
+    return unpacked_json(found[0], f"table meta: {key}", path)
 
 
 def put(db: sqlite3.Connection, key: str, value: Any) -> None:

@@ -236,7 +236,7 @@ class RunStore:
     def _check_same(self, db: sqlite3.Connection) -> None:
         """Refuse a folder in which something else was compared."""
         plan = self.plan
-        there = get(db, "settings")
+        there = get(db, "settings", self.path)
         problems = [
             f"{name} {_word(there.get(name))} there, {_word(value)} here"
             for name, value in plan.settings.items()
@@ -291,7 +291,7 @@ class RunStore:
             "WHERE instance_sha256 = ? AND method = ? AND options = ? AND seed = ?",
             plan.runs(),
         )
-        commands = get(db, "commands")
+        commands = get(db, "commands", self.path)
         if plan.command not in commands:
             put(db, "commands", [*commands, plan.command])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 import zlib
@@ -16,8 +15,9 @@ from numpy.typing import NDArray
 
 from mecopt.comparing import database
 from mecopt.comparing.contradictions import STORE, contradictions, lines
+from mecopt.comparing.soundness import points, shares, unpacked, unpacked_json
 from mecopt.comparing.work import unpack_placement
-from mecopt.errors import InputError
+from mecopt.errors import InputError, InstanceError
 from mecopt.result import LARGEST_NEGATIVE_GAP, OPTIMALITY_TOLERANCE
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ INSTANCE_COLUMNS = [
     *("local_share", "one_server_share", "mixed_share", "trellis_bound"),
 ]
 TEXTS = ("stopped_by", "error", "violation_kinds", "mecopt_version", "started", "host")
+FACTS = {"options", "device_energy_j", "violations", "reasons"}
 WITH_A_RESULT = ("optimal", "feasible", "violating", "infeasible", "unknown")
 
 
@@ -147,7 +148,7 @@ class Comparison:
         settings = self._get("settings")
         with database.explained(self.path):
             machines = {
-                host: json.loads(text)
+                host: unpacked_json(text, f"table machines: {host!r}", self.path)
                 for host, text in self._db.execute("SELECT host, description FROM machines ORDER BY rowid")
             }
             methods = self._db.execute("SELECT DISTINCT method FROM methods ORDER BY rowid").fetchall()
@@ -158,7 +159,7 @@ class Comparison:
             "mecopt_version": settings["mecopt version"],
             **next(iter(machines.values()), {}),
             "methods": [name for (name,) in methods],
-            "seeds": last + 1,
+            "seeds": (last or 0) + 1,
             "time_limit_s": settings["time limit"],
             "gap": settings["gap"],
             "threads": settings["threads"],
@@ -197,20 +198,23 @@ class Comparison:
     def node_share(self, run: int) -> NDArray[np.float64] | None:
         """Return the share of the tasks that run each block on each node, (blocks, nodes)."""
         text = self._detail(run, "node_share")
-        return None if text is None else np.array(json.loads(text))
+        return None if text is None else shares(text, f"run {run}: node_share", self.path)
 
     def node_shares(self) -> dict[int, NDArray[np.float64]]:
         """Return `node_share` of every run that has a placement."""
-        return {run: np.array(json.loads(text)) for run, text in self._details("node_share")}
+        return {
+            run: shares(text, f"run {run}: node_share", self.path)
+            for run, text in self._details("node_share")
+        }
 
     def trace(self, run: int) -> Trace:
         """Return (seconds, objective or None, bound or None) of every improvement."""
         text = self._detail(run, "trace")
-        return [] if text is None else [tuple(point) for point in json.loads(text)]
+        return [] if text is None else points(text, f"run {run}: trace", self.path)
 
     def traces(self) -> dict[int, Trace]:
         """Return `trace` of every run that has one."""
-        return {run: [tuple(p) for p in json.loads(text)] for run, text in self._details("trace")}
+        return {run: points(text, f"run {run}: trace", self.path) for run, text in self._details("trace")}
 
     def solution(self, run: int) -> dict[str, Any] | None:
         """Return what the run found as a document of format ``mecopt-solution/1``; None without a result."""
@@ -225,8 +229,10 @@ class Comparison:
         row = {} if found is None else dict(zip(names, found, strict=True))
         if row.get("status") not in WITH_A_RESULT:
             return None
-        facts = json.loads(zlib.decompress(row["facts"]))
-        size = (row["tasks"], row["blocks"], row["servers"])
+        place = f"run {run}: facts"
+        facts = unpacked_json(unpacked(row["facts"], place, self.path), place, self.path)
+        if not isinstance(facts, dict) or not facts.keys() >= FACTS:
+            raise InputError(f"{place}: expected {', '.join(sorted(FACTS))}", str(self.path))
         return {
             "format": "mecopt-solution/1",
             **{
@@ -242,9 +248,15 @@ class Comparison:
             "reasons": facts["reasons"],
             "repairs": row["repairs"],
             "runtime_s": row["runtime_s"],
-            "trace": json.loads(row["trace"]),
-            "placement": None if row["placement"] is None else unpack_placement(row["placement"], *size),
+            "trace": [] if row["trace"] is None else points(row["trace"], f"run {run}: trace", self.path),
+            "placement": None if row["placement"] is None else self._placement(run, row),
         }
+
+    def _placement(self, run: int, row: dict[str, Any]) -> list[list[int]]:
+        try:
+            return unpack_placement(row["placement"], row["tasks"], row["blocks"], row["servers"])
+        except (ValueError, zlib.error) as error:
+            raise InputError(f"run {run}: placement: {error}", str(self.path)) from None
 
     def instance(self, sha256: str) -> Instance:
         """Return an instance of the comparison.
@@ -262,7 +274,16 @@ class Comparison:
                 found = self._db.execute(query, (sha256,)).fetchone()
             if found is None:
                 raise InputError(f"no instance with sha256 {sha256[:12]}…", str(self.path))
-            self._instances[sha256] = io.from_json(zlib.decompress(found[0]))
+            place = f"instance {sha256[:12]}…"
+            try:
+                instance = io.from_json(unpacked(found[0], place, self.path))
+            except InstanceError as error:
+                raise InputError(
+                    (f"{place}: {problem}" for problem in error.problems), str(self.path)
+                ) from None
+            if instance.sha256 != sha256:
+                raise InputError(f"{place}: the instance there is another", str(self.path))
+            self._instances[sha256] = instance
         return self._instances[sha256]
 
     def close(self) -> None:
@@ -322,7 +343,7 @@ class Comparison:
 
     def _get(self, key: str) -> Any:
         with database.explained(self.path):
-            return database.get(self._db, key)
+            return database.get(self._db, key, self.path)
 
     def _detail(self, run: int, name: str) -> str | None:
         with database.explained(self.path):

@@ -33,6 +33,7 @@ TIGHT_SERVERS = "crowd:slots=2,servers=2,batch=12,energy_budget_j=0.01,server_me
 WARM_UP_LIMIT_S = 1.0
 GRACE = 0.10  # a run may be late by this share of its limit
 GRACE_S = 2.0  # and by so many seconds more, before it is ended from outside
+MOST_BYTES = 1 << 30  # of a placement
 LONGEST_ERROR = 2000  # characters of an error that are kept
 
 
@@ -212,7 +213,8 @@ def pack_placement(placement: NDArray[np.int64], servers: int) -> bytes:
 
 def unpack_placement(data: bytes, tasks: int, blocks: int, servers: int) -> list[list[int]]:
     """Return the placement as the lists of a solution file."""
-    plain, size = zlib.decompress(data), tasks * blocks
+    size = tasks * blocks
+    plain = zlib.decompressobj().decompress(data, min(4 * size + 1, MOST_BYTES))
     if _in_halves(size, servers) and len(plain) < size:  # stores of earlier days have whole bytes
         halves = np.frombuffer(plain, dtype=np.uint8)
         nodes = np.stack([halves >> 4, halves & 15], axis=1).ravel()[:size].astype(np.int64) - 1

@@ -42,12 +42,13 @@ def find(path: str | None = None, *, sampling: bool = True) -> StoredPolicy:
     InputError
         If the file is another learner's, or no policy.
     """
+    from mecopt_rl.deciding.cards import check_card
     from mecopt_rl.training.checkpoint import load_policy
 
     found = load_policy(path) if path is not None else shipped_policy(str(_shipped()), sampling)
     if found.learner != NAME:
         raise InputError(f"a policy of {found.learner}, expected one of {NAME}", found.path)
-    return found
+    return check_card(found, any_size=True)
 
 
 def _shipped() -> Path:

@@ -43,13 +43,14 @@ def find(learner: str, instance: Instance, path: str | None = None, *, sampling:
     InputError
         If the file is another learner's or for another shape, or no shipped policy fits.
     """
+    from mecopt_rl.deciding.cards import check_card
     from mecopt_rl.training.checkpoint import load_policy
     from mecopt_rl.training.fingerprint import misfit
 
     found = load_policy(path) if path is not None else shipped_policy(_shipped(learner, instance), sampling)
     if found.learner != learner:
         raise InputError(f"a policy of {found.learner}, expected one of {learner}", found.path)
-    reason = misfit(found.card["fingerprint"], instance)
+    reason = misfit(check_card(found).card["fingerprint"], instance)
     if reason is not None:
         raise InputError(reason, found.path)
     return found

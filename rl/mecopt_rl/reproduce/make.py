@@ -89,6 +89,7 @@ def reproduce(
             run.train_all(folder, work, tick)
         command = _command(every, own.name, count)
         meetings = run.meetings(folder, every, own, count)
+        run.check_policies(meetings)
         with nullcontext() if progress is None else working("making the instances"):
             plan = run.plan(meetings, command)
         run.compare(folder, plan, engine=engine, address=address)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -73,6 +74,22 @@ class Course:
     collapsed: bool
     cpu_s: float
 
+    def check(self) -> None:
+        """Refuse what no training writes.
+
+        Raises
+        ------
+        ValueError, TypeError
+        """
+        columns = (self.episodes, self.reward, self.gap)
+        if not isinstance(self.collapsed, bool) or not all(isinstance(column, list) for column in columns):
+            raise TypeError
+        if not self.episodes or len({len(column) for column in columns}) != 1:
+            raise ValueError
+        figures = [*self.episodes, *self.reward, *self.gap, self.cpu_s]
+        if any(isinstance(value, bool) for value in figures) or not all(map(math.isfinite, figures)):
+            raise TypeError
+
 
 def open_folder(folder: Path, names: Sequence[str], budget: ex.Budget, seeds: int) -> tuple[str, ...]:
     """Make the folder, or take up what it holds; returns all its figures, those asked for among them.
@@ -109,7 +126,9 @@ def _record(path: Path, budget: ex.Budget) -> tuple[str, ...]:
         stored = document["budget"], document["mecopt_version"], document["figures"]
         if document["format"] != FORMAT:
             raise InputError(f"format {document['format']!r}, expected {FORMAT}", str(path))
-    except (OSError, ValueError, KeyError, TypeError):
+        if not isinstance(stored[2], list) or not all(isinstance(name, str) for name in stored[2]):
+            raise TypeError
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"cannot be read as {FORMAT}; choose another --out", str(path)) from None
     mine = json.loads(json.dumps(asdict(budget) | {"seeds": None}))  # tuples are lists there
     if stored[0] != mine:
@@ -150,10 +169,12 @@ def course(folder: Path, job: Job) -> Course | None:
     """Return what a finished training came to; None while it is not finished."""
     path = folder / TRAININGS / job.name / DONE
     try:
-        return Course(**json.loads(path.read_text("utf-8")))
+        found = Course(**json.loads(path.read_text("utf-8")))
+        found.check()
+        return found
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OSError, RecursionError, OverflowError):
         raise InputError("cannot be read; delete this training's folder to make it anew", str(path)) from None
 
 
@@ -316,6 +337,19 @@ def meetings(folder: Path, names: Iterable[str], budget: ex.Budget, seeds: int) 
             point = ex.Point(choice, "paper", 0.0, spec, text, ())
             found += [Meeting(VARIED, point, seed, scheme, scheme) for scheme in fixed]
     return found
+
+
+def check_policies(work: Sequence[Meeting]) -> None:
+    """Refuse policies that are damaged, before they meet anything.
+
+    Raises
+    ------
+    InputError
+    """
+    from mecopt_rl.training.checkpoint import load_policy
+
+    for path in dict.fromkeys(meeting.policy for meeting in work if meeting.policy):
+        load_policy(path)
 
 
 def plan(work: Sequence[Meeting], command: str) -> Paired:

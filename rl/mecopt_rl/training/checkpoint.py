@@ -6,6 +6,7 @@ in it can run code.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 POLICY_FORMAT = "mecopt-policy/1"
 TRAINING_FORMAT = "mecopt-training/2"
+MOST_JOINT, MOST_GROWN = 20_000, 10  # of a network whose card may be damaged: actions, times the weights
+# What reading a document with missing or odd parts may raise.
+OF_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError)
 HEADER = "mecopt"  # key of the JSON text in the metadata of a safetensors file
 
 
@@ -78,22 +82,30 @@ def read(
     need_torch("a policy")
     from safetensors import SafetensorError, safe_open
 
-    read_bytes(path)  # names what is wrong with the place
+    if not Path(path).exists() or Path(path).is_dir():
+        read_bytes(path)  # names what is wrong with the place
+    if not Path(path).is_file():
+        raise InputError("is no file on a disk, expected one", str(path))
     try:
         with safe_open(path, framework=framework) as file:
             text = (file.metadata() or {}).get(HEADER)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"not a whole safetensors file ({error})", str(path)) from None
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"not a whole safetensors file ({reason})", str(path)) from None
     try:
-        header = json.loads(text or "null")
-    except ValueError:
+        header = json.loads(text or "null", parse_constant=_refuse)
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict) or "format" not in header:
         raise InputError(f"no file of mecopt's, expected one of format {form}", str(path))
     if header["format"] != form:
         raise InputError(f"format {header['format']!r}, expected {form!r}", str(path))
     return tensors, header
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
 
 
 def save_policy(
@@ -133,21 +145,48 @@ def load_policy(path: str | os.PathLike[str]) -> StoredPolicy:
     """
     import torch
 
-    tensors, card = read(path, POLICY_FORMAT)
+    stored, card = read(path, POLICY_FORMAT)
+    if not all(tensor.is_floating_point() for tensor in stored.values()):
+        raise InputError("a weight is no floating-point number", str(path))
+    tensors = {name: tensor.float() for name, tensor in stored.items()}
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+        raise InputError("a weight is not a finite number", str(path))
     try:
         chosen: LearnerKind = kind(str(card["learner"]))
         settings = chosen.settings(str(card["recipe"]), card["settings"])
         shape = Shape(**{name: int(card["shape"][name]) for name in ("observation", "blocks", "nodes")})
         card["encoder"], card["fingerprint"], card["training"]
-    except (KeyError, TypeError, ValueError, InputError) as error:
-        raise InputError(f"card: {type(error).__name__}: {error}", str(path)) from None
+        _check_fits(chosen, shape, settings, tensors)
+    except (*OF_DAMAGE, InputError) as error:
+        raise InputError(f"card: {type(error).__name__}: {' '.join(str(error).split())}", str(path)) from None
     with torch.random.fork_rng(devices=[]):
         network = chosen.network(shape, settings)
     try:
-        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        network.load_state_dict(tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"its weights do not fit its card: {reason}", str(path)) from None
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-        raise InputError("a weight is not a finite number", str(path))
     return StoredPolicy(card, network.eval(), settings, str(path))
+
+
+def _check_fits(chosen: LearnerKind, shape: Shape, settings: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a network far larger than the weights that are there, before it takes time and memory.
+
+    Raises
+    ------
+    ValueError
+    """
+    import torch
+
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    sizes = dataclasses.asdict(shape) | {"layers": getattr(settings, "layers", 0)}
+    for name, size in sizes.items():
+        if not 0 <= size <= numbers:
+            raise ValueError(f"{name} {size}, but the file holds {numbers} weights")
+    together = min(shape.nodes**shape.blocks, getattr(settings, "joint_actions", 0))
+    if together > max(numbers, MOST_JOINT):
+        raise ValueError(f"{together} joint actions, but the file holds {numbers} weights")
+    with torch.device("meta"):  # no memory is taken
+        expected = sum(tensor.numel() for tensor in chosen.network(shape, settings).state_dict().values())
+    if expected > MOST_GROWN * numbers:
+        raise ValueError(f"a network of {expected} weights, but the file holds {numbers}")

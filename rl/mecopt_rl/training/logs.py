@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ class Logs:
 
         self.path, self.rows = folder / CSV_NAME, list(done)
         following = self.rows[-1]["episodes"] + 1 if self.rows else 0
-        self.writer = SummaryWriter(str(folder / TENSORBOARD), purge_step=following)
+        with self._explained():
+            self.writer = SummaryWriter(str(folder / TENSORBOARD), purge_step=following)
 
     def add(self, row: dict[str, Any]) -> None:
         """Add what a round gave.
@@ -40,20 +41,25 @@ class Logs:
             If the disk is full.
         """
         self.rows.append(row)
-        try:
+        with self._explained():
             for name, value in row.items():
                 if isinstance(value, (int, float)) and name not in ("round", "episodes"):
                     self.writer.add_scalar(name, value, row["episodes"])
             self.writer.flush()
-        except OSError as error:
-            place = self.path.with_name(TENSORBOARD)
-            raise MecoptError(f"{place}: could not be written: {error.strerror}") from None
         names = list(dict.fromkeys(name for one in self.rows for name in one))
         text = io.StringIO()
         table = csv.DictWriter(text, names, lineterminator="\n")
         table.writeheader()
         table.writerows(self.rows)
         write_bytes(self.path, text.getvalue().encode())
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            place = self.path.with_name(TENSORBOARD)
+            raise MecoptError(f"{place}: could not be written: {error.strerror or error}") from None
 
     def close(self) -> None:
         """Finish the TensorBoard file; what cannot be written was said when it was added."""

@@ -29,12 +29,19 @@ from mecopt.ray_cluster import check_engine
 from mecopt_rl.learners.learner import Shape, kind
 from mecopt_rl.training.bounds import Bounds
 from mecopt_rl.training.cards import Trained, card_of
-from mecopt_rl.training.checkpoint import POLICY_FORMAT, TRAINING_FORMAT, read, save_policy, write
+from mecopt_rl.training.checkpoint import (
+    OF_DAMAGE,
+    POLICY_FORMAT,
+    TRAINING_FORMAT,
+    read,
+    save_policy,
+    write,
+)
 from mecopt_rl.training.fingerprint import fingerprint
 from mecopt_rl.training.lock import locked
-from mecopt_rl.training.logs import Logs
+from mecopt_rl.training.logs import CSV_NAME, Logs
 from mecopt_rl.training.refusals import check_folder, open_episodes
-from mecopt_rl.training.resume import check_same, check_samples, check_shapes
+from mecopt_rl.training.resume import check_count, check_header, check_same, check_samples, check_shapes
 from mecopt_rl.training.rounds import TRAINING, Tally
 from mecopt_rl.training.training_plan import Plan
 from mecopt_rl.training.validation import Judgement, Validation, collapsed, rank, worth
@@ -118,6 +125,9 @@ class Training:
         except OSError as error:
             raise InputError(f"cannot be a folder ({error.strerror})", str(self.folder)) from None
         check_folder(self.folder, LAST)
+        for name in (LAST, POLICY, Path(POLICY).with_suffix(".json").name, CSV_NAME):
+            if (self.folder / name).is_dir():
+                raise InputError("is a folder, expected a file", str(self.folder / name))
         if (self.folder / LAST).exists():
             self._take_up()
         else:
@@ -127,20 +137,26 @@ class Training:
         """Go on from the last checkpoint."""
         last = self.folder / LAST
         state, header = read(last, TRAINING_FORMAT)
+        check_header(header, last)
+        check_same(self._said(), header["said"], self.folder)
+        check_samples(self._samples(), header["samples"], self.folder, self.plan.spec)
+        check_count(header["rows"], self.rounds, last)
+        self.rows, self.seconds = header["rows"], header["seconds"]
+        self.kept, self.card = header["kept"], header["card"]
         try:
-            check_same(self._said(), header["said"], self.folder)
-            check_samples(self._samples(), header["samples"], self.folder, self.plan.spec)
-            self.rows, self.seconds = header["rows"], header["seconds"]
-            self.kept, self.card = header["kept"], header["card"]
             self.bounds = None if header["bounds"] is None else Bounds.from_json(header["bounds"])
-        except (KeyError, TypeError) as error:
-            raise InputError(f"does not hold this learner's state ({error})", str(last)) from None
+        except OF_DAMAGE as error:
+            raise InputError(f"does not hold this learner's state (bounds: {error})", str(last)) from None
         mine = {name: t for name, t in self.learner.state().items() if not name.startswith(GROWS)}
         if self.card is not None:
             mine |= {BEST + name: t for name, t in self.learner.network.state_dict().items()}
         check_shapes(mine, state, last)
         self.weights = {name[len(BEST) :]: state[name] for name in state if name.startswith(BEST)}
-        self.learner.load_state(state)
+        try:
+            self.learner.load_state(state)
+        except OF_DAMAGE as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"does not hold this learner's state ({reason})", str(last)) from None
 
     def _said(self) -> dict[str, Any]:
         """Return what makes two trainings one and the same; recipes may share settings."""

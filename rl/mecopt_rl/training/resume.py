@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from mecopt.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
+ROW = ("round", "episodes", "decisions", "reward", "seconds")  # what a row has at least, beside the gap
+LARGEST = 1e15  # of what a training keeps; the squares of larger ones leave the range of their type
 ELSEWHERE = "expected the same, or another folder"
 
 
@@ -46,6 +49,60 @@ def check_samples(mine: list[str], stored: Any, folder: Path, spec: str) -> None
         raise InputError(f"{text}; {ELSEWHERE}", str(folder))
 
 
+def check_header(header: Mapping[str, Any], path: Path) -> None:
+    """Refuse a checkpoint whose header is damaged.
+
+    Raises
+    ------
+    InputError
+        If a part is missing, or not as training writes it.
+    """
+    rows, card, kept = header.get("rows"), header.get("card"), header.get("kept")
+    sound = {
+        "said": isinstance(header.get("said"), dict),
+        "samples": isinstance(header.get("samples"), list),
+        "rows": isinstance(rows, list) and all(map(_is_row, rows, range(len(rows)))),
+        "kept": kept is None or (isinstance(rows, list) and kept in rows),
+        "card": card is None or isinstance(card, dict),
+        "bounds": "bounds" in header,
+        "seconds": _finite(header.get("seconds")),
+    }
+    wrong = next((name for name, is_sound in sound.items() if not is_sound), None)
+    if wrong is not None:
+        text = f"does not hold this learner's state ({wrong}: not as training writes it)"
+        raise InputError(f"{text}; {ELSEWHERE}", str(path))
+
+
+def check_count(rows: list[Any], rounds: int, path: Path) -> None:
+    """Refuse a checkpoint of more rounds than the training has.
+
+    Raises
+    ------
+    InputError
+    """
+    if len(rows) > rounds:
+        raise InputError(f"{len(rows)} rounds, expected at most {rounds}; {ELSEWHERE}", str(path))
+
+
+def _is_row(row: Any, number: int) -> bool:
+    """Say whether it is the row of that round."""
+    return (
+        isinstance(row, dict)
+        and row.get("round") == number
+        and "gap" in row
+        and all(_finite(row.get(name)) for name in ROW)
+        and all(value is None or isinstance(value, (str, bool)) or _finite(value) for value in row.values())
+    )
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def _is_small(tensor: Tensor) -> bool:
+    return bool((tensor.abs() < LARGEST).all())
+
+
 def check_shapes(mine: Mapping[str, Tensor], stored: Mapping[str, Tensor], path: Path) -> None:
     """Refuse a checkpoint of another layout, before any of it is taken; a copy might stretch a tensor.
 
@@ -59,6 +116,10 @@ def check_shapes(mine: Mapping[str, Tensor], stored: Mapping[str, Tensor], path:
             reason = f"no {name}"
         elif stored[name].shape != tensor.shape:
             reason = f"{name}: shape {tuple(stored[name].shape)}, expected {tuple(tensor.shape)}"
+        elif stored[name].dtype != tensor.dtype:
+            reason = f"{name}: {stored[name].dtype}, expected {tensor.dtype}"
+        elif tensor.is_floating_point() and tensor.isfinite().all() and not _is_small(stored[name]):
+            reason = f"{name}: numbers that no training keeps"
         else:
             continue
         text = f"does not hold this learner's state ({reason}; another version may have written it)"
