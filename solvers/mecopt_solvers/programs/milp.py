@@ -132,17 +132,6 @@ class _Data:
 
         return pyo.Set(initialize=each, dimen=dimension)
 
-    def linear(self, terms: Iterable[tuple[float, Any]]) -> Any:
-        """Return the sum of values times columns."""
-        import pyomo.environ as pyo
-
-        def each() -> Iterator[Any]:
-            for value, column in terms:
-                self.tick()
-                yield float(value) * column
-
-        return pyo.quicksum(each())
-
 
 def _add_flow(model: Any, data: _Data) -> Runs:
     """One unit flows through every trellis; what enters a node with a block leaves it with the next."""
@@ -165,7 +154,7 @@ def _add_flow(model: Any, data: _Data) -> Runs:
         inner, rule=data.timed(lambda _, *at: pyo.quicksum(into[at]) - pyo.quicksum(out[at]) == 0)
     )
     weight, energy = data.arcs.weight, data.arcs.energy_j
-    model.total = pyo.Objective(expr=data.linear((weight[at], model.step[at]) for at in steps))
+    model.total = pyo.Objective(expr=_linear(data, ((weight[at], model.step[at]) for at in steps)))
     model.spent = {at: (energy[at], model.step[at]) for at in steps}
     return {at: pyo.quicksum(terms) for at, terms in into.items() if terms}
 
@@ -216,7 +205,7 @@ def _add_assignment(model: Any, data: _Data) -> Runs:
     )
     terms = [(least["weight"][at], model.place[at]) for at in spots]
     terms += [(more[at][0], model.both[at]) for at in pairs]
-    model.total = pyo.Objective(expr=data.linear(terms))
+    model.total = pyo.Objective(expr=_linear(data, terms))
     model.spent = {at: (least["energy_j"][at], model.place[at]) for at in spots}
     model.spent |= {at: (more[at][1], model.both[at]) for at in pairs}
     return {at: model.place[at] for at in spots}
@@ -276,8 +265,20 @@ def _limit_rows(
 ) -> None:
     import pyomo.environ as pyo
 
-    rows = pyo.Constraint(sorted(terms), rule=lambda _, *at: data.linear(terms[at]) <= float(limit(*at)))
+    rows = pyo.Constraint(sorted(terms), rule=lambda _, *at: _linear(data, terms[at]) <= float(limit(*at)))
     model.add_component(name, rows)
+
+
+def _linear(data: _Data, terms: Iterable[tuple[float, Any]]) -> Any:
+    """Return the sum of values times columns, made with an eye on the clock."""
+    import pyomo.environ as pyo
+
+    def each() -> Iterator[Any]:
+        for value, column in terms:
+            data.tick()
+            yield float(value) * column
+
+    return pyo.quicksum(each())
 
 
 def _solve(instance: Instance, run: Run) -> None:
