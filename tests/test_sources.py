@@ -74,7 +74,7 @@ def test_functions_take_what_load_takes(tmp_path):
         ("", "^'': no file, setting"),
         ("x" * 5000, "^'x{80}': no file"),
         ("q\0", "no file, setting"),
-        ("q\0.json", "no such file"),
+        ("q\0.json", "no file can have this name"),
         ("qqqq.json", r"^qqqq\.json: no such file$"),
         ("instances/alexnet_6es.json", "no such file; mecopt ships an instance alexnet_6es"),
         ("tiny_papr.json.gz", "no such file; mecopt ships an instance tiny_paper"),

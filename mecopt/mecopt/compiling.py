@@ -40,7 +40,8 @@ class _Cache(FunctionCache):
 
     numba fills its tables of types and functions before it looks for a compiled function, and imports
     scipy.linalg for that: 0.1 to 0.3 s, many times what loading our loops takes. What it has to compile
-    after all fills them anyway.
+    after all fills them anyway. A loop that uses numpy's functions of whole arrays (min, argmin,
+    searchsorted) brings the same import with it; those in our kernels are written out.
     """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:

@@ -90,10 +90,12 @@ def decide(
 
 
 def _solve(instance: Instance, run: Run) -> None:
-    from mecopt_rl.deciding.plain import Timed
     from mecopt_rl.learners.learner import need_torch
 
     need_torch(f"method {NAME}")
+    with run.loading():
+        from mecopt_rl.deciding.plain import Timed
+        from mecopt_rl.world import masks  # noqa: F401 (all that deciding needs)
     samples = _samples(run.options.get("samples", 0))
     path = run.options.get("policy")
     if not (path is None or isinstance(path, str)):

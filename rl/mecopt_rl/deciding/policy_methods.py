@@ -158,8 +158,10 @@ def _solve(learner: str, instance: Instance, run: Run) -> None:
     from mecopt_rl.learners.learner import need_torch
 
     need_torch(f"method {learner}")
-    from mecopt_rl.deciding.plain import Timed
-    from mecopt_rl.training.fingerprint import outside
+    with run.loading():
+        from mecopt_rl.deciding import crowd_policy, energy_policy  # noqa: F401 (all that deciding needs)
+        from mecopt_rl.deciding.plain import Timed
+        from mecopt_rl.training.fingerprint import outside
 
     samples = _samples(run.options.get("samples", 0))
     path = run.options.get("policy")

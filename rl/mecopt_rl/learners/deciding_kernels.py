@@ -112,5 +112,9 @@ def units(steps, found):  # type: ignore[no-untyped-def]
         if best == np.inf:
             best = 0.0
             for m in range(blocks):
-                best += steps[b, m].min()
+                least = np.inf
+                for i in range(nodes):
+                    for j in range(nodes):
+                        least = min(least, steps[b, m, i, j])
+                best += least
         found[b] = best if 0.0 < best < np.inf else 1.0

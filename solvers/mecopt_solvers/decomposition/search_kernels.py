@@ -199,6 +199,19 @@ def improve(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _first(key, at):  # type: ignore[no-untyped-def]
+    """Return the first place in `key`, which is sorted, that is not less; see `mecopt.compiling` on why."""
+    low, high = 0, len(key)
+    while low < high:
+        middle = (low + high) // 2
+        if key[middle] < at:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True, nogil=True)
 def match(key, order, use, cost, reduced, task, room, worth, rows, low, size, dims, most):  # type: ignore[no-untyped-def]
     """Find the two pairs of moves that gain the most together and fit into `room` (rows,).
 
@@ -231,7 +244,7 @@ def match(key, order, use, cost, reduced, task, room, worth, rows, low, size, di
                 at = at * dims[q] + c
             if at < 0:
                 continue
-            first = np.searchsorted(key, at)
+            first = _first(key, at)
             for t in range(first, min(first + most, count)):
                 j = order[t]
                 if key[t] != at or reduced[i] + reduced[j] - worth >= -best:

@@ -133,7 +133,10 @@ def _route(  # type: ignore[no-untyped-def]
                 worse += excess(used[row_memory] + size[piece[r, m]], limit[row_memory])
                 worse -= excess(used[row_memory], limit[row_memory])
             value[m, j], source[m, j] = best + price * worse, start
-    node = value[last - 1].argmin()
+    node = 0  # of least value; not argmin: see `mecopt.compiling`
+    for j in range(1, states):
+        if value[last - 1, j] < value[last - 1, node]:
+            node = j
     for m in range(last - 1, -1, -1):
         row[m] = node
         node = source[m, node]

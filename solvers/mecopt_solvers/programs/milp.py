@@ -143,17 +143,6 @@ class _Data:
 
         return pyo.Set(initialize=each, dimen=dimension)
 
-    def linear(self, terms: Iterable[tuple[float, Any]]) -> Any:
-        """Return the sum of values times columns."""
-        import pyomo.environ as pyo
-
-        def each() -> Iterator[Any]:
-            for value, column in terms:
-                self.tick()
-                yield float(value) * column
-
-        return pyo.quicksum(each())
-
 
 def _add_flow(model: Any, data: _Data) -> _Runs:
     """One unit flows through every trellis; what enters a node with a block leaves it with the next."""
@@ -176,7 +165,7 @@ def _add_flow(model: Any, data: _Data) -> _Runs:
         inner, rule=data.timed(lambda _, *at: pyo.quicksum(into[at]) - pyo.quicksum(out[at]) == 0)
     )
     weight = data.arcs.weight
-    model.total = pyo.Objective(expr=data.linear((weight[at], model.step[at]) for at in steps))
+    model.total = pyo.Objective(expr=_linear(data, ((weight[at], model.step[at]) for at in steps)))
     return _Runs(
         {at: pyo.quicksum(terms) for at, terms in into.items() if terms},
         lambda use: ((at[0], float(use[at]), model.step[at]) for at in steps),
@@ -226,7 +215,8 @@ def _add_assignment(model: Any, data: _Data) -> _Runs:
         yield from ((at[0], float(least[at]), model.place[at]) for at in spots)
         yield from ((at[0], float(extra[at]), model.both[at]) for at in pairs)
 
-    model.total = pyo.Objective(expr=data.linear((value, column) for _, value, column in terms(arcs.weight)))
+    priced = ((value, column) for _, value, column in terms(arcs.weight))
+    model.total = pyo.Objective(expr=_linear(data, priced))
     return _Runs({at: model.place[at] for at in spots}, terms)
 
 
@@ -289,10 +279,22 @@ def _limit_rows(
     sides = {r: side for r, side in zip(rows, given, strict=True) if side < np.inf}
     kept = {limit.index(data.instance, r): (r, side) for r, side in sides.items()}
     constraint = pyo.Constraint(
-        list(kept), rule=lambda _, *at: data.linear(terms[kept[at][0]]) <= kept[at][1]
+        list(kept), rule=lambda _, *at: _linear(data, terms[kept[at][0]]) <= kept[at][1]
     )
     model.add_component(limit.component, constraint)
     model.labels[limit.component] = {at: (limit.coupling, r) for at, (r, _) in kept.items()}
+
+
+def _linear(data: _Data, terms: Iterable[tuple[float, Any]]) -> Any:
+    """Return the sum of values times columns, made with an eye on the clock."""
+    import pyomo.environ as pyo
+
+    def each() -> Iterator[Any]:
+        for value, column in terms:
+            data.tick()
+            yield float(value) * column
+
+    return pyo.quicksum(each())
 
 
 def _solve(instance: Instance, run: Run) -> None:

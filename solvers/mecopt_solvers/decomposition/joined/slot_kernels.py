@@ -24,7 +24,8 @@ def search_slots(first, cost, reduced, use, start, lowest, chosen, work, fee, se
     Fills placed (turns, K), paths of the pool, and value (turns, S), inf where a turn met no capacity.
     """
     turns, servers = placed.shape[0], use.shape[1]
-    limit = np.append(np.full(servers, WITHIN), np.inf)
+    limit = np.full(servers + 1, WITHIN)
+    limit[servers] = np.inf
     for s in range(start.shape[0] - 1):
         begin, end = start[s], start[s + 1]
         tasks = end - begin
