@@ -331,7 +331,7 @@ def test_nothing_infinite_leaves_the_judge(case):
         (np.array([0, 0]), "placement: shape (2,), expected (1, 2)"),
         (np.array(0), "placement: shape (), expected (1, 2)"),
         (np.array([[0, 7]]), "placement[0][1]: node 7, expected 0 to 2"),
-        (np.array([[0.0, 1.5]]), "placement: float64, expected whole numbers"),
+        (np.array([[0.0, 1.0]]), "placement: float64, expected whole numbers"),
         ([[0, 1.5]], "placement[0][1]: 1.5, expected a whole number"),
         ([[0, True]], "placement[0][1]: True, expected a whole number"),
         ([[0, "1"]], "placement[0][1]: '1', expected a whole number"),

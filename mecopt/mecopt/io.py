@@ -15,7 +15,7 @@ from mecopt.errors import InputError, InstanceError, PlacementError, shown
 from mecopt.files import read_bytes, read_stdin, write_bytes
 from mecopt.hardware import warn_of_unmeasured
 from mecopt.instance import Instance
-from mecopt.scalars import is_whole, whole_numbers
+from mecopt.scalars import is_whole
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -196,10 +196,9 @@ def _checked_array(placement: NDArray[Any], instance: Instance) -> NDArray[np.in
     expected = (instance.task_count, instance.max_blocks)
     if placement.shape != expected:
         raise PlacementError(f"placement: shape {placement.shape}, expected {expected}")
-    nodes = whole_numbers(placement)
-    if nodes is None:
+    if not np.issubdtype(placement.dtype, np.integer):  # an array of floats is scores or shares, not nodes
         raise PlacementError(f"placement: {placement.dtype}, expected whole numbers")
-    return np.array(nodes)  # of the caller's own, since the padding is written over
+    return placement.astype(np.int64)
 
 
 def placement_lists(placement: NDArray[np.int64]) -> list[list[int]]:
