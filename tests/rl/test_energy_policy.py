@@ -138,6 +138,7 @@ def test_what_a_priced_policy_violates_is_counted(monkeypatch):
     from mecopt_rl.deciding import policy_methods
 
     monkeypatch.setattr(priced_training, "JUDGED", 600)
+
     def on_the_device(policy, instance):
         nodes = np.zeros((instance.task_count, instance.max_blocks), dtype=np.int64)
         assert [v.kind for v in mecopt.evaluate(instance, nodes).violations] == ["energy"]
