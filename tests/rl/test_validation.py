@@ -307,6 +307,23 @@ def test_instances_that_no_training_can_take(case, learner, text, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("factor", "text"),
+    [(1e-30, "expected more than 1e-12 s: a gap"), (1e60, "expected less than 1e+30 s: learners cannot")],
+)
+def test_costs_beyond_what_can_be_counted(factor, text, tmp_path):
+    given = json.loads(Path(DEADLINE).read_text())
+    del given["tasks"][0]["max_delay_s"]
+    for block in given["models"][0]["blocks"]:
+        block["cycles"], block["input_bits"] = 2e8 * factor, 1e6 * factor
+    file = tmp_path / "given.json"
+    file.write_text(json.dumps(given))
+    done = run(file, "--learner", "dqn", "--episodes", "20", "--out", tmp_path / "new")
+    assert isinstance(done.exception, InputError)
+    assert text in str(done.exception)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
     ("spec", "learner", "text"),
     [
         ("camera-vgg:slots=3,deadline=hard,max_delay_s=0.01", "dqn", "validation episode 0: task 0, block 0"),

@@ -30,6 +30,7 @@ from mecopt_rl.world.episodes import Batch
 LIMIT_S = 30.0  # wall time for the bounds of all validation episodes together
 CLOSE = 1e-4  # gap at which the solver stops: 0.01 %, below what learners reach under couplings
 PATIENCE_S = 2.0  # what takes longer says that it is at work
+MOST_S = 1e30  # learners count in single precision
 LEAST_S = 1e-12  # sum of the bounds below which a gap means nothing, see `mecopt.result.gap`
 
 Say = Callable[[str], None]
@@ -68,13 +69,16 @@ class Bounds:
         Raises
         ------
         InputError
-            If none has a feasible placement, or all together cost nothing.
+            If none has a feasible placement, or all together cost nothing, or more than can be counted.
         """
         if not self.possible:
             raise InputError(f"no placement is feasible: {self.reason}", source)
         if self.sum() < LEAST_S:
             text = f"the least cost that is proved is {self.sum():g} s, expected more than {LEAST_S:g} s"
             raise InputError(f"{text}: a gap to it means nothing", source)
+        if self.sum() > MOST_S:
+            text = f"the least cost is {self.sum():g} s, expected less than {MOST_S:g} s"
+            raise InputError(f"{text}: learners cannot count it", source)
 
 
 def bounds_of(batch: Batch, say: Say | None = None, limit_s: float = LIMIT_S) -> Bounds:

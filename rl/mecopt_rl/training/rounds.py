@@ -16,7 +16,7 @@ from mecopt.arrays import Ints
 from mecopt.errors import MecoptError
 from mecopt.result import gap
 from mecopt_rl.learners.learner import Flags, Learner, Reals, Rollout
-from mecopt_rl.training.bounds import optima
+from mecopt_rl.training.bounds import MOST_S, optima
 from mecopt_rl.world.episodes import Batch, Episodes
 from mecopt_rl.world.fleet import Fleet
 from mecopt_rl.world.kernel_tables import Rule
@@ -77,7 +77,7 @@ class Worker:
         Raises
         ------
         MecoptError
-            If a reward is not a finite number.
+            If a reward is not a finite number, or beyond single precision.
         """
         numbers = np.random.default_rng(task.seed)
         self.learner.begin_round(int(numbers.integers(2**62)))
@@ -124,7 +124,7 @@ class Worker:
             actions, allowed = self.learner.act(observations, masks, progress())
             outcome = fleet.decide(actions)
             reward = outcome.reward  # 0 where an episode was over before
-            if not np.isfinite(reward).all():
+            if not (reward > -MOST_S).all():
                 raise MecoptError("a reward is not a finite number: a task costs more than can be counted")
             following = fleet.observe()
             recorder.add(observations, actions, allowed, outcome, following, live)
