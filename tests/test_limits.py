@@ -1,5 +1,6 @@
 """Limits that tasks share: one home, and nobody solves what it does not know."""
 
+import dataclasses
 from enum import StrEnum
 
 import numpy as np
@@ -9,7 +10,7 @@ from reference import Reference
 from strategies import documents, judged
 
 import mecopt
-from mecopt import CouplingError, entities, limits
+from mecopt import CouplingError, entities, limits, registry
 
 ALL = [method.name for method in mecopt.methods()]
 UNKNOWN = StrEnum("Coupling", {**{c.name: c.value for c in mecopt.Coupling}, "NOISE": "noise"})
@@ -41,6 +42,17 @@ def test_no_method_honours_what_is_not_named(unheard_of, name, monkeypatch):
     monkeypatch.setattr(limits, "KNOWN", limits.KNOWN | {"noise"})
     with pytest.raises(CouplingError, match=f"{name} cannot honour noise"):
         mecopt.solve(unheard_of, name)
+
+
+def test_a_method_is_refused_a_term_that_it_does_not_minimise():
+    """It says which terms it takes, as it does for limits."""
+    hasty = dataclasses.replace(registry.method("local"), terms=frozenset({"delay"}))
+    instance = mecopt.load("instances/tiny_paper.json")
+    registry.check_honours(hasty, instance)
+    soft = instance.replace(rules=dataclasses.replace(instance.rules, deadline="soft"))
+    expected = r"local does not minimise deadline excess; methods that do: .*trellis"
+    with pytest.raises(mecopt.InputError, match=expected):
+        registry.check_honours(hasty, soft)
 
 
 @given(judged(documents()))

@@ -317,6 +317,8 @@ ENERGY, CAPACITY, MEMORY = EnergyBudget(), ServerCapacity(), NodeMemory()
 # In the order in which the judge names what is broken.
 LIMITS: dict[Coupling, SharedLimit] = {limit.coupling: limit for limit in (ENERGY, CAPACITY, MEMORY)}
 KNOWN = frozenset(LIMITS)
+# Those that are rows of a program: what takes rows takes any of them, one that is added here too.
+OF_ROWS = frozenset(c for c, limit in LIMITS.items() if isinstance(limit, (LinearLimit, ChargedLimit)))
 
 
 def of(instance: Instance) -> tuple[SharedLimit, ...]:

@@ -16,8 +16,10 @@ import numpy as np
 
 from mecopt.arrays import Floats
 from mecopt.costs import ChainCosts
+from mecopt.entities import Deadline
 
 if TYPE_CHECKING:
+    from mecopt.instance import Instance
     from mecopt.judge import Evaluation
 
 
@@ -86,6 +88,15 @@ class DeadlineExcess(Term):
 
 
 TERMS: tuple[Term, ...] = (Delay(), DeadlineExcess())
+
+
+NAMES = frozenset(term.name for term in TERMS)
+
+
+def names(instance: Instance) -> frozenset[str]:
+    """Return the names of the terms that count in an instance."""
+    soft = instance.rules.deadline is Deadline.SOFT
+    return frozenset({Delay.name, DeadlineExcess.name} if soft else {Delay.name})
 
 
 def of_tasks(judged: Evaluation) -> Floats:

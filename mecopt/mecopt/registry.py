@@ -60,6 +60,10 @@ class Method:
         The limits that it respects: "link", "deadline", and couplings out of `honours`. By default all of
         these for an exact method, and none for any other.
 
+    terms : frozenset of str, optional
+        The terms of the objective that it minimises, "delay" and "deadline excess" by default; an instance
+        with another one is refused.
+
     Raises
     ------
     ValueError
@@ -74,6 +78,7 @@ class Method:
     random: bool = False
     options: frozenset[str] = frozenset()
     warm_up: Callable[[], None] | None = None
+    terms: frozenset[str] = frozenset({"delay", "deadline excess"})
     respects: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
@@ -147,7 +152,14 @@ def methods() -> tuple[Method, ...]:
 
 
 def check_honours(chosen: Method, instance: Instance) -> None:
-    """Refuse a method that cannot honour the instance's couplings, and name those that can."""
+    """Refuse a method that does not take the instance's limits or terms, and name those that do."""
+    from mecopt import objective
+
+    wanted = objective.names(instance)
+    if not wanted <= chosen.terms:
+        able = ", ".join(m.name for m in methods() if m.terms >= wanted) or "none installed"
+        missed = ", ".join(sorted(wanted - chosen.terms))
+        raise InputError(f"{chosen.name} does not minimise {missed}; methods that do: {able}")
     missing = instance.rules.couplings - chosen.honours
     if missing:
         raise CouplingError(

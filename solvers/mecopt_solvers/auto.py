@@ -12,6 +12,7 @@ from mecopt.entities import Coupling
 from mecopt.errors import MethodError
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
+from mecopt.limits import OF_ROWS
 from mecopt.registry import Method, method
 from mecopt.result import OPTIMALITY_TOLERANCE
 
@@ -159,11 +160,18 @@ def _progress(run: Run, objective: float | None, bound: float | None) -> bool:
     return closed > PROGRESS * (objective - bound)
 
 
+def _warm_up() -> None:
+    from mecopt_solvers import decomposition
+
+    decomposition.warm_up()
+
+
 METHOD = Method(
     name="auto",
     kind="exact",
     summary="picks methods by couplings and size; they take turns until one of them is done",
-    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
+    honours=OF_ROWS,
     solve=_solve,
     random=True,
+    warm_up=_warm_up,
 )

@@ -13,7 +13,8 @@ from mecopt_rl.training.lock import LOCK
 from mecopt_rl.training.logs import TENSORBOARD
 from mecopt_rl.world.episodes import Episodes, SizesDiffer
 
-BEGUN = (LOCK, TENSORBOARD, ".mecopt-")  # begins what a training that was killed early may have left
+# Begins what a training may have left that has no checkpoint yet.
+BEGUN = (LOCK, TENSORBOARD, "instance.json", ".mecopt-")
 NAMED = 3  # of the strange files in a folder
 
 

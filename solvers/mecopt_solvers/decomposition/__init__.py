@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mecopt.entities import Coupling
 from mecopt.generation import generate
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
+from mecopt.limits import OF_ROWS
 from mecopt.registry import Method
 
 __all__ = ["METHOD"]
@@ -40,7 +40,7 @@ METHOD = Method(
     name="decomposition",
     kind="exact",
     summary="prices, columns, branch and price: certified gaps for many tasks under capacity, energy, memory",
-    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
+    honours=OF_ROWS,
     solve=_solve,
     random=True,
     warm_up=warm_up,

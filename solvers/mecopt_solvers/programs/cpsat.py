@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
-from mecopt.entities import Coupling
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
+from mecopt.limits import OF_ROWS
 from mecopt.registry import Method
 from mecopt.stop import COMPILER
 from mecopt_solvers.programs.exact import SCALE, solve_exactly
@@ -178,7 +178,7 @@ METHOD = Method(
     name="cpsat",
     kind="exact",
     summary="OR-Tools CP-SAT on whole numbers, with the error of the scaling taken off the bound",
-    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
+    honours=OF_ROWS,
     solve=_solve,
     random=True,
 )

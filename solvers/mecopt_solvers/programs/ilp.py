@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mecopt.entities import Coupling
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
+from mecopt.limits import OF_ROWS
 from mecopt.registry import Method
 from mecopt_solvers.programs.exact import solve_exactly
 from mecopt_solvers.programs.flow import build_flow
@@ -19,7 +19,7 @@ METHOD = Method(
     name="ilp",
     kind="exact",
     summary="flow formulation of all couplings, as arrays into HiGHS",
-    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
+    honours=OF_ROWS,
     solve=_solve,
     random=True,
 )

@@ -20,10 +20,9 @@ import numpy as np
 
 from mecopt import limits
 from mecopt.arrays import Floats
-from mecopt.entities import Coupling
 from mecopt.errors import InputError
 from mecopt.instance import Instance
-from mecopt.limits import ChargedLimit, LinearLimit, SharedLimit
+from mecopt.limits import OF_ROWS, ChargedLimit, LinearLimit, SharedLimit
 from mecopt.registry import Method
 from mecopt.stop import COMPILER
 from mecopt.trellis_arcs import Arcs
@@ -322,7 +321,7 @@ METHOD = Method(
     name="milp",
     kind="exact",
     summary="readable Pyomo model of all couplings, flow or the paper's assignment, solved by HiGHS",
-    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
+    honours=OF_ROWS,
     solve=_solve,
     random=True,
     options=frozenset({"formulation"}),
