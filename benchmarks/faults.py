@@ -192,8 +192,9 @@ def read_best_known(folder: Path) -> Found:
 
 
 def kept_entries(folder: Path) -> dict[Any, Any]:
-    """Return the objective of every entry."""
-    return {sha256: entry["objective"] for sha256, entry in read_best_known(folder).items()}
+    """Return the objective of every entry that is proved; what an interrupt left may become better."""
+    entries = read_best_known(folder).items()
+    return {sha256: entry["objective"] for sha256, entry in entries if entry["status"] == "optimal"}
 
 
 def commands(prepared: Path) -> list[Command]:
@@ -461,58 +462,55 @@ def main() -> None:
     parser.add_argument("--command", action="append", help="only this command; may be repeated")
     parser.add_argument("--fault", action="append", help="only this fault; may be repeated")
     args = parser.parse_args()
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # else a shell's background hands on its deafness
+    # A shell hands its deafness to Ctrl-C on to what runs in its background, and that to its own processes.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     args.out.mkdir(parents=True, exist_ok=True)
     faults = [f for f in args.fault or FAULTS if f != "full disk" or can_mount()]
-    draw = random.Random(args.seed)
-    begun, rows = time.monotonic(), []
-    with (
-        tempfile.TemporaryDirectory(prefix="mecopt-faults-") as name,
-        (args.out / "cases.csv").open("w") as file,
-    ):
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mecopt-faults-") as name:
         place = Path(name)
+        made = place / "made"
+        words = ("compare", INSTANCES / "tiny_paper.json", "--methods", "trellis,greedy", "--out", made)
+        subprocess.run(mecopt(*words), check=True, capture_output=True)
+        every = {one.name: one for one in commands(made) if one.name in (args.command or SHARES)}
+        known = {key: undisturbed(one, place / "whole") for key, one in every.items()}
+        order = drawn(args.count, args.seed, list(every), faults)
+        rows: list[dict[str, Any]] = []
+        with contextlib.suppress(KeyboardInterrupt):  # the page then holds the cases so far
+            run_all(order, every, known, place, args, rows)
+    page(args, rows, known, time.monotonic() - begun)
+
+
+def run_all(
+    order: list[tuple[str, str]],
+    every: dict[str, Command],
+    known: dict[str, tuple[float, Found]],
+    place: Path,
+    args: argparse.Namespace,
+    rows: list[dict[str, Any]],
+) -> None:
+    """Run the cases in turn, and write a row of each as soon as it has ended."""
+    draw = random.Random(args.seed)
+    with (args.out / "cases.csv").open("w") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        words = (
-            "compare",
-            INSTANCES / "tiny_paper.json",
-            "--methods",
-            "trellis,greedy",
-            "--out",
-            place / "made",
-        )
-        subprocess.run(mecopt(*words), check=True, capture_output=True)
-        every = {one.name: one for one in commands(place / "made") if one.name in (args.command or SHARES)}
-        known = {key: undisturbed(one, place / "whole") for key, one in every.items()}
-        for number, (key, fault) in enumerate(drawn(args.count, args.seed, list(every), faults)):
+        for number, (key, fault) in enumerate(order):
             took, expected = known[key]
             moment, start = draw.uniform(0.0, took), time.monotonic()
+            status: int | str = ""
+            again: int | str = ""
+            verdict = "passed"
             with disk(place / f"case{number}", small=fault == "full disk") as folder:
-                case = Case(every[key], fault, folder / "out", number, moment)
-                status: int | str = ""
-                again: int | str = ""
-                verdict = "passed"
                 try:
-                    status, again = case.go(expected)
+                    status, again = Case(every[key], fault, folder / "out", number, moment).go(expected)
                 except Broken as error:
                     verdict = str(error)
-            row = [
-                number,
-                key,
-                fault,
-                f"{moment:.2f}",
-                status,
-                again,
-                f"{time.monotonic() - start:.1f}",
-                verdict,
-            ]
+            seconds = f"{time.monotonic() - start:.1f}"
+            row = (number, key, fault, f"{moment:.2f}", status, again, seconds, verdict)
             rows.append(dict(zip(COLUMNS, row, strict=True)))
             writer.writerow(rows[-1])
             file.flush()
             print(*row, file=sys.stderr)
-    page(args, rows, known, time.monotonic() - begun)
 
 
 def page(args: argparse.Namespace, rows: list[dict[str, Any]], known: dict[str, Any], took: float) -> None:

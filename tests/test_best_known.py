@@ -1,6 +1,7 @@
 """The best-known store: only what is better goes in, and what is in it can be found again."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -163,3 +164,21 @@ def test_a_contradiction_takes_nothing_over(tmp_path):
         improve_file(path, found)
     assert path.read_bytes() == before
     assert [left.name for left in tmp_path.iterdir()] == ["store.json"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"objective": 0.5}, "the bound 1.0 lies above the objective 0.5"),
+        ({"status": "infeasible"}, "infeasible, expected neither objective nor bound"),
+        ({"date": "2025-02-31"}, "date: day is out of range"),
+    ],
+)
+def test_a_file_that_contradicts_itself(tmp_path, changes, text):
+    path = tmp_path / "store.json"
+    Store({KEY: OLD}).save(path)
+    document = json.loads(path.read_text())
+    document["entries"][KEY] |= changes
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=text):
+        Store.load(path)

@@ -1,7 +1,9 @@
 """`compare`: one row a run whatever a method does, and a table that joins what all of them know."""
 
+import contextlib
 import json
 import math
+import re
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from faulty_methods import install
 import mecopt
 from mecopt import registry
 from mecopt.best_known import Entry, Store
-from mecopt.comparing import Comparison, database, drive, machine, store
+from mecopt.comparing import Comparison, database, drive, machine, soundness, store
 from mecopt.comparing.plan import Plan
 from mecopt.comparing.session import conduct
 from mecopt.comparing.work import pack_placement, unpack_placement
@@ -567,3 +569,48 @@ def test_a_finished_run_is_kept_though_the_next_cannot_be_claimed(tmp_path, monk
         mecopt.compare("instances/tiny_paper.json", "rpdi", seeds=3, workers=1, out=tmp_path / "c")
     with sqlite3.connect(tmp_path / "c" / "comparison.sqlite") as db:
         assert db.execute("SELECT count(*) FROM runs WHERE status IS NOT NULL").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(
+    ("statement", "text"),
+    [
+        (
+            "UPDATE runs SET objective = 'abc' WHERE run = 2",
+            "table runs, row 2: objective: 'abc', expected a number",
+        ),
+        ("UPDATE runs SET gap = 9e999 WHERE run = 1", "table runs, row 1: gap: inf, expected a number"),
+        ("UPDATE runs SET options = '[]' WHERE run = 1", "options: '[]', expected a JSON object"),
+        ("UPDATE runs SET status = 'great' WHERE run = 1", "status: 'great', expected a status"),
+        ("UPDATE runs SET started = NULL WHERE run = 1", "started: nothing, expected a date"),
+        ("UPDATE instances SET document = 1 WHERE rowid = 1", "document: 1, expected bytes"),
+        ("DELETE FROM instances WHERE rowid = 1", "instance_sha256: '"),
+        ("DELETE FROM meta WHERE key = 'conduct'", "table meta: no 'conduct'"),
+        ("UPDATE meta SET value = '{' WHERE key = 'settings'", "table meta: settings: not JSON"),
+        ("UPDATE meta SET value = '3' WHERE key = 'settings'", "settings: not as mecopt writes it"),
+        ("ALTER TABLE runs DROP COLUMN gap", "its tables are not those of a comparison"),
+        ("CREATE TRIGGER t AFTER INSERT ON runs BEGIN DELETE FROM runs; END", "not those of a comparison"),
+        ("DROP TABLE details", "not those of a comparison"),
+    ],
+)
+def test_a_store_that_was_edited(finished, tmp_path, statement, text):
+    path = tmp_path / database.FILE
+    path.write_bytes((finished / database.FILE).read_bytes())
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(statement)
+        db.commit()
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=re.escape(text)):
+        Comparison.open(tmp_path)
+    with pytest.raises(InputError, match=re.escape(text)):
+        store.RunStore(tmp_path, Plan.of(TINY, "trellis"))
+    assert path.read_bytes() == before
+    assert [left.name for left in tmp_path.iterdir()] == [database.FILE]
+
+
+def test_what_is_packed_has_a_bound(tmp_path):
+    bomb = zlib.compress(bytes(10**6))
+    assert len(soundness.unpacked(bomb, "facts", tmp_path)) == 10**6
+    with pytest.raises(InputError, match="facts: cut short, or more than 1,000 bytes"):
+        soundness.unpacked(bomb, "facts", tmp_path, 1000)
+    with pytest.raises(InputError, match="facts: cut short"):
+        soundness.unpacked(bomb[:-5], "facts", tmp_path)

@@ -4,7 +4,10 @@ import copy
 import gzip
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -16,6 +19,7 @@ from strategies import EXAMPLE, MINIMAL, documents, examples
 
 import mecopt
 from mecopt import files, schema
+from mecopt.files import write_bytes
 from mecopt.io import from_json, load_solution, to_json
 
 PACKED = gzip.compress(b"{}", mtime=0)
@@ -490,3 +494,27 @@ def test_writing_to_a_pipe(tmp_path):
     mecopt.save(mecopt.from_dict(MINIMAL), pipe)
     assert from_json(os.read(reader, 1 << 16)) == mecopt.from_dict(MINIMAL)
     os.close(reader)
+
+
+KILLED = """
+import os, signal, sys
+from mecopt import files
+from mecopt.files import write_bytes
+os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
+write_bytes(sys.argv[1], b"x" * 10**6)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="needs files without names")
+def test_a_kill_leaves_no_part_of_a_file(tmp_path):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a.json")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert os.listdir(tmp_path) == []
+
+
+def test_files_without_names_are_not_needed(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    path = tmp_path / "a.json"
+    write_bytes(path, b"1")
+    write_bytes(path, b"2")
+    assert (path.read_bytes(), os.listdir(tmp_path)) == (b"2", ["a.json"])

@@ -6,6 +6,7 @@
 import os
 import random
 import resource
+import shutil
 import warnings
 from pathlib import Path
 
@@ -16,6 +17,9 @@ import torch
 import mecopt
 from mecopt import cli, io
 from mecopt.best_known import Store
+from mecopt_rl.reproduce import experiments as ex
+from mecopt_rl.reproduce import make, results
+from mecopt_rl.reproduce import running as run
 from mecopt_rl.training.loop import Training
 from mecopt_rl.training.training_plan import Plan
 
@@ -182,3 +186,48 @@ def test_checkpoints(trained, tmp_path, capsys, bounded, learner):
                 p: d for p, d in before.items() if "tensorboard" not in str(p)
             }
         torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory):
+    """A reproduction that is finished, on very little; the drawing, which reads no file, is left out."""
+    tiny = ex.Budget("quick", 3, episodes=2, round_episodes=1, validation_episodes=1, seeds=1, scope="some")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ex.BUDGETS, "quick", tiny)
+        patch.setattr(ex, "variations", lambda budget: [])
+        patch.setattr(run.machine, "cores", lambda: 1)
+        patch.setattr(make, "_written", collected)
+        folder = tmp_path_factory.mktemp("reproduced") / "whole"
+        make.reproduce(["fig13"], folder)
+        yield folder
+
+
+def collected(folder, names, budget, seeds, command):
+    results.collect(folder, names, budget, seeds)
+    return make.Made(folder, [], {"claims": [], "verdicts": ""})
+
+
+def test_run_stores(reproduced, tmp_path, capsys, bounded):
+    draw, folder = random.Random("reproduction"), tmp_path / "folder"
+    shutil.copytree(reproduced, folder)
+    # Policies stand in the store under their whole names, so that the copy compares anew, once.
+    call(capsys, "reproduce", "fig13", "--out", folder)
+    whole = tmp_path / "whole"
+    shutil.copytree(folder, whole)
+    files = [path.relative_to(whole) for path in whole.rglob("*") if path.is_file()]
+    files = [path for path in files if "tensorboard" not in path.parts and path.suffix != ".csv"]
+    for _ in range(CASES):
+        mutations.fresh(whole, folder)
+        path = folder / draw.choice(files)
+        if path.suffix == ".sqlite":
+            mutations.spoil_store(path, draw)
+        elif path.suffix == ".safetensors":
+            path.write_bytes(mutations.spoil_tensors(path.read_bytes(), draw))
+        elif draw.random() < 0.05:
+            path.unlink()
+            path.mkdir()
+        else:
+            path.write_bytes(mutations.spoil_json_file(path.read_bytes(), draw))
+        before = state(folder)
+        if call(capsys, "reproduce", "fig13", "--out", folder) == 2:
+            assert state(folder) == before

@@ -10,11 +10,15 @@ import os
 import sys
 import tempfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Protocol
 
 from mecopt.encoding import GZIP
 from mecopt.errors import InputError, MecoptError
+
+PREFIX = ".mecopt-"  # of temporary files
+HANDLES = "/proc/self/fd"
 
 MOST_BYTES = 1 << 30  # of a file, unpacked; 36,000 tasks take 5 MB
 CHUNK = 1 << 24
@@ -76,7 +80,8 @@ def _unpacked(file: IO[bytes], source: str) -> bytes:
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file whole or not at all (packed if its name ends in ``.gz``).
 
-    The bytes go to a temporary file beside it, which then takes its name in one step.
+    The bytes go to a temporary file beside it, which then takes its name in one step. Where the system can,
+    that file has no name before it is whole, so that not even a kill leaves a part of it behind.
 
     Raises
     ------
@@ -97,11 +102,10 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         if target.exists() and not target.is_file():  # a pipe or /dev/stdout cannot be replaced
             target.write_bytes(data)
             return
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".mecopt-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        temporary = _nameless(target.parent, data)
+        if temporary is None:
+            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=PREFIX)
+            _fill(handle, data)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
         temporary = None
@@ -115,6 +119,40 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+
+def _nameless(folder: Path, data: bytes) -> str | None:
+    """Write a new file that gets a name when it is whole; None where the system cannot do that."""
+    if not hasattr(os, "O_TMPFILE"):
+        return None
+    name = tempfile.mktemp(dir=folder, prefix=PREFIX)  # a link takes no name that is there
+    with contextlib.suppress(OSError):  # a full disk is told by the other way
+        with (
+            _opened("/proc/self/fd", os.O_RDONLY) as place,
+            _opened(folder, os.O_TMPFILE | os.O_WRONLY) as own,
+        ):
+            _fill(os.dup(own), data)
+            # With a folder that is open, a link is made to what the entry leads to, not to the entry.
+            os.link(str(own), name, src_dir_fd=place, follow_symlinks=True)
+        return name
+    return None
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path, flags: int) -> Iterator[int]:
+    handle = os.open(path, flags, 0o600)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _fill(handle: int, data: bytes) -> None:
+    """Write a file to the disk, and close it."""
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _umask() -> int:

@@ -1,6 +1,9 @@
 """Files of policies: what goes in comes out, and what is wrong with a file is said in one line."""
 
 import json
+import re
+import struct
+from importlib import resources
 
 import pytest
 import torch
@@ -94,3 +97,52 @@ def test_weights_that_are_no_numbers(tmp_path):
         write(path, tensors, header)
 
     assert broken(tmp_path, "nan", change).endswith("a weight is not a finite number")
+
+
+def test_sizes_that_the_file_does_not_hold(tmp_path):
+    """A card may claim a network of any size; none is made before it is known to fit."""
+    for name, value in (("width", 10**9), ("layers", 10**12), ("branch_width", 10**7)):
+        text = broken(tmp_path, name, rewritten(settings={**SETTINGS, name: value}))
+        assert "but the file holds" in text
+    many = {"observation": 5, "blocks": 10**12, "nodes": 4}
+    assert "blocks 1000000000000, but the file holds" in broken(tmp_path, "blocks", rewritten(shape=many))
+
+
+def test_a_header_that_claims_more_than_there_is(tmp_path):
+    def change(path):
+        path.write_bytes(struct.pack("<Q", 10**12) + path.read_bytes()[8:])
+
+    assert "not a whole safetensors file" in broken(tmp_path, "header", change)
+
+
+def test_weights_of_another_kind(tmp_path):
+    def change(path):
+        tensors, header = read(path, POLICY_FORMAT)
+        write(path, {name: tensor.to(torch.int32) for name, tensor in tensors.items()}, header)
+
+    assert broken(tmp_path, "whole", change).endswith("a weight is no floating-point number")
+
+
+def test_no_file_on_a_disk():
+    with pytest.raises(InputError, match="no file on a disk"):
+        read("/dev/zero", POLICY_FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"training": {}}, "KeyError: 'command'"),
+        ({"encoder": {}}, "encoder: KeyError: 'ranges'"),
+        ({"fingerprint": {}}, "KeyError: 'servers'"),
+        ({"shape": {"observation": 17, "blocks": 6, "nodes": 6}}, "expected (17, 6, 6)"),
+        ({"prices": {"of": "energy", "low": -1, "high": 1, "delay_s": 1, "energy_j": 1}}, "above 0"),
+    ],
+)
+def test_cards_that_decide_nothing(changes, text):
+    from mecopt_rl.deciding.cards import check_card
+    from mecopt_rl.training.checkpoint import StoredPolicy
+
+    card = json.loads((resources.files("mecopt_rl") / "policies" / "energy.markov-a3c.json").read_text())
+    assert check_card(StoredPolicy(card, None, None, "p")).card is card
+    with pytest.raises(InputError, match=re.escape(text)):
+        check_card(StoredPolicy({**card, **changes}, None, None, "p"))

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -16,11 +17,11 @@ from click.testing import CliRunner
 
 from mecopt import sources
 from mecopt.cli import cli
-from mecopt.errors import InputError, MissingExtraError
+from mecopt.errors import InputError, MecoptError, MissingExtraError
 from mecopt_rl.learners import learner
 from mecopt_rl.training.checkpoint import TRAINING_FORMAT, read
 from mecopt_rl.training.lock import LOCK
-from mecopt_rl.training.logs import CSV_NAME
+from mecopt_rl.training.logs import CSV_NAME, Logs
 from mecopt_rl.training.loop import LAST
 
 SMALL = ["--set", "width=8", "--set", "layers=1", "--set", "branch_width=8"]
@@ -222,3 +223,18 @@ def test_a_disk_that_is_full(tmp_path, limit):
     assert done.stderr == f"mecopt: {out}/last.safetensors: could not be written: File too large\n"
     assert not [path for path in out.iterdir() if path.is_file()]
     assert subprocess.run(command(out, "--episodes", "20"), capture_output=True).returncode == 0
+
+
+def test_what_tensorboard_cannot_write_is_one_line(tmp_path, capfd):
+    """Its thread would say so with a traceback of its own."""
+    logs = Logs(tmp_path)
+
+    def full(data):
+        raise OSError(28, "No space left on device")
+
+    logs.writer.file_writer.event_writer._async_writer._writer.write = full
+    with pytest.raises(MecoptError, match=r"tensorboard: could not be written: No space left on device"):
+        logs.add({"round": 0, "episodes": 20, "gap": 0.5})
+    logs.close()
+    assert threading.excepthook is not logs._without_writers
+    assert capfd.readouterr().err == ""

@@ -97,7 +97,7 @@ def check_sound(db: sqlite3.Connection, path: Path, schema: str) -> None:
     """
     if _layout(db) != _expected(schema):
         raise InputError("its tables are not those of a comparison", str(path))
-    (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    (verdict,) = db.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
         raise InputError(f"damaged or cut short ({' '.join(str(verdict).split())})", str(path))
     for table, columns, holds, words in RULES:
@@ -171,6 +171,13 @@ def _is(value: Any, kind: type) -> bool:
     return isinstance(value, kind)
 
 
+def _refuse(name: str) -> None:
+    raise ValueError(name)
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse)  # made once: there may be 100,000 texts
+
+
 def unpacked_json(text: str | bytes, place: str, path: Path) -> Any:
     """Read JSON that stands in a store.
 
@@ -179,12 +186,8 @@ def unpacked_json(text: str | bytes, place: str, path: Path) -> Any:
     InputError
         If it is none, or holds what JSON does not know.
     """
-
-    def refuse(name: str) -> None:
-        raise ValueError(name)
-
     try:
-        return json.loads(text, parse_constant=refuse)
+        return DECODER.decode(text if isinstance(text, str) else text.decode())
     except (ValueError, RecursionError):
         raise InputError(f"{place}: not JSON", str(path)) from None
 
@@ -210,15 +213,15 @@ def unpacked(data: Any, place: str, path: Path, most: int = MOST_BYTES) -> bytes
 def points(text: str, place: str, path: Path) -> list[tuple[float, float | None, float | None]]:
     """Read a trace."""
     found = unpacked_json(text, place, path)
-    if not isinstance(found, list) or not all(
-        isinstance(p, list)
-        and len(p) == 3
-        and _is(p[0], float)
-        and all(v is None or _is(v, float) for v in p)
-        for p in found
-    ):
-        raise InputError(f"{place}: expected [seconds, objective, bound] of every improvement", str(path))
-    return [(p[0], p[1], p[2]) for p in found]
+    try:
+        read = [(seconds, objective, bound) for seconds, objective, bound in found]
+        values = [value for point in read for value in point if value is not None]
+        sound = all(type(value) in (int, float) and -LARGEST <= value <= LARGEST for value in values)
+        if sound and all(seconds is not None for seconds, _, _ in read):
+            return read
+    except (TypeError, ValueError):
+        pass
+    raise InputError(f"{place}: expected [seconds, objective, bound] of every improvement", str(path))
 
 
 def shares(text: str, place: str, path: Path) -> NDArray[np.float64]:

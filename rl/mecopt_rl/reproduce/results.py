@@ -114,7 +114,8 @@ def collect(folder: Path, names: tuple[str, ...], budget: ex.Budget, seeds: int)
         }
         for m in work
     )  # fmt: skip
-    wanted = runs[["instance_sha256", "method", "options", "status", *NUMBERS]]
+    own = runs[runs["seed"] == 0]  # the store may hold what another command added
+    wanted = own[["instance_sha256", "method", "options", "status", *NUMBERS]]
     rows = left.merge(wanted, on=["instance_sha256", "method", "options"], how="left", validate="m:1")
     wrong = rows[rows["objective"].isna()]
     if len(wrong):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,8 @@ class Logs:
 
         self.path, self.rows = folder / CSV_NAME, list(done)
         following = self.rows[-1]["episodes"] + 1 if self.rows else 0
+        self._hook = threading.excepthook
+        threading.excepthook = self._without_writers
         with self._explained():
             self.writer = SummaryWriter(str(folder / TENSORBOARD), purge_step=following)
 
@@ -65,3 +68,9 @@ class Logs:
         """Finish the TensorBoard file; what cannot be written was said when it was added."""
         with suppress(OSError):
             self.writer.close()
+        threading.excepthook = self._hook
+
+    def _without_writers(self, failed: threading.ExceptHookArgs) -> None:
+        """Leave out what TensorBoard's thread could not write, which `add` says too, in one line."""
+        if not (isinstance(failed.exc_value, OSError) and "tensorboard" in type(failed.thread).__module__):
+            self._hook(failed)
