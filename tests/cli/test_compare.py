@@ -125,7 +125,7 @@ def test_best_known_judges_again(compared, mecopt, tmp_path):
         db.execute("UPDATE runs SET objective = objective / 2, lower_bound = NULL")
     db.close()
     done = mecopt("best-known", "update", tmp_path / "out", "--store", store)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "the judge finds" in done.stderr
     assert not store.exists()
     done = mecopt("best-known", "update", tmp_path, "--store", store)
