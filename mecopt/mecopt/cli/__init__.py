@@ -142,12 +142,17 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         The arguments; those of the process by default.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is not wanted
+        signal.signal(signal.SIGINT, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
     status = _run(args)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # all is done, and Python takes a while to leave
+    # An interrupt that came while a text was executed, as where libraries make classes, is remembered though
+    # it was caught: Python would end itself by a signal. The next text that is executed clears that.
+    exec("")
     if left_behind():
         sys.stdout.flush()
         sys.stderr.flush()
@@ -166,20 +171,27 @@ def _run(args: Sequence[str] | None) -> int:
         return _say(f"mecopt: {error.format_message()}", error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _say("mecopt: interrupted", INTERRUPTED)
-    except MecoptError as error:
+    except Exception as error:
+        if _came:  # it is what a library made of an interrupt, as where one is being loaded
+            return _say("mecopt: interrupted", INTERRUPTED)
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong, and return the exit status."""
+    if isinstance(error, MecoptError):
         shown = _traceback()
         lines = str(error).splitlines()
         if error.__cause__ is not None and not shown:
             lines[-1] += f" ({HINT})"
         return _say("\n".join(f"mecopt: {line}" for line in lines), error.exit_status)
-    except MemoryError:
+    if isinstance(error, MemoryError):
         _traceback()
         return _say("mecopt: out of memory", ERROR)
-    except Exception as error:  # nothing that goes wrong shows a traceback unasked
-        if not _traceback():
-            text = " ".join(str(error).split()) or "no further message"
-            _say(f"mecopt: unexpected {type(error).__name__}: {text} ({HINT})", ERROR)
-        return ERROR
+    if not _traceback():  # nothing that goes wrong shows a traceback unasked
+        text = " ".join(str(error).split()) or "no further message"
+        _say(f"mecopt: unexpected {type(error).__name__}: {text} ({HINT})", ERROR)
+    return ERROR
 
 
 def _say(text: str, status: int) -> int:
@@ -200,5 +212,9 @@ def _traceback() -> bool:
     return wanted
 
 
+_came: list[int] = []  # interrupts so far
+
+
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    _came.append(number)
     raise KeyboardInterrupt

@@ -62,8 +62,8 @@ def check_header(header: Mapping[str, Any], path: Path) -> None:
         "said": isinstance(header.get("said"), dict),
         "samples": isinstance(header.get("samples"), list),
         "rows": isinstance(rows, list) and all(map(_is_row, rows, range(len(rows)))),
-        "best": best is None or _finite(best) or isinstance(best, list),
-        "card": card is None or isinstance(card, dict),
+        "best": "best" in header and (best is None or _finite(best) or isinstance(best, list)),
+        "card": "card" in header and (card is None or isinstance(card, dict)),
         "seconds": _finite(header.get("seconds")),
     }
     wrong = next((name for name, is_sound in sound.items() if not is_sound), None)
