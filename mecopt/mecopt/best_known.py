@@ -173,6 +173,8 @@ def _judged_again(comparison: Comparison, instance: Instance, run: int, value: f
     from mecopt.judge import evaluate
 
     solution = comparison.solution(run) or {}
+    if solution.get("placement") is None:
+        raise DisagreementError(f"{instance.name}: run {run} has an objective and no placement")
     judged = evaluate(instance, solution["placement"])
     if judged.objective is None or abs(judged.objective - value) > AGREEMENT * max(abs(value), 1e-12):
         raise DisagreementError(

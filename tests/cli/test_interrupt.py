@@ -114,3 +114,49 @@ def test_progress_on_a_terminal_after_two_seconds(env, plugin, toy_file, tmp_pat
     assert process.returncode == 0
     assert json.loads(text)["stopped_by"] == "time"
     assert b"solving toy_pair" in shown
+
+
+EXECUTED = """
+import click
+from mecopt import cli
+
+@click.command()
+def found():
+    try:
+        exec("raise KeyboardInterrupt")  # as where a library makes a class
+    except KeyboardInterrupt:
+        click.get_current_context().exit(130)
+
+cli.Commands.get_command = lambda *_: found
+cli.main(["solve"])
+"""
+
+
+def test_an_interrupt_within_executed_text_keeps_the_status(env, tmp_path):
+    """Python remembers such an interrupt, and ends itself by a signal."""
+    (tmp_path / "script.py").write_text(EXECUTED)
+    command = [sys.executable, "-m", "script"]
+    done = subprocess.run(command, env=env(), cwd=tmp_path, capture_output=True)
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
+LOADED = """
+import signal
+import click
+from mecopt import cli
+
+@click.command()
+def found():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:  # as in a library that is being loaded
+        raise ImportError("initialization failed")
+
+cli.Commands.get_command = lambda *_: found
+cli.main(["solve"])
+"""
+
+
+def test_what_a_library_makes_of_an_interrupt_is_one(env):
+    done = subprocess.run([sys.executable, "-c", LOADED], env=env(), capture_output=True)
+    assert (done.returncode, done.stderr) == (130, b"mecopt: interrupted\n")

@@ -23,7 +23,7 @@ def test_columns(mecopt, toy_file, many_file, command, columns, widest):
 
 def test_a_narrow_table_loses_nothing(mecopt):
     text = mecopt("methods", COLUMNS="20").stdout
-    for word in ("Method: trellis", "Kind: exact", "Couplings: energy"):
+    for word in ("Method: trellis", "Kind: exact", "Limits: respects"):
         assert word in text
 
 

@@ -155,6 +155,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         The arguments; those of the process by default.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is not wanted
+        signal.signal(signal.SIGINT, _interrupt)
     interrupts.give_up = _give_up
     codecs.register_error("mecopt", like_ascii)  # a name that the terminal cannot show is no error
     open_streams(errors="mecopt")
@@ -163,6 +165,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         status = finish(_run(args))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # all is done, and Python takes a while to leave
+    # An interrupt that came while a text was executed, as where libraries make classes, is remembered though
+    # it was caught: Python would end itself by a signal. The next text that is executed clears that.
+    exec("")
     if left_behind():
         os._exit(status)
     sys.exit(status)
@@ -181,21 +186,28 @@ def _run(args: Sequence[str] | None) -> int:
         return _say([PREFIX + _joined(error.format_message())], error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _say([PREFIX + "interrupted"], INTERRUPTED)
-    except MecoptError as error:
+    except SystemExit:  # a command of a third party that ends so means that status
+        raise
+    except BaseException as error:
+        if _came:  # it is what a library made of an interrupt, as where one is being loaded
+            return _say([PREFIX + "interrupted"], INTERRUPTED)
+        return _failed(error)
+
+
+def _failed(error: BaseException) -> int:
+    """Say what went wrong, and return the exit status."""
+    if isinstance(error, MecoptError):
         shown = _traceback()
         lines = str(error).split("\n") if isinstance(error, InputError) else [_joined(str(error))]
         if error.__cause__ is not None and not shown:
             lines[-1] += f" ({HINT})"
         return _say([PREFIX + line for line in lines], error.exit_status)
-    except MemoryError:
+    if isinstance(error, MemoryError):
         _traceback()
         return _say([PREFIX + "out of memory"], ERROR)
-    except SystemExit:  # a command of a third party that ends so means that status
-        raise
-    except OSError as error:
-        return _no_room(error) if error.errno in NO_ROOM else _unexpected(error)
-    except BaseException as error:  # nothing that goes wrong shows a traceback unasked
-        return _unexpected(error)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return _no_room(error)
+    return _unexpected(error)  # nothing that goes wrong shows a traceback unasked
 
 
 def _no_room(error: OSError) -> int:
@@ -239,6 +251,9 @@ def _traceback() -> bool:
     return wanted
 
 
+_came: list[int] = []  # interrupts so far
+
+
 def _give_up() -> NoReturn:
     """End at once: a method swallows every interrupt."""
     os.write(2, b"mecopt: interrupted; the method did not end, and what it found is lost\n")
@@ -246,4 +261,5 @@ def _give_up() -> NoReturn:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    _came.append(number)
     raise KeyboardInterrupt

@@ -62,8 +62,8 @@ def check_header(header: Mapping[str, Any], path: Path) -> None:
         "said": isinstance(header.get("said"), dict),
         "samples": isinstance(header.get("samples"), list),
         "rows": isinstance(rows, list) and all(map(_is_row, rows, range(len(rows)))),
-        "kept": kept is None or (isinstance(rows, list) and kept in rows),
-        "card": card is None or isinstance(card, dict),
+        "kept": "kept" in header and (kept is None or (isinstance(rows, list) and kept in rows)),
+        "card": "card" in header and (card is None or isinstance(card, dict)),
         "bounds": "bounds" in header,
         "seconds": _finite(header.get("seconds")),
     }
