@@ -48,7 +48,7 @@ def test_every_kind_of_source(mecopt, tmp_path, command):
 def test_doubts_of_a_spec_are_messages(mecopt, tmp_path, command):
     more = ("--methods", "auto", "--out", "table") if command == "compare" else ()
     done = mecopt(command, "crowd:tasks=bundled,release_rate=1", *more, cwd=tmp_path)
-    assert "mecopt: warning: capacity on bundled tasks" in done.stderr
+    assert ": capacity on bundled tasks" in done.stderr
     assert "UserWarning" not in done.stderr
 
 

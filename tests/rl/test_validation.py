@@ -280,8 +280,8 @@ def test_episodes_without_a_feasible_placement_are_left_out(tmp_path):
     [
         ("train_zero_cost", "markov-a3c", "the least cost that is proved is 0 s, expected more than 1e-12 s"),
         ("train_zero_cost", "dqn", "a gap to it means nothing"),
-        ("train_no_memory", "markov-a3c", "no placement is feasible: slot 0: no placement"),
-        ("train_no_memory", "a3c", "no placement is feasible: slot 0: no placement"),
+        ("train_no_memory", "markov-a3c", "no placement is feasible: task 0: every placement"),
+        ("train_no_memory", "a3c", "no placement is feasible: task 0: every placement"),
         (
             "train_no_energy",
             "markov-a3c",
