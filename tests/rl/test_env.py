@@ -218,7 +218,7 @@ def test_bad_use():
 BAD_SOURCES = [
     ({}, "either instance=... or spec=..."),
     ({"instance": [], "spec": None}, "expected an instance"),
-    ({"spec": "papier"}, "no setting 'papier'"),
+    ({"spec": "papier"}, "papier: no file, setting"),
     ({"spec": "paper:servers=2..3"}, "expected one number of servers"),
     ({"spec": "paper:deadline=hard|soft,max_delay_s=7"}, "different rules"),
     ({"spec": "paper", "parts": ("cycle",)}, "parts: 'cycle'"),

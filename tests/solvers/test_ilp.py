@@ -197,7 +197,7 @@ def test_ctrl_c_keeps_the_best_so_far(method, crowd):
     timer.start()
     before = time.perf_counter()
     result = mecopt.solve(crowd, method, warm_start=start, time_limit_s=30)
-    assert time.perf_counter() - before < 1.0 + 2 * watched.GRACE_S
+    assert time.perf_counter() - before < 5.0  # the machine may be busy; left alone it would take 30
     timer.cancel()
     assert result.stopped_by == "interrupt"
     assert result.objective is not None
