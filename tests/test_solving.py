@@ -700,7 +700,8 @@ def test_relaxing_hands_the_method_an_instance_without_the_couplings(using):
     using(lambda instance, run: seen.append((instance, run)), document, frozenset({"energy"}), relax=True)
     ((instance, run),) = seen
     assert instance.rules.couplings == {"energy"}
-    assert run.instance.rules.couplings == set(COUPLINGS)
+    assert run.instance is instance
+    assert run.judged_on.rules.couplings == set(COUPLINGS)
 
 
 def test_every_run_gets_a_bound_from_the_relaxation(using):
