@@ -578,7 +578,7 @@ def test_a_finished_run_is_kept_though_the_next_cannot_be_claimed(tmp_path, monk
             "UPDATE runs SET objective = 'abc' WHERE run = 2",
             "table runs, row 2: objective: 'abc', expected a number",
         ),
-        ("UPDATE runs SET gap = 9e999 WHERE run = 1", "table runs, row 1: gap: inf, expected a number"),
+        ("UPDATE runs SET gap = 9e999 WHERE run = 1", "table runs, row 1: gap: inf, expected a number >= 0"),
         ("UPDATE runs SET options = '[]' WHERE run = 1", "options: '[]', expected a JSON object"),
         ("UPDATE runs SET status = 'great' WHERE run = 1", "status: 'great', expected a status"),
         ("UPDATE runs SET started = NULL WHERE run = 1", "started: nothing, expected a date"),

@@ -23,6 +23,8 @@ LARGEST = 1e200  # of any figure; those of an instance stay below 1e150
 MOST_BYTES = 1 << 30  # of what is unpacked
 
 NUMBER = f"typeof({{0}}) IN ('integer', 'real') AND {{0}} BETWEEN -{LARGEST} AND {LARGEST}"
+NOT_BELOW_0 = f"{NUMBER} AND {{0}} >= 0"
+SHARE = f"{NOT_BELOW_0} AND {{0}} <= 1"
 WHOLE = "typeof({0}) = 'integer' AND {0} BETWEEN 0 AND 9007199254740992"
 TEXT = "typeof({0}) = 'text'"
 OBJECT = f"{TEXT} AND json_valid({{0}}) AND json_type({{0}}) = 'object'"
@@ -48,7 +50,8 @@ RULES = (
     ("instances", "instance couplings deadline", TEXT, "a text"),
     ("instances", "instance_sha256", SHA256, "a SHA-256"),
     ("instances", "tasks slots devices servers blocks", WHOLE, "a whole number"),
-    ("instances", "local_share one_server_share mixed_share trellis_bound", _or_none(NUMBER), "a number"),
+    ("instances", "local_share one_server_share mixed_share", _or_none(SHARE), "a share"),
+    ("instances", "trellis_bound", _or_none(NUMBER), "a number"),
     ("instances", "document", BLOB, "bytes"),
     ("methods", "method", TEXT, "a text"),
     ("methods", "options files", OBJECT, "a JSON object"),
@@ -66,12 +69,12 @@ RULES = (
     ("runs", "stopped_by error violation_kinds", _or_none(TEXT), "a text"),
     ("runs", "mecopt_version host", _finished(TEXT), "a text"),
     ("runs", "started", _finished(DAY), "a date"),
+    ("runs", "objective lower_bound", _or_none(NUMBER), "a number"),
     (
         "runs",
-        "objective lower_bound gap total_delay_s edge_delay_s local_delay_s deadline_excess_s energy_j "
-        "runtime_s cpu_s wall_s",
-        _or_none(NUMBER),
-        "a number",
+        "gap total_delay_s edge_delay_s local_delay_s deadline_excess_s energy_j runtime_s cpu_s wall_s",
+        _or_none(NOT_BELOW_0),
+        "a number >= 0",
     ),
     ("runs", "violations repairs peak_memory_bytes", _or_none(WHOLE), "a whole number"),
     ("details", "run", "{0} IN (SELECT run FROM runs)", "that of a run"),

@@ -69,7 +69,8 @@ def check_header(header: Mapping[str, Any], path: Path) -> None:
     }
     wrong = next((name for name, is_sound in sound.items() if not is_sound), None)
     if wrong is not None:
-        text = f"does not hold this learner's state ({wrong}: not as training writes it)"
+        what = f"{wrong}: not as training writes it" if wrong in header else repr(wrong)
+        text = f"does not hold this learner's state ({what})"
         raise InputError(f"{text}; {ELSEWHERE}", str(path))
 
 
