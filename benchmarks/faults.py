@@ -542,7 +542,7 @@ def page(args: argparse.Namespace, rows: list[dict[str, Any]], known: dict[str, 
         table(["command", *faults], cells),
         "",
         f"{len(rows) - len(failures)} of {len(rows)} cases passed, in {took / 60:.0f} minutes. "
-        + ("The others:" if failures else "`cases.csv` has each."),
+        + ("The others:" if failures else "`cases.csv` beside this page has each."),
         *(["", *said] if failures else []),
         "",
         *machine("numpy", "torch"),
