@@ -1,6 +1,7 @@
 """Small decision problems whose optimum is known, as rollouts for learners; and small trainings."""
 
 import dataclasses
+import time
 
 import numpy as np
 
@@ -89,3 +90,9 @@ def scattered(blocks=6, servers=4):
 
 
 BANDIT = np.array([[[5.0, 4.0, 1.0, 3.0]] * 4])
+
+
+def hold(lock, holds):
+    with lock:
+        holds.set()
+        time.sleep(600)

@@ -361,7 +361,9 @@ def with_a_finer_cut(document, data):
         block = copy.deepcopy(model["blocks"][m])
         block["cycles"] *= part
         block["param_bytes"] = block.get("param_bytes", 0.0) * part
-        if block.get("measured_seconds"):
+        if not part:  # nothing to do, anywhere
+            block.pop("measured_seconds", None)
+        elif block.get("measured_seconds"):
             block["measured_seconds"] = {h: s * part for h, s in block["measured_seconds"].items()}
         halves.append(block)
     halves[1]["input_bits"] = data.draw(st.sampled_from([0.0, 1.0, 1e6]))

@@ -2,12 +2,11 @@
 
 import dataclasses
 import fcntl
-import time
 
 import numpy as np
 import pytest
 import torch
-from learning_problems import BANDIT, TOGETHER, Chain, rollout
+from learning_problems import BANDIT, TOGETHER, Chain, hold, rollout
 
 from mecopt.errors import InputError
 from mecopt_rl.learners import dqn
@@ -152,12 +151,6 @@ def test_two_workers_share_replay_networks_and_statistics():
     assert any(name.startswith("optimiser.") for name in moved)
     second.update(random_rollout(seed=1), 0.0)
     assert int(first.all.replay.added) == 12
-
-
-def hold(lock, holds):
-    with lock:
-        holds.set()
-        time.sleep(600)
 
 
 def test_a_lock_is_free_again_when_its_holder_is_killed():

@@ -201,7 +201,7 @@ def test_an_instance_that_has_changed_since_is_noticed(used):
         ),
         (
             lambda path, tensors, header: write(path, tensors, {"format": header["format"]}),
-            "state (said: not as training writes it)",
+            "state ('said')",
         ),
     ],
     ids=["short", "other", "version", "empty", "shape", "optimiser", "best", "header"],
