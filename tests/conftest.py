@@ -1,4 +1,4 @@
-"""Settings of the property tests: `HYPOTHESIS_PROFILE=long` draws twenty times as many examples."""
+"""How the tests run. `HYPOTHESIS_PROFILE=long` draws twenty times as many examples."""
 
 import os
 import signal
@@ -13,6 +13,14 @@ COMMON = {
 settings.register_profile("default", max_examples=100, **COMMON)
 settings.register_profile("long", max_examples=2000, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Run the whole suite in two processes; named tests and those under `--pdb` run in this one."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if whole and config.option.numprocesses is None and not config.option.usepdb:
+        config.option.numprocesses = 2
 
 
 @pytest.fixture(autouse=True)

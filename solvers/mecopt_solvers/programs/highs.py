@@ -121,7 +121,7 @@ def _branch_and_bound(job: Job, post: Post, tell: dict[str, bool]) -> Outcome:
     if job.start is not None:
         # Its value as a cutoff, not the start itself: presolve of HiGHS 1.16 gives a start that is set by
         # `setSolution` another, lower value wherever it has merged or removed columns, prunes by that and
-        # ends as optimal with a worse solution (tests/solvers/test_faults.py). The run keeps the placement.
+        # ends as optimal with a worse solution (tests/solvers/programs). The run keeps the placement.
         value = float(job.program.cost @ job.start) / job.unit
         _set(highs, objective_bound=value + CUTOFF * max(value, 1.0))
     told = {"bound": -np.inf, "at": 0.0}
