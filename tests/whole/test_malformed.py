@@ -424,13 +424,15 @@ def mutants(draw):
             target = target[step]
         kind = draw(st.sampled_from(["junk", "junk", "remove", "double", "extra"]))
         if kind == "junk":
-            target[path[-1]] = draw(JUNK)
+            target[path[-1]] = copy.deepcopy(draw(JUNK))  # a later step may change it
         elif kind == "remove":
             del target[path[-1]]
         elif kind == "double" and isinstance(target, list):
             target.append(copy.deepcopy(target[path[-1]]))
         elif isinstance(target, dict):
-            target[draw(st.sampled_from(["extra", "", "#", "a\nb", "ü", "tasks", "slot"]))] = draw(JUNK)
+            target[draw(st.sampled_from(["extra", "", "#", "a\nb", "ü", "tasks", "slot"]))] = copy.deepcopy(
+                draw(JUNK)
+            )
     return document
 
 
