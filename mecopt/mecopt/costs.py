@@ -6,7 +6,8 @@ placements, and `mecopt.trellis` searches over all of them.
 
 These formulas have four twins, each for its speed and each held to this one by tests: `mecopt.trellis_arcs`
 (every step of a trellis), `mecopt.trellis` and `mecopt.trellis_numba` (shortest paths), and
-`mecopt_rl.world.step_kernels` (environments). `tests/reference.py` is a fifth, scalar and for tests alone.
+`mecopt_rl.world.step_kernels` (environments). The last three know `ChainCosts.plain` figures only.
+`tests/reference.py` is a fifth, scalar and for tests alone.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt import calculation
 from mecopt.arrays import Floats, Ints
-from mecopt.entities import Deadline, frozen
+from mecopt.entities import Deadline
 from mecopt.errors import InstanceError
 from mecopt.instance import Instance
 from mecopt.tolerances import slack
@@ -32,21 +34,23 @@ class ChainCosts:
 
     A calculation on a server takes ``batch[k] * server_s[group[k], m, n]`` seconds: tasks of one model in one
     slot share a row. A transfer takes a latency plus its bits times the link's seconds per bit; inf marks
-    a missing link. Arrays of a row a task are in Fortran order: the trellis works on many tasks side by side.
+    a missing link. All figures are of the whole batch and of all passes of all phases. Arrays of a row a task
+    are in Fortran order: the trellis works on many tasks side by side.
     """
 
     blocks: Ints  # (K,) number of blocks
     group: Ints  # (K,) row of server_s
-    server_s: Floats  # (groups, M, N) seconds of one inference on a server
-    batch: Floats  # (K,) inferences
-    device_s: Floats  # (K, M) seconds of the whole batch on the device
-    device_j: Floats  # (K, M) joules of the whole batch on the device
-    bits: Floats  # (K, M) input of the whole batch
-    result_bits: Floats  # (K,) final output of the whole batch, 0 unless the result returns
-    send_s: Floats  # (K, N) seconds per bit between device and server, inf = no link
-    send_lat: Floats  # (N,) seconds
+    server_s: Floats  # (groups, M, N) seconds of one inference on a server, inf where nothing tells them
+    batch: Floats  # (K,) inferences, or 1 where server_s has them already
+    device_s: Floats  # (K, M) seconds on the device, inf where nothing tells them
+    device_j: Floats  # (K, M) joules on the device, NaN where nothing tells them
+    bits: Floats  # (K, M) input
+    result_bits: Floats  # (K,) final output, 0 unless the result returns
+    send_s: Floats  # (K, N) seconds per bit from device to server, inf = no link
+    back_s: Floats  # (K, N) seconds per bit from server to device, inf = no link
+    send_lat: Floats  # (N,) seconds of a pass
     hop_s: Floats  # (N, N) seconds per bit between servers, inf = no link, diagonal 0
-    hop_lat: Floats  # (N, N) seconds, diagonal 0
+    hop_lat: Floats  # (N, N) seconds of a pass, diagonal 0
     send_w: Floats  # (K,) watts while the device sends
     hop_w: Floats  # (K,) watts that a hop between servers is charged with
     tau: Floats  # (K, M) deadline in seconds, NO_DEADLINE = none
@@ -55,6 +59,26 @@ class ChainCosts:
     return_transfer: bool  # whether the step back to the device is charged
     return_result: bool  # whether the result returns to the device
     uniform: bool  # whether all server links are alike
+    delay_worth: float = 1.0  # objective of a second of delay
+    energy_worth: float = 0.0  # objective of a joule
+    passes: Floats | None = None  # (K,) passes, each of which pays the latencies; None: one
+    start_s: Floats | None = None  # (K, M, N + 1) seconds more where a stretch begins; None: nowhere
+    device_w: Floats | None = None  # (K,) watts of calculation on the device; None where start_s is
+    server_w: Floats | None = (
+        None  # (N,) watts of calculation that the objective counts; None: it counts none
+    )
+    weight: Floats | None = None  # (K,) factor of the task's objective; None: 1
+    drop_cost: Floats | None = None  # (K,) objective of leaving the task out, inf = never; None: none may be
+
+    @property
+    def plain(self) -> bool:
+        """Whether Eq. 3-9 with delay as objective are all there is: what the fast kernels know."""
+        added = (self.passes, self.start_s, self.server_w, self.weight, self.drop_cost)
+        return (
+            all(figure is None for figure in added)
+            and self.back_s is self.send_s
+            and (self.delay_worth, self.energy_worth) == (1.0, 0.0)
+        )
 
     @property
     def arcs(self) -> int:
@@ -65,7 +89,7 @@ class ChainCosts:
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """What the steps of one placement cost; zero behind the end of shorter models."""
+    """What the steps of one placement cost; 0 behind the end of shorter models and of tasks left out."""
 
     trans_s: Floats  # (K, M) transfer into the block, inf = missing link
     calc_s: Floats  # (K, M) calculation
@@ -75,7 +99,9 @@ class Steps:
     missing: NDArray[np.bool_]  # (K, M + 1) whether the step needs a link that is missing; last: the result
 
 
-def chain_costs(instance: Instance, *, device_speed: Floats | None = None) -> ChainCosts:
+def chain_costs(
+    instance: Instance, *, device_speed: Floats | None = None, phase: int | None = None
+) -> ChainCosts:
     """Work out the cost figures of every task of the instance.
 
     Parameters
@@ -83,6 +109,8 @@ def chain_costs(instance: Instance, *, device_speed: Floats | None = None) -> Ch
     instance : Instance
     device_speed : array of shape (tasks,), optional
         Cycles/s of every task's device, in place of the instance's own.
+    phase : int, optional
+        Of this phase alone, 0 for models that do not have it; without limits and penalties.
 
     Raises
     ------
@@ -90,48 +118,66 @@ def chain_costs(instance: Instance, *, device_speed: Floats | None = None) -> Ch
         If a delay or an energy is too large for a floating-point number.
     """
     tasks, rules = instance.tasks, instance.rules
-    batch = tasks.batch.astype(np.float64)
-    cycles, inputs = (_block_table(instance, name) for name in ("cycles", "input_bits"))
-    group, server_s = _server_seconds(instance, cycles)
-    device_s, device_j = _device_costs(instance, cycles, device_speed)
-    outputs = np.array([model.output_bits for model in instance.models])[tasks.model]
+    times = calculation.repeats(instance, phase)
+    group, server_s, factor = calculation.server_seconds(instance, times)
+    device_s, device_j, device_w = calculation.device_costs(instance, times, device_speed)
     watts = np.array([device.transmit_power_w for device in instance.devices])[tasks.device]
     no_deadline = np.full(tasks.max_delay_s.shape, np.inf)
-    tau = no_deadline if rules.deadline is Deadline.NONE else tasks.max_delay_s
+    free = rules.deadline is Deadline.NONE or phase is not None
+    tau = no_deadline if free else tasks.max_delay_s
+    start_s = calculation.start_seconds(instance, times)
+    passes = times.sum(axis=1)[tasks.model]
+    of_servers = rules.objective.of == "all"
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        send_s = np.asfortranarray(1.0 / tasks.rate_bps)
+        down = tasks.down_rate_bps
         costs = ChainCosts(
             blocks=instance.block_count,
             group=group,
             server_s=server_s,
-            batch=batch,
-            device_s=np.asfortranarray(device_s * batch[:, None]),
-            device_j=device_j * batch[:, None],
-            bits=np.asfortranarray(inputs[tasks.model] * batch[:, None]),
-            result_bits=outputs * batch * rules.return_result,
-            send_s=np.asfortranarray(1.0 / tasks.rate_bps),
+            batch=factor,
+            device_s=np.asfortranarray(device_s),
+            device_j=device_j,
+            bits=np.asfortranarray(_bits(instance, times)),
+            result_bits=_result_bits(instance, times),
+            send_s=send_s,
+            back_s=send_s if down is None else np.asfortranarray(1.0 / down),
             send_lat=instance.links.device_latency_s,
             hop_s=np.where(np.eye(instance.server_count, dtype=bool), 0.0, 1.0 / instance.links.server_bps),
             hop_lat=instance.links.server_latency_s,
             send_w=watts,
             hop_w=watts * rules.hop_energy,
             tau=np.asfortranarray(np.minimum(tau, NO_DEADLINE)),
-            penalty=rules.deadline_penalty if rules.deadline is Deadline.SOFT else 0.0,
+            penalty=rules.deadline_penalty if rules.deadline is Deadline.SOFT and not free else 0.0,
             limit=np.asfortranarray(
-                slack(tasks.max_delay_s) if rules.deadline is Deadline.HARD else no_deadline
+                slack(tasks.max_delay_s) if rules.deadline is Deadline.HARD and not free else no_deadline
             ),
             return_transfer=rules.return_transfer,
             return_result=rules.return_result,
             uniform=instance.links.uniform,
+            delay_worth=rules.objective.delay,
+            energy_worth=rules.objective.energy,
+            passes=None if (passes == 1.0).all() else passes,
+            start_s=start_s,
+            device_w=None if start_s is None else device_w,
+            server_w=_server_watts(instance) if of_servers else None,
+            weight=tasks.weight,
+            drop_cost=tasks.drop_cost,
         )
     _refuse_overflow(costs, instance)
     return costs
 
 
 def steps(costs: ChainCosts, placement: Ints) -> Steps:
-    """Price the steps of a placement of shape (tasks, blocks), -1 behind the end of shorter models."""
+    """Price the steps of a placement of shape (tasks, blocks), -1 behind the end of shorter models.
+
+    A row of -1 alone is a task that is left out.
+    """
     rows = np.arange(len(placement))[:, None]
     columns = np.arange(placement.shape[1])
     real = columns < costs.blocks[:, None]
+    if costs.drop_cost is not None:
+        real = real & (placement >= 0)
     now = np.where(real, placement, 0)
     before = np.concatenate([np.zeros((len(now), 1), dtype=np.int64), now[:, :-1]], axis=1)
     server, previous = np.maximum(now - 1, 0), np.maximum(before - 1, 0)  # 0 stands in for the device
@@ -139,8 +185,13 @@ def steps(costs: ChainCosts, placement: Ints) -> Steps:
     hops = (before > 0) & (now > 0) & (before != now)
 
     radio = np.where(sends, server, previous)  # the server at the far end of the device's link
-    per_bit = np.where(hops, costs.hop_s[previous, server], costs.send_s[rows, radio])
+    way = costs.send_s[rows, radio]
+    if costs.back_s is not costs.send_s:
+        way = np.where(returns, costs.back_s[rows, radio], way)
+    per_bit = np.where(hops, costs.hop_s[previous, server], way)
     latency = np.where(hops, costs.hop_lat[previous, server], costs.send_lat[radio])
+    if costs.passes is not None:
+        latency = latency * costs.passes[:, None]
     moves = (sends | returns | hops) & real
     missing = moves & np.isinf(per_bit)
     flight = np.where(moves & ~missing, per_bit, 0.0) * costs.bits
@@ -151,14 +202,20 @@ def steps(costs: ChainCosts, placement: Ints) -> Steps:
     calc = np.where(now > 0, costs.batch[:, None] * costs.server_s[groups, columns, server], costs.device_s)
     watts = np.where(sends, costs.send_w[:, None], np.where(hops, costs.hop_w[:, None], 0.0))
     energy = np.where(now == 0, costs.device_j, np.where(missing & (watts > 0), np.inf, watts * flight))
+    if costs.start_s is not None and costs.device_w is not None:
+        begins = (now != before) | (columns == 0)
+        start = np.where(begins, costs.start_s[rows, columns, now], 0.0)
+        calc = calc + start
+        energy = energy + np.where(now == 0, costs.device_w[:, None] * start, 0.0)
     excess = np.maximum(trans + calc - costs.tau, 0.0)
 
     last = placement[rows[:, 0], costs.blocks - 1]
     far = (last > 0) & costs.return_result
-    result_per_bit = costs.send_s[rows[:, 0], np.maximum(last - 1, 0)]
+    result_per_bit = costs.back_s[rows[:, 0], np.maximum(last - 1, 0)]
     linked = np.isfinite(result_per_bit)
     lost = far & ~linked
-    back = costs.send_lat[np.maximum(last - 1, 0)] + np.where(linked, result_per_bit, 0.0) * costs.result_bits
+    latency = costs.send_lat[np.maximum(last - 1, 0)] * (1.0 if costs.passes is None else costs.passes)
+    back = latency + np.where(linked, result_per_bit, 0.0) * costs.result_bits
     return Steps(
         trans_s=np.where(real, trans, 0.0),
         calc_s=np.where(real, calc, 0.0),
@@ -169,66 +226,47 @@ def steps(costs: ChainCosts, placement: Ints) -> Steps:
     )
 
 
-def _block_table(instance: Instance, name: str) -> Floats:
-    """Return one figure of every block, shape (models, longest model), zero behind the end."""
-    table = np.zeros((len(instance.models), instance.max_blocks))
-    for i, model in enumerate(instance.models):
-        table[i, : len(model.blocks)] = [getattr(block, name) for block in model.blocks]
-    return table
+def _bits(instance: Instance, times: Floats) -> Floats:
+    """Return the input of every block for the whole batch, all passes together, (K, M)."""
+    tasks = instance.tasks
+    bits = np.zeros((len(tasks), instance.max_blocks))
+    for p in np.flatnonzero(times.any(axis=0)).tolist():
+        inputs = calculation.block_table(instance, "input_bits", p)
+        bits += (times[:, p, None] * inputs)[tasks.model]
+    return bits * tasks.batch[:, None]
 
 
-def _measured(instance: Instance, hardware: str | None) -> Floats:
-    """Return the measured seconds on a kind of hardware, shape (models, longest model), NaN = none."""
-    table = np.full((len(instance.models), instance.max_blocks), np.nan)
-    if hardware is not None:
-        for i, model in enumerate(instance.models):
-            table[i, : len(model.blocks)] = [b.measured_seconds.get(hardware, np.nan) for b in model.blocks]
-    return table
+def _result_bits(instance: Instance, times: Floats) -> Floats:
+    """Return the final output for the whole batch, all passes together, (K,); 0 unless it returns."""
+    outputs = np.stack([calculation.outputs(instance, p) for p in range(times.shape[1])], axis=1)
+    totals = (times * outputs).sum(axis=1)[instance.tasks.model]
+    bits: Floats = totals * instance.tasks.batch * float(instance.rules.return_result)
+    return bits
 
 
-def _server_seconds(instance: Instance, cycles: Floats) -> tuple[Ints, Floats]:
-    """Group the tasks by model and speeds of the slot; Eq. 6 (or the measured time) for every group."""
-    speed = instance.server_speed
-    columns = instance.tasks.slot if speed.shape[1] > 1 else np.zeros_like(instance.tasks.slot)
-    pairs, group = np.unique(columns * len(instance.models) + instance.tasks.model, return_inverse=True)
-    column, model = np.divmod(pairs, len(instance.models))
-    with np.errstate(over="ignore"):
-        seconds = cycles[model][:, :, None] / speed.T[column][:, None, :]
-    for n, server in enumerate(instance.servers):
-        measured = _measured(instance, server.hardware)[model]
-        seconds[:, :, n] = np.where(np.isnan(measured), seconds[:, :, n], measured)
-    return group, frozen(seconds)
-
-
-def _device_costs(instance: Instance, cycles: Floats, device_speed: Floats | None) -> tuple[Floats, Floats]:
-    """Eq. 3 (or the measured time) and Eq. 4 (or power times time) of one inference, both (tasks, blocks)."""
-    devices, tasks = instance.devices, instance.tasks
-    if device_speed is None:
-        device_speed = np.array([device.cycles_per_s for device in devices])[tasks.device]
-    speed = device_speed[:, None]
-    kappa = np.array([device.kappa for device in devices])[tasks.device][:, None]
-    power = np.array([np.nan if d.compute_power_w is None else d.compute_power_w for d in devices])
-    work = cycles[tasks.model]
-    with np.errstate(over="ignore", invalid="ignore"):
-        seconds = work / speed
-        if any(device.hardware is not None for device in devices):
-            kinds, kind = np.unique([device.hardware or "" for device in devices], return_inverse=True)
-            tables = np.stack([_measured(instance, name or None) for name in kinds.tolist()])
-            measured = tables[kind[tasks.device], tasks.model]
-            seconds = np.where(np.isnan(measured), seconds, measured)
-        watts = power[tasks.device][:, None]
-        return seconds, np.where(np.isnan(watts), kappa * speed**2 * work, watts * seconds)
+def _server_watts(instance: Instance) -> Floats:
+    return np.array([server.compute_power_w or 0.0 for server in instance.servers])
 
 
 def _refuse_overflow(costs: ChainCosts, instance: Instance) -> None:
-    """Refuse what a sum of delays or energies could not hold: no result may ever be inf or NaN."""
+    """Refuse what a sum of delays or energies could not hold: no result may ever be inf or NaN.
+
+    A node that cannot run a block at all (infinite seconds) is none of its concern.
+    """
     radio = np.where(instance.tasks.rate_bps > 0, costs.send_s, 0.0).max(axis=1)
+    if costs.back_s is not costs.send_s:
+        radio = np.maximum(radio, np.where(np.isfinite(costs.back_s), costs.back_s, 0.0).max(axis=1))
     wired = np.where(instance.links.server_bps > 0, costs.hop_s, 0.0).max()
     latency = costs.send_lat.max() + costs.hop_lat.max()
     with np.errstate(over="ignore", invalid="ignore"):
-        slowest = costs.batch[:, None] * costs.server_s.max(axis=2)[costs.group] + costs.device_s
+        server_s, device_s = (np.where(np.isinf(s), 0.0, s) for s in (costs.server_s, costs.device_s))
+        slowest = costs.batch[:, None] * server_s.max(axis=2)[costs.group] + device_s
+        if costs.passes is not None:
+            latency = latency * costs.passes[:, None]
+        if costs.start_s is not None:
+            slowest = slowest + costs.start_s.max(axis=2)
         flight = np.maximum(costs.bits, costs.result_bits[:, None]) * (radio + wired)[:, None]
-        worst = slowest + latency + flight * (1.0 + costs.send_w[:, None]) + costs.device_j
+        worst = slowest + latency + flight * (1.0 + costs.send_w[:, None]) + np.nan_to_num(costs.device_j)
         worst = worst * (1.0 + costs.penalty)
     for k, m in np.argwhere(~(worst < LARGEST))[:1]:
         raise InstanceError(f"tasks[{k}]: a delay or energy of block {m} is above {LARGEST:g}, out of range")

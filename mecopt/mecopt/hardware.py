@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mecopt.entities import Device, Server
+from mecopt.entities import Block, Device, PerPhase, Server
 from mecopt.errors import shown
 
 MOST_NAME = 60  # characters of a name that are compared with others
@@ -48,44 +48,63 @@ def unmeasured(instance: Instance) -> list[str]:
     ]
 
 
-def free_blocks(instance: Instance) -> list[str]:
-    """Return one line for every block of no cycles on a node that would run it for nothing by omission.
+def unknown_times(instance: Instance) -> list[str]:
+    """Return one line for every block on a node whose calculation nothing in the instance tells.
 
-    It has measured seconds, but none for the node's hardware, and the links let a task run it there. A
-    block of no cycles that is measured nowhere is free on purpose.
+    The links and `allow` let a task run it there, but it is not measured there, the node has no memory
+    rate, and cycles or speed are missing. A block of no cycles that is measured elsewhere is taken for one
+    whose cycles were left out: nothing may be free by omission. One measured nowhere is free on purpose.
     """
-    doubtful = [
-        (i, m)
-        for i, model in enumerate(instance.models)
-        for m, block in enumerate(model.blocks)
-        if block.cycles == 0 and block.measured_seconds
+    nodes: list[tuple[str, Device | Server]] = [
+        *((f"devices[{d}]", device) for d, device in enumerate(instance.devices)),
+        *((f"servers[{n}]", server) for n, server in enumerate(instance.servers)),
     ]
+    slow = any(node.cycles_per_s is None for _, node in nodes)
     problems: list[str] = []
-    reached: dict[int, tuple[NDArray[np.bool_], NDArray[np.bool_]]] = {}
-    for i, m in doubtful:
-        devices, servers = reached[i] if i in reached else reached.setdefault(i, _reached(instance, i))
-        nodes: list[tuple[str, Device | Server, bool]] = [
-            *((f"devices[{d}]", device, bool(devices[d])) for d, device in enumerate(instance.devices)),
-            *((f"servers[{n}]", server, bool(servers[m, n])) for n, server in enumerate(instance.servers)),
-        ]
-        block = instance.models[i].blocks[m]
+    for i, model in enumerate(instance.models):
+        doubtful = [m for m, b in enumerate(model.blocks) if slow or not _counts(b)]
+        if not doubtful:
+            continue
+        may_run = np.concatenate(_reached(instance, i), axis=1)  # (blocks, devices + servers)
         problems += [
-            f"models[{i}].blocks[{m}]: block {shown(block.name)} has neither cycles nor measured seconds for "
-            f"{place} {shown(node.name)} ({_kind(node)}), which may run it, expected one of them"
-            f"{_nearest(node.hardware or '', set(block.measured_seconds))}"
-            for place, node, may_run in nodes
-            if may_run and node.hardware not in block.measured_seconds
+            f"models[{i}].blocks[{m}]: {lack} for {place} {shown(node.name)} "
+            f"({_kind(node)}), which may run it"
+            for m in doubtful
+            for at, (place, node) in enumerate(nodes)
+            if may_run[m, at] and (lack := _lacks(model.blocks[m], node))
         ]
     return problems
 
 
+def _counts(block: Block) -> bool:
+    """Say whether a block has cycles that are not left out."""
+    return block.cycles is not None and not (_none(block.cycles) and block.measured_seconds)
+
+
+def _none(cycles: PerPhase) -> bool:
+    return not (any(cycles) if isinstance(cycles, tuple) else cycles)
+
+
+def _lacks(block: Block, node: Device | Server) -> str:
+    """Say what is missing to know how long a block takes on a node, nothing where it is known."""
+    if node.hardware in block.measured_seconds or node.memory_bytes_per_s is not None:
+        return ""
+    if block.cycles is not None and _none(block.cycles) and block.measured_seconds:
+        near = _nearest(node.hardware or "", set(block.measured_seconds))
+        return f"block {shown(block.name)} has neither cycles nor measured seconds{near}"
+    if block.cycles is None or node.cycles_per_s is None:
+        what = "cycles" if block.cycles is None else "a cycles_per_s"
+        return f"block {shown(block.name)} has neither measured seconds nor {what} nor memory_bytes_per_s"
+    return ""
+
+
 def _reached(instance: Instance, model: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Say which nodes the links let run the blocks of a model's tasks.
+    """Say which nodes links and `allow` let run the blocks of a model's tasks.
 
     Returns
     -------
-    devices : array of shape (devices,)
-        Those that have a task of the model; a device may run every block.
+    devices : array of shape (blocks, devices)
+        Those that have a task of the model; without `allow` a device may run every block.
     servers : array of shape (blocks, servers)
         Whether a server may run a block: within so many steps from the device, and with a way on to a node
         from which the result may return, where it has to.
@@ -94,14 +113,22 @@ def _reached(instance: Instance, model: int) -> tuple[NDArray[np.bool_], NDArray
     blocks, servers = len(instance.models[model].blocks), instance.server_count
     devices = np.bincount(instance.tasks.device[mine], minlength=len(instance.devices)) > 0
     hop = (instance.links.server_bps > 0) | np.eye(servers, dtype=bool)
+    up, down = instance.tasks.rate_bps[mine] > 0, instance.tasks.back_bps[mine] > 0
     found = np.zeros((blocks, servers), dtype=bool)
-    for radio in np.unique(instance.tasks.rate_bps[mine] > 0, axis=0):
-        ahead, back = [radio], [radio | (not instance.rules.return_result)]
+    for both in np.unique(np.concatenate([up, down], axis=1), axis=0):
+        radio, way = np.split(both, 2)
+        ahead, back = [radio], [way | (not instance.rules.return_result)]
         for _ in range(blocks - 1):
             ahead.append(radio | (ahead[-1] @ hop))
-            back.append(radio | (hop @ back[-1]))
+            back.append(way | (hop @ back[-1]))
         found |= np.array(ahead) & np.array(back[::-1])
-    return devices, found
+    own = np.broadcast_to(devices, (blocks, len(devices)))
+    if instance.barred is None:
+        return own, found
+    free = ~instance.barred[mine, :blocks]
+    tasks_of = instance.tasks.device[mine]
+    own = np.array([free[tasks_of == d, :, 0].any(axis=0) for d in range(len(devices))]).T
+    return own, found & free[:, :, 1:].any(axis=0)
 
 
 def _kind(node: Device | Server) -> str:

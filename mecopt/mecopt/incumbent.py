@@ -17,13 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt import features
 from mecopt.arguments import LARGEST_COUNT, scalar
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
+from mecopt.entities import Coupling, Deadline
 from mecopt.errors import DisagreementError, MethodError, PlacementError
+from mecopt.features import Feature
 from mecopt.handed_over import plain_notes, plain_reasons, whole_nodes
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate
+from mecopt.period import period_bound
 from mecopt.result import gap
 from mecopt.stop import COMPILER, AnyOf, IterationLimit, OutOfTime, StopReason, StopRule, TimeLimit
 from mecopt.trellis import Paths, infeasible_tasks, shortest_paths
@@ -125,14 +129,30 @@ class Run:
         Returns
         -------
         Paths, and what the judge says of them; or None
-            None where that settles it: it is feasible, or some task cannot be placed at all.
+            None where that settles it: it is feasible and nothing joins tasks in the objective, or some task
+            cannot be placed at all.
         """
         paths = self.free_paths()
         if paths is None:
             return None
-        value = float(paths.value.sum())
-        judged = self.found(paths.placement, bound=value, objective=value)
-        return None if judged.feasible else (paths, judged)
+        value = self.free_bound(paths)
+        whole = self.adds_up
+        judged = self.found(paths.placement, bound=value, objective=value if whole else None)
+        return None if judged.feasible and whole else (paths, judged)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the objective is the sum of what tasks cost by themselves, step by step."""
+        judged_on = self.judged_on or self.instance
+        rules, asked = judged_on.rules, features.of(judged_on)
+        late = Feature.TOTAL_DEADLINE in asked and rules.deadline is Deadline.SOFT
+        return not (late or Coupling.SHARING in rules.couplings or rules.objective.period)
+
+    def free_bound(self, paths: Paths) -> float:
+        """Return the bound that every task's shortest path gives, limits that tasks share left out."""
+        if self.instance.rules.objective.period:
+            return period_bound(self.instance, self.costs, self.node_cost)
+        return float(paths.value.sum())
 
     @property
     def objective(self) -> float | None:

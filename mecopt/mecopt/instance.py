@@ -11,14 +11,29 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mecopt import hardware
+from mecopt import allowing, hardware
 from mecopt.arrays import Floats, Ints
-from mecopt.entities import Device, Links, Model, Rules, Server, Tasks, frozen, name_problems, named, text
+from mecopt.entities import (
+    Allow,
+    Device,
+    Links,
+    Model,
+    Objective,
+    Rules,
+    Server,
+    Tasks,
+    frozen,
+    name_problems,
+    named,
+    text,
+)
 from mecopt.errors import InstanceError, shown
 from mecopt.scalars import finite, is_whole, plain_numbers
 
 FORMAT = "mecopt-instance/1"
+WIDER_FORMAT = "mecopt-instance/2"  # of instances that use what the first format does not have
 MAX_SLOTS = 10_000_000
 
 
@@ -51,6 +66,7 @@ class Instance:
     slot_s: float = 1.0
     description: str | None = None
     origin: Mapping[str, Any] | None = None
+    allow: tuple[Allow, ...] = ()
 
     def __post_init__(self) -> None:
         self._check()
@@ -58,7 +74,7 @@ class Instance:
 
     def _check(self) -> None:
         """Put every field into its own form, or say what is wrong."""
-        for part in ("models", "devices", "servers"):
+        for part in ("models", "devices", "servers", "allow"):
             object.__setattr__(self, part, tuple(getattr(self, part)))
         object.__setattr__(self, "servers", named(self.servers, "es"))
         problems = _part_problems(self)
@@ -66,9 +82,9 @@ class Instance:
             problems += _task_problems(self)
         if problems:
             raise InstanceError(problems)
-        free = hardware.free_blocks(self)
-        if free:
-            raise InstanceError(free)
+        problems = [*allowing.problems(self), *_wider_problems(self)] or hardware.unknown_times(self)
+        if problems:
+            raise InstanceError(problems)
         object.__setattr__(self, "slot_count", int(self.slot_count))
         object.__setattr__(self, "slot_s", float(self.slot_s))
         behind = np.arange(self.max_blocks) >= self.block_count[:, None]
@@ -101,11 +117,36 @@ class Instance:
 
     @cached_property
     def server_speed(self) -> Floats:
-        """Speed of every server in every slot, shape (servers, slots) or (servers, 1) when none varies."""
+        """Speed of every server in every slot, (servers, slots or 1 if none varies), NaN = none."""
         varies = any(isinstance(s.cycles_per_s, np.ndarray) for s in self.servers)
         slots = self.slot_count if varies else 1
-        speeds: Floats = frozen(np.stack([np.broadcast_to(s.cycles_per_s, slots) for s in self.servers]))
+        given = [np.nan if s.cycles_per_s is None else s.cycles_per_s for s in self.servers]
+        speeds: Floats = frozen(np.stack([np.broadcast_to(speed, slots) for speed in given]))
         return speeds
+
+    @cached_property
+    def barred(self) -> NDArray[np.bool_] | None:
+        """Which nodes `allow` forbids, (tasks, longest model, servers + 1); None where it forbids none."""
+        return allowing.barred(self)
+
+    @property
+    def phase_count(self) -> int:
+        """Number of phases of the model that has most."""
+        return max(len(m.phases) for m in self.models)
+
+    @cached_property
+    def passes(self) -> Ints:
+        """How often each task passes the chain, all phases together, shape (tasks,)."""
+        counts = np.array([sum(p.repeat for p in m.phases) for m in self.models], dtype=np.int64)
+        passes: Ints = frozen(counts[self.tasks.model])
+        return passes
+
+    @property
+    def format(self) -> str:
+        """The format of the file that says all of it: the wider one only where it is needed."""
+        wider = _wider(self.rules) or self.barred is not None or any(map(_wider, self.devices))
+        wider = wider or any(map(_wider, self.servers)) or any(map(_wider_model, self.models))
+        return WIDER_FORMAT if wider or _wider(self.tasks) else FORMAT
 
     @cached_property
     def sha256(self) -> str:
@@ -116,6 +157,12 @@ class Instance:
             digest.update(ints.astype("<i8").tobytes())
         for floats in (tasks.rate_bps, tasks.max_delay_s):
             digest.update((floats + 0.0).astype("<f8").tobytes())  # + 0.0 turns -0.0 into 0.0
+        for added in dataclasses.fields(tasks):
+            table = getattr(tasks, added.name)
+            if added.metadata and table is not None:
+                digest.update(added.name.encode() + (table + 0.0).astype("<f8").tobytes())
+        if self.barred is not None:
+            digest.update(b"allow" + np.packbits(self.barred).tobytes())
         return digest.hexdigest()
 
     def replace(self, **changes: Any) -> Instance:
@@ -148,33 +195,74 @@ class Instance:
         return f"<Instance {self.name!r}: {size}, {deadlines} deadlines, {couplings}>"
 
 
+def _wider(part: Any) -> bool:
+    """Say whether a part uses a field that the first format does not have."""
+    return any(f.metadata and not _default(f, getattr(part, f.name)) for f in dataclasses.fields(part))
+
+
+def _default(given: dataclasses.Field[Any], value: Any) -> bool:
+    if given.default is dataclasses.MISSING:
+        return not value  # an empty mapping
+    return bool(value is None if given.default is None else value == given.default)
+
+
+def _wider_model(model: Model) -> bool:
+    # Without phases no value is one for each phase, so those need not be looked for.
+    return _wider(model) or any(_wider(block) or block.cycles is None for block in model.blocks)
+
+
 def _head(instance: Instance) -> dict[str, Any]:
-    """Everything of the content that is not per task, as plain JSON values."""
-    rules = dataclasses.asdict(instance.rules)
-    rules["couplings"] = sorted(rules["couplings"])
+    """Everything of the content that is not per task, as plain JSON values; added fields where used."""
 
     def plain(part: Any) -> Any:
         if isinstance(part, np.ndarray):
             constant = part.ndim == 1 and (part == part[0]).all()
             return plain(part.flat[0]) if constant else (part + 0.0).tolist()
+        if isinstance(part, Objective):
+            return part.plain()
         if dataclasses.is_dataclass(part):
-            return {f.name: plain(getattr(part, f.name)) for f in dataclasses.fields(part)}
+            kept = (
+                f for f in dataclasses.fields(part) if not (f.metadata and _default(f, getattr(part, f.name)))
+            )
+            return {f.name: plain(getattr(part, f.name)) for f in kept}
         if isinstance(part, Mapping):
             return {key: plain(value) for key, value in part.items()}
+        if isinstance(part, frozenset):
+            return sorted(part)
         if isinstance(part, tuple):
             return [plain(value) for value in part]
+        if isinstance(part, bool):
+            return part
         return float(part) + 0.0 if isinstance(part, (int, float)) else part
 
     return {
-        "format": FORMAT,
+        "format": instance.format,
         "slots": {"count": instance.slot_count, "seconds": float(instance.slot_s)},
-        "rules": {**rules, "deadline_penalty": float(instance.rules.deadline_penalty)},
+        "rules": plain(instance.rules),
         "models": plain(instance.models),
         "devices": plain(instance.devices),
         "servers": plain(instance.servers),
         "links": plain(instance.links),
         "tasks": instance.task_count,
     }
+
+
+def _wider_problems(instance: Instance) -> list[str]:
+    """Return what the wider format's fields cannot be together."""
+    rules, tasks = instance.rules, instance.tasks
+    found = [
+        f"tasks.{name}: beside the objective period, which has no place for it"
+        for name in ("weight", "drop_cost")
+        if rules.objective.period and getattr(tasks, name) is not None
+    ]
+    if rules.objective.energy or "energy" in rules.couplings:
+        found += [
+            f"devices[{d}]: {shown(device.name)} has neither cycles_per_s nor compute_power_w, "
+            "expected one of them where energy counts"
+            for d, device in enumerate(instance.devices)
+            if device.cycles_per_s is None and device.compute_power_w is None
+        ]
+    return found
 
 
 def _part_problems(instance: Instance) -> list[str]:
@@ -233,11 +321,25 @@ def _task_problems(instance: Instance) -> list[str]:
     check((tasks.device >= 0) & (tasks.device < len(instance.devices)), "device", "a device of the instance")
     check((tasks.model >= 0) & (tasks.model < len(instance.models)), "model", "a model of the instance")
     check(tasks.batch >= 1, "batch", "a whole number >= 1")
-    finite = np.isfinite(tasks.rate_bps) & (tasks.rate_bps >= 0)
-    check(finite.all(axis=1), "rate_bps", "finite numbers >= 0")
+    for name in ("rate_bps", "down_rate_bps"):
+        rates = getattr(tasks, name)
+        if rates is not None:
+            fine = (np.isfinite(rates) & (rates >= 0)).all(axis=1)
+            check(fine, name, "finite numbers >= 0")
+            if rates.shape[1] != len(instance.servers):
+                problems.append(f"tasks: {rates.shape[1]} rates each for {len(instance.servers)} servers")
     check((tasks.max_delay_s >= 0).all(axis=1), "max_delay_s", "numbers >= 0")
-    if tasks.rate_bps.shape != (len(tasks), len(instance.servers)):
-        problems.append(f"tasks: {tasks.rate_bps.shape[1]} rates each for {len(instance.servers)} servers")
+    if tasks.weight is not None:
+        check(np.isfinite(tasks.weight) & (tasks.weight > 0), "weight", "a number > 0")
+    if tasks.drop_cost is not None:
+        check(tasks.drop_cost >= 0, "drop_cost", "a number >= 0")
+    if tasks.max_total_delay_s is not None:
+        check(tasks.max_total_delay_s >= 0, "max_total_delay_s", "a number >= 0")
+    phases = tasks.max_phase_delay_s
+    if phases is not None:
+        check((phases >= 0).all(axis=1), "max_phase_delay_s", "numbers >= 0")
+        if phases.shape[1] != instance.phase_count:
+            problems.append(f"tasks: {phases.shape[1]} delays each for {instance.phase_count} phases")
     if tasks.max_delay_s.shape != (len(tasks), instance.max_blocks):
         problems.append(f"tasks: {tasks.max_delay_s.shape[1]} delays each for {instance.max_blocks} blocks")
     return problems

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mecopt.entities import PRESETS, Block, Device, Links, Model, Rules, Server, Tasks, name_problems
-from mecopt.errors import InputError, InstanceError, PlacementError, shown
+from mecopt.entities import (
+    DELAY,
+    ONE_PASS,
+    PRESETS,
+    Allow,
+    Block,
+    Device,
+    Links,
+    Model,
+    OneRun,
+    Phase,
+    Rules,
+    Server,
+    SharedParams,
+    Tasks,
+    name_problems,
+)
+from mecopt.errors import InputError, InstanceError
 from mecopt.files import read_bytes, read_stdin, write_bytes
 from mecopt.hardware import warn_of_unmeasured
 from mecopt.instance import Instance
-from mecopt.scalars import is_whole
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
     from mecopt.schema import InstanceDoc, RulesDoc, SolutionDoc
+    from mecopt.schema_wider import AllowDoc
 
 SOLUTION_FORMAT = "mecopt-solution/1"
 
@@ -55,14 +70,14 @@ def from_json(data: bytes) -> Instance:
     """Build an instance from JSON text: UTF-8, with or without a byte-order mark; gives no warning."""
     from mecopt import schema
 
-    return _build(_parsed(schema.INSTANCE, data))
+    return _build(_unrepeated(schema.parse_instance(data), data))
 
 
 def from_dict(document: Mapping[str, Any]) -> Instance:
     """Build an instance from the plain values that a JSON file would hold."""
     from mecopt import schema
 
-    instance = _build(schema.parse(schema.INSTANCE, document))
+    instance = _build(schema.parse_instance(document))
     warn_of_unmeasured(instance)
     return instance
 
@@ -83,7 +98,7 @@ def to_json(instance: Instance) -> str:
 
 def to_dict(instance: Instance) -> dict[str, Any]:
     """Return the instance as plain values in the form of the file; defaults are left out."""
-    document: dict[str, Any] = {"format": "mecopt-instance/1", "name": instance.name}
+    document: dict[str, Any] = {"format": instance.format, "name": instance.name}
     if instance.description is not None:
         document["description"] = instance.description
     if instance.origin is not None:
@@ -98,7 +113,10 @@ def to_dict(instance: Instance) -> dict[str, Any]:
     links = _links_dict(instance.links)
     if links:
         document["links"] = links
+    if instance.allow:
+        document["allow"] = [_allow_dict(entry) for entry in instance.allow]
     document["tasks"] = list(_task_dicts(instance))
+    _add_wider(document["tasks"], instance)
     return document
 
 
@@ -108,102 +126,20 @@ def load_solution(path: str | os.PathLike[str]) -> SolutionDoc:
 
     data = read_bytes(path)
     try:
-        solution: SolutionDoc = _parsed(schema.SOLUTION, data)
+        solution: SolutionDoc = _unrepeated(schema.parse(schema.SOLUTION, data), data)
     except InstanceError as error:
         raise InputError(error.problems, str(path)) from None
     return solution
 
 
-def _parsed(adapter: TypeAdapter[Any], data: bytes) -> Any:
-    """Validate JSON text in which no object has a key twice."""
+def _unrepeated(doc: Any, data: bytes) -> Any:
+    """Refuse JSON text in which an object has a key twice."""
     from mecopt.repeated import repeated_keys
-    from mecopt.schema import parse
 
-    doc = parse(adapter, data)
     repeated = repeated_keys(data, doc)
     if repeated:
         raise InstanceError(repeated)
     return doc
-
-
-def placement_array(
-    placement: Sequence[Sequence[int]] | NDArray[Any], instance: Instance
-) -> NDArray[np.int64]:
-    """Return a placement as an array of shape (tasks, longest model), -1 behind the end of shorter models.
-
-    Parameters
-    ----------
-    placement : sequence of sequences of int, or array
-        The node of every block of every task, in the instance's own order.
-
-    Raises
-    ------
-    PlacementError
-        If a task or block is missing or left over, or a node does not exist.
-    """
-    behind = np.arange(instance.max_blocks) >= instance.block_count[:, None]
-    if isinstance(placement, np.ndarray):
-        nodes = _checked_array(placement, instance)
-        outside = ~behind & ((nodes < 0) | (nodes > instance.server_count))
-        wrong = [(k, m, int(nodes[k, m])) for k, m in np.argwhere(outside).tolist()]
-    else:
-        rows = _checked_rows(placement, instance)
-        wrong = [
-            (k, m, node)
-            for k, row in enumerate(rows)
-            for m, node in enumerate(row)
-            if not 0 <= node <= instance.server_count
-        ]
-        nodes = np.full(behind.shape, -1, dtype=np.int64)
-        if not wrong:
-            nodes[~behind] = [int(node) for row in rows for node in row]
-    if wrong:
-        raise PlacementError(
-            f"placement[{k}][{m}]: node {shown(node)}, expected 0 to {instance.server_count}"
-            for k, m, node in wrong
-        )
-    nodes[behind] = -1
-    return nodes
-
-
-def _checked_rows(placement: Any, instance: Instance) -> list[Sequence[int]]:
-    """Return the rows without padding, whole numbers all of them."""
-    if not isinstance(placement, Sequence) or isinstance(placement, str):
-        raise PlacementError(f"placement: {type(placement).__name__}, expected a list of nodes for each task")
-    if len(placement) != instance.task_count:
-        raise PlacementError(f"placement: {len(placement)} tasks, expected {instance.task_count}")
-    rows, problems = [], []
-    for k, (row, count) in enumerate(zip(placement, instance.block_count.tolist(), strict=True)):
-        row = row.tolist() if isinstance(row, np.ndarray) else row
-        if not isinstance(row, Sequence) or isinstance(row, str):
-            problems.append(f"placement[{k}]: {type(row).__name__}, expected a list of nodes")
-            continue
-        padded = len(row) == instance.max_blocks and all(node == -1 for node in row[count:])
-        if len(row) != count and not padded:
-            problems.append(f"placement[{k}]: {len(row)} nodes for {count} blocks")
-        rows.append(row[:count])
-        problems += [
-            f"placement[{k}][{m}]: {shown(node)}, expected a whole number"
-            for m, node in enumerate(row[:count])
-            if not is_whole(node)
-        ]
-    if problems:
-        raise PlacementError(problems)
-    return rows
-
-
-def _checked_array(placement: NDArray[Any], instance: Instance) -> NDArray[np.int64]:
-    expected = (instance.task_count, instance.max_blocks)
-    if placement.shape != expected:
-        raise PlacementError(f"placement: shape {placement.shape}, expected {expected}")
-    if not np.issubdtype(placement.dtype, np.integer):  # an array of floats is scores or shares, not nodes
-        raise PlacementError(f"placement: {placement.dtype}, expected whole numbers")
-    return placement.astype(np.int64)
-
-
-def placement_lists(placement: NDArray[np.int64]) -> list[list[int]]:
-    """Return a placement array as the lists of the file, without the padding."""
-    return [[node for node in row if node >= 0] for row in placement.tolist()]
 
 
 def _build(doc: InstanceDoc) -> Instance:
@@ -221,25 +157,48 @@ def _build(doc: InstanceDoc) -> Instance:
         slot_count=doc.slots.count,
         slot_s=doc.slots.seconds,
         rules=_rules(doc.rules),
-        models=tuple(
-            Model(
-                m.name,
-                tuple(
-                    Block(b.cycles, b.input_bits, b.param_bytes, b.name or "", b.measured_seconds or {})
-                    for b in m.blocks
-                ),
-                m.output_bits,
-            )
-            for m in doc.models
-        ),
+        models=tuple(_placed(f"models[{i}]", _model, m) for i, m in enumerate(doc.models)),
         devices=tuple(Device(**dict(device)) for device in doc.devices),
-        servers=tuple(
-            Server(s.name or "", np.asarray(s.cycles_per_s, dtype=float), s.memory_bytes, s.hardware)
-            for s in doc.servers
-        ),
+        servers=tuple(_server(s) for s in doc.servers),
         links=Links.of(count, links.server_bps or 0.0, links.server_latency_s, links.device_latency_s),
         tasks=_tasks(doc, models, devices),
+        allow=tuple(_allow(entry) for entry in getattr(doc, "allow", None) or ()),
     )
+
+
+def _model(doc: Any) -> Model:
+    fields: dict[str, Any] = {name: getattr(doc, name) for name in ("name", "output_bits")}
+    if getattr(doc, "phases", None):
+        fields["phases"] = tuple(Phase(**dict(phase)) for phase in doc.phases)
+    fields["shared_params"] = tuple(
+        SharedParams(**dict(p)) for p in getattr(doc, "shared_params", None) or ()
+    )
+    return Model(**fields, blocks=tuple(_block(block) for block in doc.blocks))
+
+
+def _block(doc: Any) -> Block:
+    fields = dict(doc)
+    for name in ("measured_seconds", "start_seconds"):
+        fields[name] = fields.get(name) or {}
+    return Block(**fields | {"name": doc.name or ""})
+
+
+def _server(doc: Any) -> Server:
+    speed = None if doc.cycles_per_s is None else np.asarray(doc.cycles_per_s, dtype=float)
+    return Server(**dict(doc) | {"name": doc.name or "", "cycles_per_s": speed})
+
+
+def _allow(doc: AllowDoc) -> Allow:
+    fields: dict[str, Any] = {name: v if isinstance(v, str) else tuple(v) for name, v in dict(doc).items()}
+    return Allow(**fields)
+
+
+def _placed(place: str, build: Callable[[Any], Model], doc: Any) -> Model:
+    """Build a part, and say where it stands in the file if it is wrong."""
+    try:
+        return build(doc)
+    except InstanceError as error:
+        raise InstanceError([f"{place}: {line}" for line in error.problems]) from None
 
 
 def _cross_problems(doc: InstanceDoc, models: Mapping[str, int], devices: Mapping[str, int]) -> Iterator[str]:
@@ -267,6 +226,9 @@ def _cross_problems(doc: InstanceDoc, models: Mapping[str, int], devices: Mappin
     if len(set(doc.rules.couplings)) != len(doc.rules.couplings):
         yield "rules.couplings: a name is given twice"
     blocks = [len(model.blocks) for model in doc.models]
+    wider = hasattr(doc, "allow")
+    if "sharing" in doc.rules.couplings and getattr(doc.rules, "sharing", None) is None:
+        yield "rules.sharing: missing beside the coupling sharing, expected 'mm1' or 'affine'"
     for k, task in enumerate(doc.tasks):
         if task["slot"] >= slots:
             yield f"tasks[{k}].slot: {task['slot']}, expected 0 to {slots - 1}"
@@ -280,6 +242,18 @@ def _cross_problems(doc: InstanceDoc, models: Mapping[str, int], devices: Mappin
             yield f"tasks[{k}].model: no model {task['model']!r}"
         elif isinstance(tau, list) and len(tau) != blocks[model]:
             yield f"tasks[{k}].max_delay_s: {len(tau)} delays for {blocks[model]} blocks"
+        if wider:
+            yield from _wider_task_problems(k, task, count, None if model is None else doc.models[model])
+
+
+def _wider_task_problems(k: int, task: Any, servers: int, model: Any) -> Iterator[str]:
+    down = task.get("down_rate_bps")
+    if down is not None and len(down) != servers:
+        yield f"tasks[{k}].down_rate_bps: {len(down)} rates for {servers} servers"
+    limits = task.get("max_total_delay_s")
+    phases = 1 if model is None or model.phases is None else len(model.phases)
+    if isinstance(limits, list) and model is not None and len(limits) != phases:
+        yield f"tasks[{k}].max_total_delay_s: {len(limits)} delays for {phases} phases"
 
 
 def _tasks(doc: InstanceDoc, models: Mapping[str, int], devices: Mapping[str, int]) -> Tasks:
@@ -300,7 +274,33 @@ def _tasks(doc: InstanceDoc, models: Mapping[str, int], devices: Mapping[str, in
         rate_bps=[task["rate_bps"] for task in tasks],
         max_delay_s=delays,
         blocks=blocks,
+        **(_wider_tasks(doc) if hasattr(doc, "allow") else {}),
     )
+
+
+def _wider_tasks(doc: Any) -> dict[str, Any]:
+    """Return the fields that only tasks of the wider format have."""
+    tasks = doc.tasks
+    total = np.full(len(tasks), np.inf)
+    by_phase = np.full((len(tasks), max(len(model.phases or ONE_PASS) for model in doc.models)), np.inf)
+    for k, task in enumerate(tasks):
+        limits = task.get("max_total_delay_s")
+        if isinstance(limits, list) and len(limits) > 1:
+            by_phase[k, : len(limits)] = [np.inf if value is None else value for value in limits]
+        elif isinstance(limits, list):  # of the only phase there is
+            total[k] = np.inf if limits[0] is None else limits[0]
+        elif limits is not None:
+            total[k] = limits
+    fields: dict[str, Any] = {"max_total_delay_s": total, "max_phase_delay_s": by_phase}
+    fields["weight"] = [task.get("weight", 1.0) for task in tasks]
+    costs = [task.get("drop_cost") for task in tasks]
+    fields["drop_cost"] = [np.inf if cost is None else cost for cost in costs]
+    if any(task.get("down_rate_bps") is not None for task in tasks):
+        down = [task.get("down_rate_bps") for task in tasks]
+        fields["down_rate_bps"] = [
+            task["rate_bps"] if rates is None else rates for task, rates in zip(tasks, down, strict=True)
+        ]
+    return fields
 
 
 def _rules(doc: RulesDoc) -> Rules:
@@ -311,7 +311,15 @@ def _rules(doc: RulesDoc) -> Rules:
         deadline_penalty=doc.deadline_penalty,
         couplings=frozenset(doc.couplings),
         **switches,
+        **_wider_rules(doc),
     )
+
+
+def _wider_rules(doc: Any) -> dict[str, Any]:
+    if not hasattr(doc, "objective"):
+        return {}
+    objective = doc.objective if isinstance(doc.objective, str) else dict(doc.objective)
+    return {"objective": objective, "one_run": doc.one_run, "sharing": doc.sharing}
 
 
 def _rules_dict(rules: Rules) -> dict[str, Any]:
@@ -322,24 +330,50 @@ def _rules_dict(rules: Rules) -> dict[str, Any]:
         "deadline": rules.deadline.value,
         "deadline_penalty": rules.deadline_penalty,
         "couplings": sorted(c.value for c in rules.couplings),
+        **({} if rules.objective == DELAY else {"objective": rules.objective.plain()}),
+        **({} if rules.one_run is OneRun.NONE else {"one_run": rules.one_run.value}),
+        **({} if rules.sharing is None else {"sharing": rules.sharing.value}),
     }
 
 
 def _part_dict(part: Device | Server | Block) -> dict[str, Any]:
-    """Return the fields of a part that are not None or empty, as copies."""
-    fields = {key: _plain(value) for key, value in vars(part).items()}
-    return {key: value for key, value in fields.items() if value is not None and value != {}}
+    """Return the fields of a part that say something, as copies."""
+    return {
+        f.name: _plain(value)
+        for f in dataclasses.fields(part)
+        if (value := getattr(part, f.name)) is not None and not is_default(f, value)
+    }
+
+
+def is_default(field: dataclasses.Field[Any], value: Any) -> bool:
+    """Say whether a file may leave the field out: it is empty, or an added one that says nothing new."""
+    if isinstance(value, Mapping):
+        return not value
+    return bool(field.metadata) and not isinstance(value, np.ndarray) and bool(value == field.default)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
-    return dict(value) if isinstance(value, Mapping) else value
+    if isinstance(value, tuple):
+        return list(value)
+    return {key: _plain(v) for key, v in value.items()} if isinstance(value, Mapping) else value
 
 
 def _model_dict(model: Model) -> dict[str, Any]:
-    blocks = [_part_dict(block) for block in model.blocks]
-    return {"name": model.name, "output_bits": model.output_bits, "blocks": blocks}
+    document: dict[str, Any] = {"name": model.name, "output_bits": _plain(model.output_bits)}
+    if model.phases != ONE_PASS:
+        document["phases"] = [{"name": phase.name, "repeat": phase.repeat} for phase in model.phases]
+    if model.shared_params:
+        document["shared_params"] = [
+            {"name": part.name, "bytes": part.bytes, "blocks": list(part.blocks)}
+            for part in model.shared_params
+        ]
+    return document | {"blocks": [_part_dict(block) for block in model.blocks]}
+
+
+def _allow_dict(entry: Allow) -> dict[str, Any]:
+    return {name: value if isinstance(value, str) else list(value) for name, value in vars(entry).items()}
 
 
 def _links_dict(links: Links) -> dict[str, Any]:
@@ -384,3 +418,19 @@ def _task_dicts(instance: Instance) -> Iterator[dict[str, Any]]:
         if any(value is not None for value in delays):
             task["max_delay_s"] = delays[0] if len(set(delays)) == 1 else delays
         yield task
+
+
+def _add_wider(documents: list[dict[str, Any]], instance: Instance) -> None:
+    """Add to the tasks what only the wider format has."""
+    tasks = instance.tasks
+    for name in ("max_total_delay_s", "down_rate_bps", "weight", "drop_cost"):
+        table = getattr(tasks, name)
+        if table is not None:
+            for document, value in zip(documents, table.tolist(), strict=True):
+                if value not in (np.inf, 1.0) or (value == 1.0 and name != "weight"):
+                    document[name] = value
+    if tasks.max_phase_delay_s is not None:
+        for k in np.flatnonzero(np.isfinite(tasks.max_phase_delay_s).any(axis=1)).tolist():
+            count = len(instance.models[tasks.model[k]].phases)
+            limits = tasks.max_phase_delay_s[k, :count].tolist()
+            documents[k]["max_total_delay_s"] = [None if v == np.inf else v for v in limits]

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mecopt import limits, objective
+from mecopt import busy, limits, objective
 from mecopt.arrays import Floats, Ints
-from mecopt.costs import ChainCosts, Steps, chain_costs, steps
-from mecopt.entities import Coupling
+from mecopt.costs import NO_DEADLINE, ChainCosts, Steps, chain_costs, steps
+from mecopt.entities import Deadline
 from mecopt.instance import Instance
-from mecopt.io import placement_array
+from mecopt.limits.sharing import stretched
+from mecopt.placements import placement_array
 from mecopt.sources import instance_of
 from mecopt.tolerances import slack
 
-OWN_UNITS = {"deadline": "s", "link": "bits"}  # of what a task breaks by itself
+UNITS = {"deadline": "s", "link": "bits", **{limit.kind: limit.unit for limit in limits.LIMITS.values()}}
 
 
 @dataclass(frozen=True)
@@ -29,23 +30,41 @@ class Violation:
 
     Parameters
     ----------
-    kind : {"deadline", "link"} or a `mecopt.Coupling`
+    kind : {"deadline", "link", "one_run", "allow"} or a `mecopt.Coupling`
     where : dict
-        Task and block (block = number of blocks: the return of the result), device, or slot and node (and
-        device, where the node is one).
-    limit, value : float
-        Seconds, joules or bytes; for a missing link the 0 bits that may pass and the bits that would have to.
+        Task and block (block = number of blocks: the return of the result; no block: an end-to-end
+        deadline, of the named phase if there is one), task and node, device, or slot and node (and device,
+        where the node is one).
+    limit, value : float or None
+        Seconds, joules, bytes or loads; for a missing link the 0 bits that may pass and the bits that would
+        have to; None where there is nothing to compare, or where it would be infinite.
     """
 
     kind: str
     where: dict[str, int | str]
-    limit: float
-    value: float
+    limit: float | None
+    value: float | None
 
     def __str__(self) -> str:
         place = ", ".join(f"{name} {value}" for name, value in self.where.items())
-        unit = OWN_UNITS[self.kind] if self.kind in OWN_UNITS else limits.LIMITS[Coupling(self.kind)].unit
-        return f"{self.kind} at {place}: {self.value:.6g} {unit}, allowed {self.limit:.6g} {unit}"
+        if self.limit is None:
+            return f"{self.kind} at {place}"
+        unit = f" {UNITS[self.kind]}".rstrip()
+        value = "more than fits" if self.value is None else f"{self.value:.6g}{unit}"
+        return f"{self.kind} at {place}: {value}, allowed {self.limit:.6g}{unit}"
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseDelays:
+    """The delays of one phase of a placement; 0 for tasks whose model does not have it."""
+
+    block_delay_s: Floats  # (K, M)
+    result_s: Floats  # (K,)
+
+    @cached_property
+    def task_delay_s(self) -> Floats:
+        """Delay of every task in the phase, return of the results included, (K,)."""
+        return _sum_blocks(self.block_delay_s) + self.result_s
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +75,10 @@ class Evaluation:
     """
 
     instance: Instance
-    placement: Ints  # (K, M) nodes, -1 behind the end of shorter models
-    steps: Steps
+    placement: Ints  # (K, M) nodes, -1 behind the end of shorter models and where a task is left out
+    steps: Steps  # calculations as long as sharing makes them
     costs: ChainCosts
+    work_s: Floats  # (K, M) seconds of calculation by themselves
 
     @cached_property
     def block_delay_s(self) -> Floats:
@@ -71,13 +91,31 @@ class Evaluation:
         return _sum_blocks(self.block_delay_s) + self.steps.result_s
 
     @cached_property
+    def dropped(self) -> NDArray[np.bool_]:
+        """Which tasks are left out, (K,)."""
+        return self.placement[:, 0] < 0
+
+    @cached_property
+    def phases(self) -> tuple[PhaseDelays, ...]:
+        """Delays of every phase."""
+        return tuple(_phase(self, p) for p in range(self.instance.phase_count))
+
+    @cached_property
     def task_excess_s(self) -> Floats:
-        """Seconds above the deadlines of every task, summed over its blocks, (K,)."""
-        return _sum_blocks(self.steps.excess_s)
+        """Seconds above the deadlines of every task, of its blocks and end to end, (K,)."""
+        total = _sum_blocks(self.steps.excess_s)
+        if self.instance.rules.deadline is not Deadline.NONE:
+            for deadline in limits.deadlines(self.instance):
+                late = (
+                    self.task_delay_s if deadline.phase is None else self.phases[deadline.phase].task_delay_s
+                )
+                given = deadline.given(self.instance, np.arange(len(late)))
+                total = total + np.maximum(late - np.minimum(given, NO_DEADLINE), 0.0)
+        return total
 
     @cached_property
     def task_objective_s(self) -> Floats:
-        """What every task adds to the objective, the penalty of soft deadlines included, (K,)."""
+        """What every task adds to the objective, (K,); 0 where the period is minimised."""
         return objective.of_tasks(self)
 
     @cached_property
@@ -107,6 +145,25 @@ class Evaluation:
         return _sum_blocks(self.steps.energy_j)
 
     @cached_property
+    def task_server_energy_j(self) -> Floats:
+        """Energy of every task's calculations on servers, where the objective counts it, (K,)."""
+        watts = self.costs.server_w
+        if watts is None:
+            return np.zeros(len(self.placement))
+        power = np.concatenate([[0.0], watts])[np.maximum(self.placement, 0)]
+        return _sum_blocks(np.where(power > 0, power * self.work_s, 0.0))
+
+    @cached_property
+    def periods(self) -> dict[int, tuple[float, int]]:
+        """Seconds and busiest resource (`mecopt.busy`) of every slot that has tasks."""
+        return busy.periods(self)
+
+    @cached_property
+    def period_s(self) -> float | None:
+        """Sum of the slots' periods; None over a missing link."""
+        return _finite(sum(seconds for seconds, _ in self.periods.values()))
+
+    @cached_property
     def device_energy(self) -> Floats:
         """Energy of every device over the horizon, (devices,) joules, inf over a missing link."""
         return _sums(self.instance.tasks.device, self.task_energy_j, len(self.instance.devices))
@@ -124,7 +181,7 @@ class Evaluation:
 
     @cached_property
     def violations(self) -> tuple[Violation, ...]:
-        """Every limit that is broken, in the order deadline, link, energy, capacity, memory."""
+        """Every limit that is broken: deadlines, links, couplings, one_run, allow."""
         return () if self.feasible else tuple(_violations(self))
 
     @cached_property
@@ -135,7 +192,23 @@ class Evaluation:
     @property
     def objective(self) -> float | None:
         """What is minimised; None for a placement that violates something."""
-        return float(self.task_objective_s.sum()) if self.feasible else None
+        if not self.feasible:
+            return None
+        period = self.instance.rules.objective.period
+        return self.period_s if period else float(self.task_objective_s.sum())
+
+    @property
+    def objective_terms(self) -> dict[str, float | None]:
+        """What the objective is made of, unweighted: delay and penalties [s], energy [J], period [s]."""
+        late = objective.DeadlineExcess().of_tasks(self).sum() * self.costs.penalty
+        kept = ~self.dropped
+        energy = (self.task_energy_j + self.task_server_energy_j)[kept].sum()
+        terms: dict[str, float | None] = {
+            "delay": self.total_delay_s,
+            "energy": _finite(energy),
+            "penalties": _finite(late),
+        }
+        return terms | ({"period": self.period_s} if self.instance.rules.objective.period else {})
 
     def __repr__(self) -> str:
         found = f"objective {self.objective:.6g} s" if self.feasible else f"{len(self.violations)} violations"
@@ -171,7 +244,23 @@ def evaluate(
     nodes = placement_array(placement, instance)
     nodes.setflags(write=False)
     costs = costs or chain_costs(instance)
-    return Evaluation(instance, nodes, steps(costs, nodes), costs)
+    found = steps(costs, nodes)
+    work = found.calc_s
+    if limits.SHARING.on(instance):
+        calc = stretched(instance, nodes, work)
+        late = np.where(nodes >= 0, np.maximum(found.trans_s + calc - costs.tau, 0.0), 0.0)
+        found = replace(found, calc_s=calc, excess_s=late)
+    return Evaluation(instance, nodes, found, costs, work)
+
+
+def _phase(judged: Evaluation, phase: int) -> PhaseDelays:
+    """Price the steps of one phase; load lengthens them as it does all passes together."""
+    found = steps(chain_costs(judged.instance, phase=phase), judged.placement)
+    calc, work = found.calc_s, judged.work_s
+    if work is not judged.steps.calc_s:
+        longer = judged.steps.calc_s / np.where(work > 0, work, 1.0)
+        calc = np.where(work > 0, calc * longer, calc)
+    return PhaseDelays(found.trans_s + calc, found.result_s)
 
 
 def _sums(places: Ints, amounts: Floats, count: int) -> Floats:
@@ -200,10 +289,26 @@ def _finite(value: float) -> float | None:
 
 def _violations(evaluation: Evaluation) -> Iterator[Violation]:
     yield from _deadline_violations(evaluation)
+    on = limits.of(evaluation.instance)
+    yield from (v for limit in on if limit.kind == "deadline" for v in _of_limit(limit, evaluation))
     yield from _link_violations(evaluation)
-    for limit in limits.of(evaluation.instance):
-        for where, given, used in limit.violations(evaluation):
-            yield Violation(str(limit.coupling), where, given, used)
+    yield from (v for limit in on if limit.kind != "deadline" for v in _of_limit(limit, evaluation))
+    yield from _allow_violations(evaluation)
+
+
+def _of_limit(limit: limits.Limit, evaluation: Evaluation) -> Iterator[Violation]:
+    for where, given, used in limit.violations(evaluation):
+        yield Violation(limit.kind, where, given, used)
+
+
+def _allow_violations(evaluation: Evaluation) -> Iterator[Violation]:
+    barred, placement = evaluation.instance.barred, evaluation.placement
+    if barred is None:
+        return
+    k, m = np.nonzero(placement >= 0)
+    away = barred[k, m, placement[k, m]]
+    for task, block in zip(k[away].tolist(), m[away].tolist(), strict=True):
+        yield Violation("allow", {"task": task, "block": block}, None, None)
 
 
 def _deadline_violations(evaluation: Evaluation) -> Iterator[Violation]:
@@ -221,6 +326,7 @@ def _link_violations(evaluation: Evaluation) -> Iterator[Violation]:
     for k, m in np.argwhere(evaluation.steps.missing).tolist():
         model = instance.models[instance.tasks.model[k]]
         returns = m == evaluation.steps.missing.shape[1] - 1
-        bits = model.output_bits if returns else model.blocks[m].input_bits
+        costs = evaluation.costs
+        bits = costs.result_bits[k] if returns else costs.bits[k, m]
         where: dict[str, int | str] = {"task": k, "block": len(model.blocks) if returns else m}
-        yield Violation("link", where, 0.0, bits * float(instance.tasks.batch[k]))
+        yield Violation("link", where, 0.0, float(bits))

@@ -60,9 +60,9 @@ class Method:
         The limits that it respects: "link", "deadline", and couplings out of `honours`. By default all of
         these for an exact method, and none for any other.
 
-    terms : frozenset of str, optional
-        The terms of the objective that it minimises, "delay" and "deadline excess" by default; an instance
-        with another one is refused.
+    takes : frozenset of str, optional
+        What it takes beyond links, block deadlines and couplings: members of `mecopt.features.Feature`, none
+        by default. An instance that asks for another one is refused.
 
     Raises
     ------
@@ -78,11 +78,12 @@ class Method:
     random: bool = False
     options: frozenset[str] = frozenset()
     warm_up: Callable[[], None] | None = None
-    terms: frozenset[str] = frozenset({"delay", "deadline excess"})
+    takes: frozenset[str] = frozenset()
     respects: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         from mecopt.entities import Coupling
+        from mecopt.features import Feature
 
         honours = frozenset(Coupling(name) for name in self.honours)
         able = honours | set(OF_ONE_TASK)
@@ -94,6 +95,7 @@ class Method:
             raise ValueError(f"respects {wrong}, expected only {', '.join(OF_ONE_TASK)} and what it honours")
         object.__setattr__(self, "honours", honours)
         object.__setattr__(self, "options", frozenset(self.options))
+        object.__setattr__(self, "takes", frozenset(Feature(name) for name in self.takes))
         object.__setattr__(self, "respects", respects)
 
     def stance(self, limit: str) -> Stance:
@@ -152,20 +154,26 @@ def methods() -> tuple[Method, ...]:
 
 
 def check_honours(chosen: Method, instance: Instance) -> None:
-    """Refuse a method that does not take the instance's limits or terms, and name those that do."""
-    from mecopt import objective
-
-    wanted = objective.names(instance)
-    if not wanted <= chosen.terms:
-        able = ", ".join(m.name for m in methods() if m.terms >= wanted) or "none installed"
-        missed = ", ".join(sorted(wanted - chosen.terms))
-        raise InputError(f"{chosen.name} does not minimise {missed}; methods that do: {able}")
+    """Refuse a method that does not take all that the instance asks for, and name those that do."""
+    check_takes(chosen, instance)
     missing = instance.rules.couplings - chosen.honours
     if missing:
         raise CouplingError(
             f"{chosen.name} cannot honour {_names(missing)}; {_able(instance.rules.couplings)}; "
             "as a relaxation (--relax, relax=True) it gives a lower bound"
         )
+
+
+def check_takes(chosen: Method, instance: Instance) -> None:
+    """Refuse a method that does not take what the instance asks for beyond couplings."""
+    from mecopt import features
+
+    asked = features.of(instance)
+    if not asked <= chosen.takes:
+        able = [m.name for m in methods() if m.takes >= asked and m.honours >= instance.rules.couplings]
+        missed = ", ".join(sorted(asked - chosen.takes))
+        names = ", ".join(able) or "none installed"
+        raise InputError(f"{chosen.name} does not take {missed}; methods that take all of it: {names}")
 
 
 def check_options(chosen: Method, options: Iterable[str]) -> None:

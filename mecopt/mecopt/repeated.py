@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mecopt.schema import InstanceDoc, where
+from mecopt.schema import where
 
 KEYLESS = ("placement", "trace")  # long fields of a solution, lists of numbers
 
@@ -31,7 +31,7 @@ def repeated_keys(data: bytes, doc: BaseModel) -> list[str]:
     ----------
     data : bytes
         JSON text.
-    doc : InstanceDoc or SolutionDoc
+    doc : InstanceDoc, WiderInstanceDoc or SolutionDoc
         What was read from it. Where it has as many keys as the text has quotes before a colon, none is
         there twice, and the text need not be read again.
     """
@@ -43,7 +43,8 @@ def repeated_keys(data: bytes, doc: BaseModel) -> list[str]:
 
 
 def _keys(value: Any) -> int:
-    if isinstance(value, InstanceDoc):  # tasks are many, and flat
+    if isinstance(value, BaseModel) and hasattr(value, "tasks") and hasattr(value, "slots"):
+        # An instance: tasks are many, and flat.
         parts = (getattr(value, name) for name in value.model_fields_set if name != "tasks")
         return len(value.model_fields_set) + sum(map(_keys, parts)) + sum(map(len, value.tasks))
     if isinstance(value, BaseModel):

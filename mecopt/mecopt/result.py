@@ -16,8 +16,9 @@ from mecopt.arrays import Ints
 from mecopt.errors import DisagreementError
 from mecopt.files import write_bytes
 from mecopt.instance import Instance
-from mecopt.io import SOLUTION_FORMAT, placement_lists
+from mecopt.io import SOLUTION_FORMAT
 from mecopt.judge import Evaluation
+from mecopt.placements import placement_lists
 from mecopt.stop import StopReason
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Result:
             "repairs": self.repairs,
             "runtime_s": self.runtime_s,
             "trace": [list(point) for point in self.trace],
-            "placement": None if judged is None else placement_lists(judged.placement),
+            "placement": None if judged is None else placement_lists(judged.placement, judged.instance),
         }
 
     def to_json(self) -> str:

@@ -68,7 +68,8 @@ Name = Annotated[str, Field(min_length=1)]
 Index = Annotated[int, Whole(ge=0, lt=2**31)]
 
 
-TAGS = ("#number", "#list", "#matrix")
+FORMS = ("mecopt-instance/1", "mecopt-instance/2")
+TAGS = ("#number", "#list", "#matrix", "#name", "#weights", "#all", *FORMS)
 
 
 def _depth(value: Any) -> str:
@@ -90,18 +91,20 @@ PerBlock = Annotated[
 ]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a document: unknown fields, other types and infinities are refused."""
+
     model_config = STRICT
 
 
-class SlotsDoc(_Part):
+class SlotsDoc(Part):
     """The horizon."""
 
     count: Annotated[int, Whole(ge=1, le=10_000_000)]
     seconds: Positive = 1.0
 
 
-class RulesDoc(_Part):
+class AnyRulesDoc(Part):
     """A preset, with single switches set by name beside it."""
 
     preset: Literal["paper", "physical"] = "paper"
@@ -110,10 +113,15 @@ class RulesDoc(_Part):
     return_result: bool | None = None
     deadline: Literal["hard", "soft", "none"] = "hard"
     deadline_penalty: NonNegative = 1.0
+
+
+class RulesDoc(AnyRulesDoc):
+    """Rules, with the couplings of the first format."""
+
     couplings: list[Literal["energy", "capacity", "memory"]] = []
 
 
-class BlockDoc(_Part):
+class BlockDoc(Part):
     """One block of a model."""
 
     name: str | None = None
@@ -123,7 +131,7 @@ class BlockDoc(_Part):
     measured_seconds: dict[str, NonNegative] | None = None
 
 
-class ModelDoc(_Part):
+class ModelDoc(Part):
     """A DNN as a chain of blocks."""
 
     name: Name
@@ -131,7 +139,7 @@ class ModelDoc(_Part):
     blocks: Annotated[list[BlockDoc], Field(min_length=1)]
 
 
-class DeviceDoc(_Part):
+class DeviceDoc(Part):
     """An IoT device."""
 
     name: Name
@@ -144,7 +152,7 @@ class DeviceDoc(_Part):
     hardware: str | None = None
 
 
-class ServerDoc(_Part):
+class ServerDoc(Part):
     """An edge server; its speed is one number or one per slot."""
 
     name: Name | None = None
@@ -153,7 +161,7 @@ class ServerDoc(_Part):
     hardware: str | None = None
 
 
-class LinksDoc(_Part):
+class LinksDoc(Part):
     """Links between servers, and latencies."""
 
     server_bps: PerPair | None = None
@@ -173,7 +181,7 @@ class TaskDoc(TypedDict):
     max_delay_s: NotRequired[PerBlock]
 
 
-class InstanceDoc(_Part):
+class InstanceDoc(Part):
     """An instance file of format mecopt-instance/1."""
 
     model_config = ConfigDict(**STRICT, title="mecopt-instance/1")
@@ -191,24 +199,24 @@ class InstanceDoc(_Part):
     tasks: Annotated[list[TaskDoc], Field(min_length=1)]
 
 
-class ViolationDoc(_Part):
+class ViolationDoc(Part):
     """A limit that a placement breaks, where, and by how much."""
 
-    kind: Literal["deadline", "link", "energy", "capacity", "memory"]
+    kind: Literal["deadline", "link", "energy", "capacity", "memory", "sharing", "one_run", "allow"]
     where: dict[str, Annotated[int, Whole()] | str]
-    limit: float
-    value: float
+    limit: float | None
+    value: float | None
 
 
-class SolutionDoc(_Part):
-    """A solution file of format mecopt-solution/1.
+class SolutionDoc(Part):
+    """A solution file of format mecopt-solution/1, or /2, of instances of the wider format.
 
-    mecopt writes every field; to have a placement judged, `format` and `placement` are enough.
+    mecopt writes every field of the format; to have a placement judged, `format` and `placement` are enough.
     """
 
-    model_config = ConfigDict(**STRICT, title="mecopt-solution/1")
+    model_config = ConfigDict(**STRICT, title="mecopt-solution")
 
-    format: Literal["mecopt-solution/1"]
+    format: Literal["mecopt-solution/1", "mecopt-solution/2"]
     instance: str | None = None
     instance_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     method: str | None = None
@@ -233,6 +241,11 @@ class SolutionDoc(_Part):
     runtime_s: float | None = None
     trace: list[Annotated[list[float | None], Field(min_length=3, max_length=3)]] = []
     placement: list[list[Annotated[int, Whole()]]] | None
+    objective_terms: dict[str, float | None] | None = None
+    dropped: Annotated[int, Whole()] | None = None
+    nodes: list[str] | None = None
+    phase_delay_s: dict[str, float | None] | None = None
+    schedule: list[dict[str, Any]] | None = None
 
 
 INSTANCE: TypeAdapter[InstanceDoc] = TypeAdapter(InstanceDoc)
@@ -244,7 +257,12 @@ def json_schema(name: str) -> dict[str, Any]:
     """Return the JSON Schema of the format `instance` or `solution`."""
     if name not in FORMATS:
         raise InputError(f"schema: {name!r}, expected one of {', '.join(FORMATS)}")
-    schema = FORMATS[name].json_schema()
+    if name == "instance":
+        from mecopt.schema_wider import EITHER
+
+        schema = EITHER.json_schema()
+    else:
+        schema = FORMATS[name].json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -282,6 +300,29 @@ def parse(adapter: TypeAdapter[Any], data: bytes | Mapping[str, Any]) -> Any:
     raise InstanceError(list(_lines(wrong_format or details)))
 
 
+def parse_instance(data: bytes | Mapping[str, Any]) -> Any:
+    """Validate an instance of either format, as `parse` does."""
+    if isinstance(data, bytes):
+        wider = FORMS[1].encode() in data
+    else:
+        wider = isinstance(data, Mapping) and data.get("format") == FORMS[1]
+    try:
+        return parse(_adapter(wider), data)
+    except InstanceError as error:
+        # The text may stand elsewhere in a file, or its slash be written as an escape.
+        if not any(line.startswith(f"format: '{FORMS[not wider]}'") for line in error.problems):
+            raise
+    return parse(_adapter(not wider), data)
+
+
+def _adapter(wider: bool) -> TypeAdapter[Any]:
+    if not wider:
+        return INSTANCE
+    from mecopt.schema_wider import WIDER_INSTANCE
+
+    return WIDER_INSTANCE
+
+
 def _lines(details: list[ErrorDetails]) -> Iterator[str]:
     for i, detail in enumerate(details):
         place = where(detail["loc"])
@@ -308,7 +349,9 @@ def _expectation(detail: ErrorDetails, *, offer: bool) -> str:
     if kind == "missing":
         return "missing"
     if kind == "extra_forbidden":
-        return f"unknown field{_nearest(detail['loc']) if offer else ''}"
+        if not offer:
+            return "unknown field"
+        return f"unknown field{_of_wider(detail['loc']) or _nearest(detail['loc'])}"
     if kind == "json_invalid":
         reason = context["error"].replace("unexpected ", "")  # a word for mistakes of mecopt's own
         return f"not JSON: {reason}"
@@ -344,9 +387,24 @@ def _short(value: Any) -> str:
     return {"None": "null", "True": "true", "False": "false"}.get(text, text)
 
 
+def _of_wider(path: tuple[int | str, ...]) -> str:
+    """Say that a field belongs to the wider format."""
+    from mecopt import schema_wider
+
+    wider = (doc for doc in vars(schema_wider).values() if isinstance(doc, type) and issubclass(doc, Part))
+    names = {name for doc in wider for name in doc.model_fields}
+    names |= set(schema_wider.WiderTaskDoc.__annotations__)
+    added = path[-1] in names - _names()
+    return f" of {FORMS[0]}, it is one of {FORMS[1]}" if added else ""
+
+
 def _nearest(path: tuple[int | str, ...]) -> str:
     """Offer the known field nearest to an unknown one."""
-    docs = (InstanceDoc, SlotsDoc, RulesDoc, BlockDoc, ModelDoc, DeviceDoc, ServerDoc, LinksDoc, SolutionDoc)
-    known = {name for doc in docs for name in doc.model_fields} | set(TaskDoc.__annotations__)
+    known = _names()
     match = difflib.get_close_matches(shortened(str(path[-1]), MOST_NAME), sorted(known), n=1)
     return f", did you mean {match[0]!r}?" if match else ""
+
+
+def _names() -> set[str]:
+    docs = (InstanceDoc, SlotsDoc, RulesDoc, BlockDoc, ModelDoc, DeviceDoc, ServerDoc, LinksDoc, SolutionDoc)
+    return {name for doc in docs for name in doc.model_fields} | set(TaskDoc.__annotations__)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecopt import limits, registry
+from mecopt import features, limits, registry
 from mecopt.arguments import LARGEST_SEED, number, plain, whole
 from mecopt.arrays import Ints
 from mecopt.containment import blamed, undone
@@ -22,8 +22,8 @@ from mecopt.errors import InputError, MethodError
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.interrupts import interrupts_noted
-from mecopt.io import placement_array
 from mecopt.pins import forbidden
+from mecopt.placements import placement_array
 from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status
 from mecopt.sources import instance_of
 from mecopt.stop import COMPILER, AnyOf, GapTarget, IterationLimit, OutOfTime, StopRule, TimeLimit
@@ -98,6 +98,7 @@ def solve(
     chosen = registry.method(method)
     if relax:
         limits.of(instance)  # what nothing judges cannot be left out either
+        registry.check_takes(chosen, _relaxed(instance, chosen))
     else:
         registry.check_honours(chosen, instance)
     registry.check_options(chosen, options)
@@ -174,7 +175,8 @@ def _sums(costs: ChainCosts) -> dict[str, float]:
 
 def _relaxed(instance: Instance, chosen: registry.Method) -> Instance:
     kept = instance.rules.couplings & chosen.honours
-    return instance.replace(rules=dataclasses.replace(instance.rules, couplings=kept))
+    fewer = instance.replace(rules=dataclasses.replace(instance.rules, couplings=kept))
+    return features.without(fewer, features.RELAXABLE - chosen.takes)
 
 
 def _stopping(
@@ -205,7 +207,7 @@ def _always_a_bound(run: Run) -> None:
         return
     paths = run.free_paths()
     if paths is not None:
-        run.improve_bound(float(paths.value.sum()))
+        run.improve_bound(run.free_bound(paths))
 
 
 def _result(run: Run, method: str, options: dict[str, Any]) -> Result:

@@ -49,7 +49,8 @@ def shortest_paths(
     node_cost : array of shape (K, M, N + 1), optional
         Added for running a block on a node; inf forbids it.
     kernel : {"auto", "numpy", "numba"}
-        All give the same bits. "auto" takes numba for many arcs, or when it is loaded already.
+        All give the same bits. "auto" takes numba for many arcs, or when it is loaded already. Costs that are
+        not `plain` are looked for among single arcs, whatever the kernel.
     threads : int
         Threads of the numba kernel.
 
@@ -58,6 +59,8 @@ def shortest_paths(
     Paths
         Ties go to the lowest node index, first for the last block, then for each one before it.
     """
+    if not costs.plain:
+        return _wide(costs, node_cost)
     if kernel == "auto":
         compiled = "mecopt.trellis_numba" in sys.modules
         kernel = "numba" if compiled or costs.arcs > NUMBA_ARCS else "numpy"
@@ -72,6 +75,24 @@ def shortest_paths(
         parts.append(_Stages(costs, rows, None if node_cost is None else node_cost[rows]).solve())
     values, placements = zip(*parts, strict=True)
     return Paths(np.concatenate(values), np.concatenate(placements))
+
+
+def _wide(costs: ChainCosts, node_cost: Floats | None) -> Paths:
+    """Find the shortest paths of costs that only the arcs know; a task is left out where that is cheaper."""
+    from mecopt.trellis_arcs import build_arcs, shortest
+
+    parts = []
+    for start in range(0, len(costs.blocks), CHUNK):
+        tasks = np.arange(start, min(start + CHUNK, len(costs.blocks)))
+        arcs = build_arcs(costs, tasks, node_cost)
+        parts.append(shortest(arcs.weight, arcs.blocks))
+    values, placements = zip(*parts, strict=True)
+    value, placement = np.concatenate(values), np.concatenate(placements)
+    if costs.drop_cost is not None:
+        left_out = costs.drop_cost < value
+        value, placement = np.where(left_out, costs.drop_cost, value), placement.copy()
+        placement[left_out] = -1
+    return Paths(value, placement)
 
 
 class _Stages:
@@ -204,12 +225,14 @@ def infeasible_tasks(
 
 def _reason(instance: Instance, costs: ChainCosts, k: int, node_cost: Floats | None) -> dict[str, Any]:
     """Follow the nodes that task k can reach, block by block, to the one where none is left."""
-    stages = _Stages(costs, slice(k, k + 1), None)
-    nodes, blocks = stages.servers + 1, int(costs.blocks[k])
+    from mecopt.trellis_arcs import delays as step_delays
+
+    nodes, blocks = costs.send_s.shape[1] + 1, int(costs.blocks[k])
     allowed = (
         np.ones((blocks, nodes), dtype=bool) if node_cost is None else np.isfinite(node_cost[k, :blocks])
     )
-    delays = [np.where(allowed[m], _step_delays(stages, m), np.inf) for m in range(blocks)]
+    every = step_delays(costs, np.array([k]), result=False)[0]
+    delays = [np.where(allowed[m], every[m], np.inf) for m in range(blocks)]
     # A block that is late whatever comes before it is the plainest reason, so this is asked first.
     for condition in ("", " after blocks that meet their own"):
         reachable = np.arange(nodes) == 0  # the chain starts on the device
@@ -221,7 +244,7 @@ def _reason(instance: Instance, costs: ChainCosts, k: int, node_cost: Floats | N
             in_time = delay <= costs.limit[k, m] if condition else True
             reachable = (np.isfinite(delay) & in_time).any(axis=0)
             if not reachable.any():
-                message = f"task {k}, block {m}: pins and bans leave no node that can be reached"
+                message = f"task {k}, block {m}: pins, bans and `allow` leave no node that can be reached"
                 where = {"task": k, "block": m}
                 return {"kind": "ban", "where": where, "limit": None, "value": None, "message": message}
     message = (
@@ -247,16 +270,3 @@ def _late(instance: Instance, k: int, m: int, smallest: float, condition: str) -
         "message": f"task {k}, block {m} ({name}): the smallest delay it can have{condition} is "
         f"{smallest:.9g} s, its tau is {tau:.9g} s",
     }
-
-
-def _step_delays(stages: _Stages, m: int) -> Floats:
-    """Return L_m of one task for every step from node i to node j, (J, J)."""
-    nodes = stages.servers + 1
-    trans = np.zeros((nodes, nodes))
-    trans[0, 1:] = stages._radio(stages.bits[:, m])[0]
-    trans[1:, 0] = stages._return(m)[0]
-    for i in range(stages.servers):
-        trans[i + 1, 1:] = stages._hop(m, i)[0]
-    np.fill_diagonal(trans, 0.0)
-    delays: Floats = trans + stages._calc(m)[0]
-    return delays

@@ -27,10 +27,15 @@ class Arcs:
 
     tasks: Ints  # (K,) which tasks of the instance
     blocks: Ints  # (K,) number of blocks
-    weight: Floats  # (K, M, J, J) objective in seconds, penalty and result return included; inf = forbidden
+    weight: Floats  # (K, M, J, J) objective, penalty and result return included; inf = forbidden
     energy_j: Floats  # (K, M, J, J) joules; 0 where forbidden
-    work_s: Floats  # (K, M, N) seconds of calculation on every server
+    calc_s: Floats  # (K, M, J or 1, N) seconds on every server, by the node before where that matters
     costs: ChainCosts  # what they were made of
+
+    @property
+    def work_s(self) -> Floats:
+        """Seconds of calculation on every server, (K, M, N), where the node before makes no difference."""
+        return self.calc_s[:, :, 0]
 
     @property
     def allowed(self) -> np.ndarray:
@@ -52,17 +57,13 @@ def build_arcs(costs: ChainCosts, tasks: Ints | None = None, node_cost: Floats |
     k = np.arange(len(costs.blocks)) if tasks is None else np.asarray(tasks)
     stages, servers = costs.device_s.shape[1], costs.send_s.shape[1]
     flight = _flight(costs, k)
-    latency = np.zeros((servers + 1, servers + 1))
-    latency[0, 1:] = latency[1:, 0] = costs.send_lat
-    latency[1:, 1:] = costs.hop_lat
-    np.fill_diagonal(latency, 0.0)
-    trans = latency + flight
-    if not costs.return_transfer:
-        trans[:, :, 1:, 0] = np.where(np.isinf(trans[:, :, 1:, 0]), np.inf, 0.0)
     work = costs.batch[k, None, None] * costs.server_s[costs.group[k]]
-    calc = np.concatenate([costs.device_s[k][:, :, None], work], axis=2)
-    delay = trans + calc[:, :, None, :]
-    weight = objective.of_steps(costs, StepFigures(delay, costs.tau[k][:, :, None, None]))
+    calc = np.concatenate([costs.device_s[k][:, :, None], work], axis=2)[:, :, None, :]
+    if costs.start_s is not None:
+        calc = calc + _starts(costs, k)
+    delay = _trans(costs, k, flight) + calc
+    energy = _energy(costs, k, flight, calc)
+    weight = objective.of_steps(costs, k, StepFigures(delay, costs.tau[k][:, :, None, None], energy, calc))
     weight = np.where(delay > costs.limit[k][:, :, None, None], np.inf, weight)
     if node_cost is not None:
         weight = weight + node_cost[k][:, :, None, :]
@@ -70,13 +71,33 @@ def build_arcs(costs: ChainCosts, tasks: Ints | None = None, node_cost: Floats |
     behind = np.arange(stages) >= costs.blocks[k, None]
     weight[behind] = np.where(np.eye(servers + 1, dtype=bool), 0.0, np.inf)
     if costs.return_result:
-        per_bit = costs.send_s[k]
-        moved = np.where(np.isinf(per_bit), 0.0, per_bit) * costs.result_bits[k, None]
-        back = np.where(np.isinf(per_bit), np.inf, costs.send_lat + moved)
+        back = objective.of_seconds(costs, k, _result(costs, k))
         weight[np.arange(len(k)), costs.blocks[k] - 1, :, 1:] += back[:, None, :]
-    energy = np.where(np.isfinite(weight), _energy(costs, k, flight), 0.0)
+    energy = np.where(np.isfinite(weight), energy, 0.0)
     energy[behind] = 0.0
-    return Arcs(k, costs.blocks[k], weight, energy, np.where(behind[:, :, None], 0.0, work), costs)
+    load = np.where(behind[:, :, None, None], 0.0, calc[:, :, :, 1:])
+    return Arcs(k, costs.blocks[k], weight, energy, load, costs)
+
+
+def delays(costs: ChainCosts, tasks: Ints, *, result: bool = True) -> Floats:
+    """Return the delay of every step of some tasks, the return of the result included unless told.
+
+    Returns
+    -------
+    array of shape (K, M, J, J)
+        Seconds; inf over a missing link, 0 behind the end of shorter models.
+    """
+    stages = costs.device_s.shape[1]
+    work = costs.batch[tasks, None, None] * costs.server_s[costs.group[tasks]]
+    calc = np.concatenate([costs.device_s[tasks][:, :, None], work], axis=2)[:, :, None, :]
+    if costs.start_s is not None:
+        calc = calc + _starts(costs, tasks)
+    delay: Floats = _trans(costs, tasks, _flight(costs, tasks)) + calc
+    if costs.return_result and result:
+        last = (np.arange(len(tasks)), costs.blocks[tasks] - 1, slice(None), slice(1, None))
+        delay[last] += _result(costs, tasks)[:, None, :]
+    delay[np.arange(stages) >= costs.blocks[tasks, None]] = 0.0
+    return delay
 
 
 def shortest(weight: Floats, blocks: Ints) -> tuple[Floats, Ints]:
@@ -113,21 +134,63 @@ def shortest(weight: Floats, blocks: Ints) -> tuple[Floats, Ints]:
     return best, placement
 
 
-def _flight(costs: ChainCosts, k: Ints) -> Floats:
-    """Seconds that a block's input is on every link, latency left out, (K, M, J, J); inf = no link."""
+def _per_bit(costs: ChainCosts, k: Ints) -> Floats:
+    """Seconds per bit on every link of some tasks, (K, J, J); inf = no link."""
     servers = costs.send_s.shape[1]
     per_bit = np.zeros((len(k), servers + 1, servers + 1))
-    per_bit[:, 0, 1:] = per_bit[:, 1:, 0] = costs.send_s[k]
+    per_bit[:, 0, 1:], per_bit[:, 1:, 0] = costs.send_s[k], costs.back_s[k]
     per_bit[:, 1:, 1:] = costs.hop_s
+    return per_bit
+
+
+def _flight(costs: ChainCosts, k: Ints) -> Floats:
+    """Seconds that a block's input is on every link, latency left out, (K, M, J, J); inf = no link."""
+    per_bit = _per_bit(costs, k)
     missing = np.isinf(per_bit)
     flight = costs.bits[k][:, :, None, None] * np.where(missing, 0.0, per_bit)[:, None]
     return np.where(missing[:, None], np.inf, flight)
 
 
-def _energy(costs: ChainCosts, k: Ints, flight: Floats) -> Floats:
+def _trans(costs: ChainCosts, k: Ints, flight: Floats) -> Floats:
+    """Seconds of transfer of every step, latency included where it counts, (K, M, J, J)."""
+    servers = costs.send_s.shape[1]
+    latency = np.zeros((servers + 1, servers + 1))
+    latency[0, 1:] = latency[1:, 0] = costs.send_lat
+    latency[1:, 1:] = costs.hop_lat
+    np.fill_diagonal(latency, 0.0)
+    every = latency if costs.passes is None else latency * costs.passes[k, None, None, None]
+    trans: Floats = every + flight
+    if not costs.return_transfer:
+        trans[:, :, 1:, 0] = np.where(np.isinf(trans[:, :, 1:, 0]), np.inf, 0.0)
+    return trans
+
+
+def _result(costs: ChainCosts, k: Ints) -> Floats:
+    """Seconds of the result's way back from every server, (K, N); inf = no link."""
+    per_bit = costs.back_s[k]
+    latency = costs.send_lat if costs.passes is None else costs.send_lat * costs.passes[k, None]
+    moved = np.where(np.isinf(per_bit), 0.0, per_bit) * costs.result_bits[k, None]
+    back: Floats = np.where(np.isinf(per_bit), np.inf, latency + moved)
+    return back
+
+
+def _starts(costs: ChainCosts, k: Ints) -> Floats:
+    """Seconds that beginning a stretch adds to a step, (K, M, J, J): none where the node stays the same."""
+    assert costs.start_s is not None
+    nodes = costs.send_s.shape[1] + 1
+    starts = np.repeat(costs.start_s[k][:, :, None, :], nodes, axis=2)
+    same = np.arange(nodes)
+    starts[:, 1:, same, same] = 0.0  # the first block begins a stretch on the device too
+    return starts
+
+
+def _energy(costs: ChainCosts, k: Ints, flight: Floats, calc: Floats) -> Floats:
     flying = np.where(np.isinf(flight), 0.0, flight)
     energy = np.zeros_like(flight)
     energy[:, :, 0, 1:] = costs.send_w[k, None, None] * flying[:, :, 0, 1:]
     energy[:, :, 1:, 1:] = costs.hop_w[k, None, None, None] * flying[:, :, 1:, 1:]
     energy[:, :, :, 0] = costs.device_j[k][:, :, None]
+    if costs.start_s is not None and costs.device_w is not None:
+        begun = calc[:, :, :, 0] - costs.device_s[k][:, :, None]
+        energy[:, :, :, 0] += costs.device_w[k, None, None] * np.where(np.isnan(begun), 0.0, begun)
     return energy

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mecopt.costs import chain_costs
+from mecopt.features import OF_STEPS, Feature
 from mecopt.registry import Method
 from mecopt.trellis import shortest_paths
 
@@ -32,5 +33,6 @@ METHOD = Method(
     summary="shortest path per task; the optimum of problem P, the relaxation bound of everything else",
     honours=frozenset(),
     solve=_solve,
+    takes=OF_STEPS | {Feature.DROP},
     warm_up=_warm_up,
 )

@@ -46,7 +46,7 @@ def test_no_method_honours_what_is_not_named(unheard_of, name, monkeypatch):
 
 def test_a_method_is_refused_a_term_that_it_does_not_minimise():
     """It says which terms it takes, as it does for limits."""
-    hasty = dataclasses.replace(registry.method("local"), terms=frozenset({"delay"}))
+    hasty = dataclasses.replace(registry.method("local"), takes=frozenset())
     instance = mecopt.load("instances/tiny_paper.json")
     registry.check_honours(hasty, instance)
     soft = instance.replace(rules=dataclasses.replace(instance.rules, deadline="soft"))

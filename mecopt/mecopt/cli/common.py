@@ -122,8 +122,10 @@ def load_placement(path: str, instance: Instance) -> tuple[SolutionDoc, NDArray[
     if solution.placement is None:
         found = f", its status is {solution.status}" if solution.status else ""
         raise InputError(f"placement: null, expected a placement{found}", path)
+    from mecopt.placements import placement_array
+
     try:
-        return solution, io.placement_array(solution.placement, instance)
+        return solution, placement_array(solution.placement, instance)
     except PlacementError as error:
         problems = error.problems
         if other_instance(solution, instance):

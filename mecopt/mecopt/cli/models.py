@@ -125,18 +125,26 @@ def _print_layers(network: Network) -> None:
 
 
 def _print_blocks(segments: Sequence[Segment], chain: Model) -> None:
+    from mecopt.entities import in_phase
+
     rows = [
-        (b.name, _whole(s.macs), _whole(b.cycles), _whole(b.input_bits), _whole(b.param_bytes))
+        (
+            b.name,
+            _whole(s.macs),
+            _whole(in_phase(b.cycles)),
+            _whole(in_phase(b.input_bits)),
+            _whole(b.param_bytes),
+        )
         for s, b in zip(segments, chain.blocks, strict=True)
     ]
     total = (
         "total",
         _whole(sum(s.macs for s in segments)),
-        _whole(sum(b.cycles for b in chain.blocks)),
+        _whole(sum(in_phase(b.cycles) for b in chain.blocks)),
         "",
         _whole(sum(b.param_bytes for b in chain.blocks)),
     )
-    title = f"{len(rows)} blocks, output {_whole(chain.output_bits)} bits"
+    title = f"{len(rows)} blocks, output {_whole(in_phase(chain.output_bits))} bits"
     _table(title, ("Block", "Multiply-adds", "Cycles", "Input bits", "Parameter bytes"), rows, total)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from mecopt import models
 from mecopt.arrays import Floats
 from mecopt.costs import chain_costs
-from mecopt.entities import Deadline, Device, Links, Model, Rules, Server, Tasks
+from mecopt.entities import Deadline, Device, Links, Model, Rules, Server, Tasks, in_phase
 from mecopt.generators.draws import unit
 from mecopt.generators.energy import with_budgets
 from mecopt.generators.parameters import Parameters
@@ -43,7 +43,7 @@ def build(parameters: Parameters, seed: int, name: str) -> tuple[Instance, dict[
     speeds = server_speeds(p, seed)
     slot_s = p.release.slot_s
     if slot_s is None and p.release.ratio is not None:
-        work = fsum(block.cycles for block in model.blocks) * p.release.release_rate
+        work = fsum(in_phase(block.cycles) for block in model.blocks) * p.release.release_rate
         slot_s = derived["slot_s"] = work / (p.release.ratio * fsum(speeds.tolist()))
     instance = Instance(
         name=name,

@@ -201,8 +201,8 @@ def timeline_figure(name: str, instance: Instance, shown: pd.DataFrame, details:
 
 def _judged(instance: Instance, shown: pd.DataFrame, details: Details) -> dict[str, Evaluation]:
     """Return the judge's account of each placement that is shown."""
-    from mecopt.io import placement_array
     from mecopt.judge import evaluate
+    from mecopt.placements import placement_array
 
     found = {}
     for label, run in zip(names_of(shown), shown["run"], strict=True):

@@ -16,6 +16,7 @@ import numpy as np
 from mecopt import io, sources
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
+from mecopt.entities import in_phase
 from mecopt.errors import InputError
 from mecopt.generation import Range, Spec, expand, generate
 from mecopt.generators.assemble import server_speeds
@@ -287,7 +288,7 @@ def _drawn(spec: Spec, count: int, rng: np.random.Generator) -> Drawn:
         speed = np.rint(drawn).reshape(count, p.tasks_per_slot)
     slot_s = np.full(count, instance.slot_s)
     if p.release.ratio is not None:
-        work = fsum(block.cycles for block in instance.models[0].blocks) * p.release.release_rate
+        work = fsum(in_phase(block.cycles) for block in instance.models[0].blocks) * p.release.release_rate
         total = [fsum(column) for column in np.broadcast_to(speeds, (len(speeds), count)).T.tolist()]
         slot_s = np.array([work / (p.release.ratio * speed) for speed in total])
     sites = Sites(site, slot, device, slot_s, np.empty(0), speed)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mecopt import limits
 from mecopt.arrays import Floats, Ints
 from mecopt.instance import Instance
-from mecopt.limits import SharedLimit
+from mecopt.limits import Limit
 from mecopt.tolerances import JUST_BELOW
 
 
@@ -70,7 +70,7 @@ def open_ledger(instance: Instance) -> Ledger:
     )
 
 
-def _of_places(instance: Instance, limit: SharedLimit, place: Ints, places: int) -> Floats:
+def _of_places(instance: Instance, limit: Limit, place: Ints, places: int) -> Floats:
     """Return a limit's right-hand side at every place, (P,), inf where it is off."""
     most = np.full(places, np.inf)
     if limit in limits.of(instance):

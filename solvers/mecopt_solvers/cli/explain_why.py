@@ -52,12 +52,15 @@ def _conflict(instance: Instance, conflict: Conflict) -> None:
 def _relaxation(instance: Instance, relaxation: Relaxation) -> None:
     lines = []
     for violation in relaxation.violations:
-        kind, extra = violation.kind, violation.value - violation.limit
-        share = f" ({100 * extra / violation.limit:.3g} %)" if violation.limit > 0 else ""
+        kind, limit, value = violation.kind, violation.limit, violation.value
         place = place_text(instance, violation.where)
+        if limit is None or value is None:
+            lines.append(f"{kind} at {place}")
+            continue
+        share = f" ({100 * (value - limit) / limit:.3g} %)" if limit > 0 else ""
         lines.append(
-            f"{kind} at {place}: {amount(kind, violation.limit)} to {amount(kind, violation.value)}, "
-            f"{amount(kind, extra)} more{share}"
+            f"{kind} at {place}: {amount(kind, limit)} to {amount(kind, value)}, "
+            f"{amount(kind, value - limit)} more{share}"
         )
     known = "Least relaxation" if relaxation.least else "A relaxation, perhaps not the least"
     proved = "" if relaxation.least else f", at least {number(100 * relaxation.bound, 3)} % are needed"

@@ -114,7 +114,7 @@ def _layers(limit: LinearLimit, instance: Instance, arcs: Arcs) -> Iterator[tupl
     """
     if limit is limits.CAPACITY:
         return
-    rows, use = limit.rows(instance, arcs.tasks), limit.use(arcs)
+    rows, use = limit.rows(instance, arcs.tasks), limit.use(arcs, instance)
     most = limit.most(instance, rows)
     nodes = range(rows.shape[1]) if limit.by_node else (0,)
     for j in nodes:

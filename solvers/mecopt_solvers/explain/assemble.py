@@ -14,9 +14,9 @@ from mecopt.arrays import Floats
 from mecopt.costs import ChainCosts, chain_costs
 from mecopt.errors import CouplingError, InputError
 from mecopt.instance import Instance
-from mecopt.io import placement_array
 from mecopt.judge import Evaluation, evaluate
 from mecopt.pins import forbidden
+from mecopt.placements import placement_array
 from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status
 from mecopt.solving import solve
 from mecopt.stop import StopReason

@@ -190,4 +190,5 @@ def _whole(values: Floats) -> bool:
 
 def _shares(violations: Sequence[Violation]) -> float:
     """Add up by how much limits are exceeded, each as a share of its limit (of 1, where the limit is 0)."""
-    return sum((v.value - v.limit) / (v.limit or 1.0) for v in violations)
+    measured = ((v.limit, v.value) for v in violations if v.limit is not None and v.value is not None)
+    return sum((value - limit) / (limit or 1.0) for limit, value in measured)

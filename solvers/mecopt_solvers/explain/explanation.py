@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mecopt.instance import Instance
-from mecopt.io import placement_lists
 from mecopt.judge import Evaluation
+from mecopt.placements import placement_lists
 from mecopt_solvers.explain.conflict import Conflict, Relaxation
 from mecopt_solvers.explain.deadlines import DeadlineValue, TaskRelaxation
 from mecopt_solvers.explain.forced import ForcedChoice
@@ -59,7 +59,7 @@ class Infeasibility:
                 "cost": relaxation.cost,
                 "bound": relaxation.bound,
                 "least": relaxation.least,
-                "placement": placement_lists(relaxation.placement),
+                "placement": [[n for n in row if n >= 0] for row in relaxation.placement.tolist()],
             },
         }
 
@@ -131,7 +131,7 @@ class Explanation:
             "forced": None if self.forced is None else self.forced.to_dict(),
             "infeasibility": None if self.infeasibility is None else self.infeasibility.to_dict(),
             "notes": list(self.notes),
-            "placement": None if judged is None else placement_lists(judged.placement),
+            "placement": None if judged is None else placement_lists(judged.placement, judged.instance),
         }
 
 

@@ -99,7 +99,7 @@ def shared_limits(judged: Evaluation) -> list[Limit]:
         for row, given in zip(rows.tolist(), limit.given(instance, rows).tolist(), strict=True):
             if np.isfinite(given):
                 where = limit.where(instance, row)
-                found.append(Limit(str(limit.coupling), where, given, _use(judged, where, use.get(row, 0.0))))
+                found.append(Limit(limit.kind, where, given, _use(judged, where, use.get(row, 0.0))))
     return found
 
 

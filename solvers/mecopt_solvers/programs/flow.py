@@ -107,10 +107,10 @@ def _linear_rows(limit: LinearLimit, instance: Instance, arcs: Arcs, columns: tu
     given = np.full(len(row), np.inf)
     given[row >= 0] = most(limit, instance, row[row >= 0])
     on = np.flatnonzero(np.isfinite(given))
-    use = limit.use(arcs)
-    used = use[k[on], m[on], j[on]] if limit.by_node else use[k[on], m[on], i[on], j[on]]
+    use = limit.use(arcs, instance)
+    used = use[k[on], m[on], j[on]] if use.ndim == 3 else use[k[on], m[on], i[on], j[on]]
     names, at = np.unique(row[on], return_inverse=True)
-    labels: list[Label] = [(limit.coupling, name) for name in names.tolist()]
+    labels: list[Label] = [(limit.name, name) for name in names.tolist()]
     return _binding(_Coupled(at, on, used / given[on], labels), k, m, arcs)
 
 
@@ -168,7 +168,7 @@ class _Charges:
         return cls(
             piece_size=share[on][first][binds[at]],
             place=(np.cumsum(binds) - 1)[at[binds[at]]],
-            labels=[(limit.coupling, name) for name in places[binds].tolist()],
+            labels=[(limit.name, name) for name in places[binds].tolist()],
             user=on[used],
             piece=renamed[piece[used]],
             link=np.unique(spot[used], return_inverse=True)[1],

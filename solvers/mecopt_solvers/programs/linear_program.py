@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt import limits
 from mecopt.arrays import Floats, Ints
-from mecopt.entities import Coupling
 from mecopt.judge import Evaluation
-from mecopt.limits import KNOWN, LIMITS
 
-Label = tuple[Coupling, int]  # a limit and its row (`mecopt.limits`)
+Label = tuple[str, int]  # a limit and its row (`mecopt.limits`)
 
 WIDER = 1e-10  # scaled right-hand sides are 1 + this: rounding must not cut off what the judge allows
 
@@ -142,10 +141,8 @@ def at_most(columns: Ints, count: int) -> Rows:
 
 def violated_labels(judged: Evaluation) -> Iterable[Label]:
     """Yield the label of every coupling that the judge finds broken."""
-    for violation in judged.violations:
-        if violation.kind in KNOWN:
-            coupling = Coupling(violation.kind)
-            yield coupling, LIMITS[coupling].row(judged.instance, violation.where)
+    for limit in limits.of(judged.instance):
+        yield from ((limit.name, row) for row in limit.broken(judged)[0].tolist())
 
 
 def safe_bound(program: Program, dual: Floats) -> float:

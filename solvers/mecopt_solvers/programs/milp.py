@@ -22,7 +22,7 @@ from mecopt import limits
 from mecopt.arrays import Floats
 from mecopt.errors import InputError
 from mecopt.instance import Instance
-from mecopt.limits import OF_ROWS, ChargedLimit, LinearLimit, SharedLimit
+from mecopt.limits import OF_ROWS, ChargedLimit, Limit, LinearLimit
 from mecopt.registry import Method
 from mecopt.stop import COMPILER
 from mecopt.trellis_arcs import Arcs
@@ -89,7 +89,7 @@ def _quiet_pyomo() -> Iterator[None]:
         logger.setLevel(level)
 
 
-Term = tuple[int, float, Any]  # task, value, column
+Term = tuple[int, int, float, Any]  # task, node, value, column
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +167,7 @@ def _add_flow(model: Any, data: _Data) -> _Runs:
     model.total = pyo.Objective(expr=_linear(data, ((weight[at], model.step[at]) for at in steps)))
     return _Runs(
         {at: pyo.quicksum(terms) for at, terms in into.items() if terms},
-        lambda use: ((at[0], float(use[at]), model.step[at]) for at in steps),
+        lambda use: ((at[0], at[3], float(use[at]), model.step[at]) for at in steps),
     )
 
 
@@ -187,7 +187,8 @@ def _add_assignment(model: Any, data: _Data) -> _Runs:
         sorted(nodes),
         rule=data.timed(lambda _, k, m: pyo.quicksum(model.place[k, m, j] for j in nodes[k, m]) == 1),
     )
-    figures = [arcs.weight, *(limit.use(arcs) for limit in limits.linear(data.instance) if not limit.by_node)]
+    uses = (limit.use(arcs, data.instance) for limit in limits.linear(data.instance))
+    figures = [arcs.weight, *(use for use in uses if use.ndim == 4)]
     more = [_above_least(arcs, figure)[1] for figure in figures]
     inner = [(k, m, i, j) for k, m, i, j in steps if m > 0 and (k, m - 1, i) in reached]
     pairs = [at for at in inner if max(extra[at] for extra in more) > 0]
@@ -211,10 +212,10 @@ def _add_assignment(model: Any, data: _Data) -> _Runs:
 
     def terms(use: Floats) -> Iterator[Term]:
         least, extra = _above_least(arcs, use)
-        yield from ((at[0], float(least[at]), model.place[at]) for at in spots)
-        yield from ((at[0], float(extra[at]), model.both[at]) for at in pairs)
+        yield from ((at[0], at[2], float(least[at]), model.place[at]) for at in spots)
+        yield from ((at[0], at[3], float(extra[at]), model.both[at]) for at in pairs)
 
-    priced = ((value, column) for _, value, column in terms(arcs.weight))
+    priced = ((value, column) for _, _, value, column in terms(arcs.weight))
     model.total = pyo.Objective(expr=_linear(data, priced))
     return _Runs({at: model.place[at] for at in spots}, terms)
 
@@ -228,16 +229,16 @@ def _above_least(arcs: Arcs, use: Floats) -> tuple[Floats, Floats]:
 
 def _add_linear(model: Any, data: _Data, runs: _Runs, limit: LinearLimit) -> None:
     """Uses of a row add up to at most its limit."""
-    use, row = limit.use(data.arcs), limit.rows(data.instance, data.arcs.tasks)
+    use, row = limit.use(data.arcs, data.instance), limit.rows(data.instance, data.arcs.tasks)
     terms: dict[int, list[tuple[float, Any]]] = defaultdict(list)
-    if limit.by_node:
+    if use.ndim == 3:
         for (k, m, j), runs_there in runs.there.items():
             if row[k, j] >= 0 and use[k, m, j] > 0:
                 terms[int(row[k, j])].append((float(use[k, m, j]), runs_there))
     else:
-        for k, value, column in runs.terms(use):
-            if row[k, 0] >= 0 and value > 0:
-                terms[int(row[k, 0])].append((value, column))
+        for k, j, value, column in runs.terms(use):
+            if row[k, j] >= 0 and value > 0:
+                terms[int(row[k, j])].append((value, column))
     _limit_rows(model, data, limit, terms)
 
 
@@ -267,9 +268,7 @@ def _add_charged(model: Any, data: _Data, runs: _Runs, limit: ChargedLimit) -> N
     _limit_rows(model, data, limit, terms)
 
 
-def _limit_rows(
-    model: Any, data: _Data, limit: SharedLimit, terms: dict[int, list[tuple[float, Any]]]
-) -> None:
+def _limit_rows(model: Any, data: _Data, limit: Limit, terms: dict[int, list[tuple[float, Any]]]) -> None:
     """Add the rows of a limit, those without one left out, and note which they are."""
     import pyomo.environ as pyo
 
@@ -281,7 +280,7 @@ def _limit_rows(
         list(kept), rule=lambda _, *at: _linear(data, terms[kept[at][0]]) <= kept[at][1]
     )
     model.add_component(limit.component, constraint)
-    model.labels[limit.component] = {at: (limit.coupling, r) for at, (r, _) in kept.items()}
+    model.labels[limit.component] = {at: (limit.name, r) for at, (r, _) in kept.items()}
 
 
 def _linear(data: _Data, terms: Iterable[tuple[float, Any]]) -> Any:

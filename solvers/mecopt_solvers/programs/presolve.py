@@ -17,14 +17,14 @@ from mecopt import limits
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
-from mecopt.limits import LinearLimit, SharedLimit
+from mecopt.limits import Limit, LinearLimit
 from mecopt.tolerances import JUST_ABOVE
 from mecopt.trellis_arcs import Arcs, build_arcs
 
 LARGEST_EXCESS = 1e-9  # arcs this much (relative to the objective) above the best known one are kept
 
 
-def most(limit: SharedLimit, instance: Instance, rows: Ints) -> Floats:
+def most(limit: Limit, instance: Instance, rows: Ints) -> Floats:
     """Return the right-hand sides of rows as the models see them, inf = none.
 
     They are wider than the judge's by rounding, so that nothing feasible is ever cut off.
@@ -91,7 +91,7 @@ def _within(limit: LinearLimit, instance: Instance, arcs: Arcs) -> tuple[Floats,
     given = most(limit, instance, rows)
     if np.isinf(given).all():
         return weight, []
-    use = np.where(np.isfinite(weight), limit.use(arcs), np.inf)
+    use = np.where(np.isfinite(weight), limit.use(arcs, instance), np.inf)
     after = _backward(use)
     least = after[:, 0, 0]
     spent = np.bincount(at, np.where(np.isinf(least), 0.0, least), len(rows))

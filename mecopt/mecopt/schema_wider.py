@@ -1,0 +1,161 @@
+"""The format mecopt-instance/2 as pydantic types: what `mecopt.schema` has, and more.
+
+A module of its own, since most files are of the first format and reading those must not wait for this one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter
+
+from mecopt.schema import (
+    STRICT,
+    AnyRulesDoc,
+    Depth,
+    DeviceDoc,
+    Index,
+    InstanceDoc,
+    LinksDoc,
+    Name,
+    NonNegative,
+    Part,
+    PerBlock,
+    PerSlot,
+    Positive,
+    ServerDoc,
+    SlotsDoc,
+    TaskDoc,
+    Whole,
+)
+
+PerPhase = Annotated[
+    Annotated[NonNegative, Tag("#number")]
+    | Annotated[Annotated[list[NonNegative], Field(min_length=1)], Tag("#list")],
+    Depth,
+]
+BlockName = Annotated[
+    Annotated[str, Tag("#name")] | Annotated[Index, Tag("#number")],
+    Discriminator(lambda value: "#name" if isinstance(value, str) else "#number"),
+]
+Which = Discriminator(lambda value: "#list" if isinstance(value, list) else "#all")
+All = Annotated[Literal["all"], Tag("#all")]
+
+
+class ObjectiveDoc(Part):
+    """A weighted objective: a second of delay and a joule, and whose joules."""
+
+    delay: NonNegative = 0.0
+    energy: NonNegative = 0.0
+    of: Literal["devices", "all"] = "devices"
+
+
+class WiderRulesDoc(AnyRulesDoc):
+    """Rules, with an objective, stretches and sharing."""
+
+    couplings: list[Literal["energy", "capacity", "memory", "sharing"]] = Field(default_factory=list)
+    objective: Annotated[
+        Annotated[Literal["delay", "period"], Tag("#name")] | Annotated[ObjectiveDoc, Tag("#weights")],
+        Discriminator(lambda value: "#weights" if isinstance(value, dict) else "#name"),
+    ] = "delay"
+    one_run: Literal["none", "servers", "all"] = "none"
+    sharing: Literal["mm1", "affine"] | None = None
+
+
+class WiderBlockDoc(Part):
+    """One block of a model; what is `PerPhase` may be one value for each phase."""
+
+    name: str | None = None
+    cycles: PerPhase | None = None
+    param_bytes: NonNegative = 0.0
+    input_bits: PerPhase
+    measured_seconds: dict[str, PerPhase] | None = None
+    read_bytes: PerPhase | None = None
+    state_read_bytes: PerPhase = 0.0
+    start_seconds: dict[str, NonNegative] | None = None
+    state_bytes: NonNegative = 0.0
+
+
+class PhaseDoc(Part):
+    """A way in which a request passes the chain, so many times."""
+
+    name: Name
+    repeat: Annotated[int, Whole(ge=1, le=2**53)] = 1
+
+
+class SharedParamsDoc(Part):
+    """Parameters that several blocks use and a node holds once."""
+
+    name: Name
+    bytes: NonNegative
+    blocks: Annotated[list[BlockName], Field(min_length=1)]
+
+
+class WiderModelDoc(Part):
+    """A DNN as a chain of blocks, passed in phases."""
+
+    name: Name
+    output_bits: PerPhase = 0.0
+    phases: Annotated[list[PhaseDoc], Field(min_length=1)] | None = None
+    shared_params: list[SharedParamsDoc] | None = None
+    blocks: Annotated[list[WiderBlockDoc], Field(min_length=1)]
+
+
+class WiderDeviceDoc(DeviceDoc):
+    """An IoT device that may read memory at a known rate."""
+
+    cycles_per_s: Positive | None = None  # type: ignore[assignment]
+    memory_bytes_per_s: Positive | None = None
+    calc_spread: NonNegative = 0.0
+
+
+class WiderServerDoc(ServerDoc):
+    """An edge server that may read memory at a known rate, and take power."""
+
+    cycles_per_s: PerSlot | None = None  # type: ignore[assignment]
+    memory_bytes_per_s: Positive | None = None
+    compute_power_w: NonNegative | None = None
+    calc_spread: NonNegative = 0.0
+
+
+class WiderTaskDoc(TaskDoc):
+    """A task, with limits and worth of its own."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+    max_total_delay_s: NotRequired[PerBlock]
+    down_rate_bps: NotRequired[list[NonNegative] | None]
+    weight: NotRequired[Positive]
+    drop_cost: NotRequired[NonNegative | None]
+
+
+class AllowDoc(Part):
+    """Blocks of tasks that run on some nodes only."""
+
+    tasks: Annotated[All | Annotated[Annotated[list[Index], Field(min_length=1)], Tag("#list")], Which]
+    blocks: Annotated[All | Annotated[Annotated[list[BlockName], Field(min_length=1)], Tag("#list")], Which]
+    nodes: Annotated[list[Name], Field(min_length=1)]
+
+
+class WiderInstanceDoc(Part):
+    """An instance file of format mecopt-instance/2: all of the first format, and more."""
+
+    model_config = ConfigDict(**STRICT, title="mecopt-instance/2")
+
+    format: Literal["mecopt-instance/2"]
+    name: str = "unnamed"
+    description: str | None = None
+    origin: dict[str, Any] | None = None
+    slots: SlotsDoc
+    rules: WiderRulesDoc = WiderRulesDoc()
+    models: Annotated[list[WiderModelDoc], Field(min_length=1)]
+    devices: Annotated[list[WiderDeviceDoc], Field(min_length=1)]
+    servers: Annotated[list[WiderServerDoc], Field(min_length=1)]
+    links: LinksDoc = LinksDoc()
+    allow: list[AllowDoc] | None = None
+    tasks: Annotated[list[WiderTaskDoc], Field(min_length=1)]
+
+
+WIDER_INSTANCE: TypeAdapter[WiderInstanceDoc] = TypeAdapter(WiderInstanceDoc)
+EITHER: TypeAdapter[Any] = TypeAdapter(
+    Annotated[InstanceDoc | WiderInstanceDoc, Field(discriminator="format")]
+)
