@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from mecopt.arguments import whole
+from mecopt.arguments import LARGEST_COUNT, whole
 from mecopt.errors import InputError, shown
 
 Norm = Literal["rms", "layer"]
@@ -24,7 +24,7 @@ LEAST = {  # of the fields that are whole numbers
     "experts_per_token": 0,
 }
 FLAGS = ("tied", "gated", "qkv_bias", "output_bias", "mlp_bias", "head_bias")
-MOST_LAYERS = 10_000  # each becomes a block
+MOST = {"layers": 10_000}  # each becomes a block
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ class Configuration:
         problems: list[str] = []
         for name, least in LEAST.items():
             try:
-                object.__setattr__(self, name, whole(name, getattr(self, name), least))
+                most = MOST.get(name, LARGEST_COUNT)
+                object.__setattr__(self, name, whole(name, getattr(self, name), least, most))
             except InputError as error:
                 problems += error.problems
         for name in FLAGS:
@@ -99,8 +100,6 @@ class Configuration:
     def _mismatches(self) -> list[str]:
         """Return what is wrong between fields that are right by themselves."""
         problems = []
-        if self.layers > MOST_LAYERS:
-            problems.append(f"layers: {self.layers}, expected at most {MOST_LAYERS}")
         if self.heads % self.kv_heads:
             problems.append(f"kv_heads: {self.kv_heads}, expected a divisor of the {self.heads} heads")
         if self.experts_per_token > self.experts:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from mecopt.arguments import whole
+from mecopt.arguments import LARGEST_COUNT, whole
 from mecopt.errors import InputError, shown
-from mecopt.models.language.configuration import Configuration
+from mecopt.models.language.configuration import MOST, Configuration
 
 KEYS = {
     "layers": "num_hidden_layers",
@@ -129,7 +129,7 @@ def configuration(config: Mapping[str, Any]) -> Configuration:
         _derive(numbers, family, problems)
     windows = () if problems else _windows(config, family, numbers["layers"], problems)
     if problems:
-        raise InputError(problems)
+        raise InputError(dict.fromkeys(problems))  # a key may set two fields
     try:
         fields: dict[str, Any] = {**numbers, **flags, **family.fixed, "windows": windows}
         return Configuration(**fields)
@@ -158,7 +158,7 @@ def _whole_numbers(config: Mapping[str, Any], family: Family, problems: list[str
                 problems.append(f"{key}: missing, expected a whole number >= 1")
             continue
         try:
-            found[own] = whole(key, config[key], 1)
+            found[own] = whole(key, config[key], 1, MOST.get(own, LARGEST_COUNT))
         except InputError as error:
             problems += error.problems
     return found
@@ -211,7 +211,7 @@ def _by_type(types: Any, window: int, layers: int) -> tuple[int, ...]:
     if not isinstance(types, (list, tuple)) or len(types) != layers:
         raise InputError(f"layer_types: {shown(types)}, expected a list of {layers}, one for each layer")
     for i, kind in enumerate(types):
-        if kind not in sizes:
+        if not isinstance(kind, str) or kind not in sizes:
             raise InputError(f"layer_types[{i}]: {shown(kind)}, expected one of {', '.join(sizes)}")
     return tuple(sizes[kind] for kind in types)
 
