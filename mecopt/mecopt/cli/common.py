@@ -276,7 +276,7 @@ def table(
     least_width = sum(
         FOLDED if i in wraps else max(cells(row[i]) for row in everything) for i in range(len(heads))
     )
-    if least_width + len(heads) - 1 <= out.width:
+    if least_width + 2 * (len(heads) - 1) <= out.width:  # a column's padding, and the box's divider
         out.print(shown)
     else:
         _print_records(out, heads, everything[1:])

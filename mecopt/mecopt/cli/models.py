@@ -1,4 +1,4 @@
-"""`mecopt models`: the networks, their layers, and the blocks that they are cut into."""
+"""`mecopt models`: networks with their layers, language models, and the blocks that they are cut into."""
 
 from __future__ import annotations
 
@@ -10,61 +10,130 @@ from click.core import ParameterSource
 
 from mecopt import models as zoo
 from mecopt.cli import common
+from mecopt.cli.model_tables import titled, whole
+from mecopt.models.unknown import unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mecopt.entities import Model
     from mecopt.models import Network, Segment
 
-FOR_ONE = {
-    "blocks": "--blocks",
-    "cycles_per_mac": "--cycles-per-mac",
-    "bytes_per_value": "--bytes-per-value",
-    "encoding": "--input",
+FOR_EITHER = {"cycles_per_mac": "--cycles-per-mac"}
+FOR_NETWORKS = {"blocks": "--blocks", "bytes_per_value": "--bytes-per-value", "encoding": "--input"}
+FOR_LANGUAGE = {
+    "prefill": "--prefill",
+    "decode": "--decode",
+    "context": "--context",
+    "bits_per_weight": "--bits-per-weight",
+    "kv_bits": "--kv-bits",
+    "activation_bits": "--activation-bits",
+    "output": "--output",
 }
 
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--blocks", type=int, default=6, show_default=True, help="Number of blocks.")
 @click.option("--cycles-per-mac", type=float, default=1.0, show_default=True, help="Cycles a multiply-add.")
+@click.option("--blocks", type=int, default=6, show_default=True, help="Networks: number of blocks.")
 @click.option(
-    "--bytes-per-value", type=float, default=4, show_default=True, help="Bytes a parameter or value."
+    "--bytes-per-value",
+    type=float,
+    default=4,
+    show_default=True,
+    help="Networks: bytes a parameter or value.",
 )
 @click.option(
-    "--input", "encoding", default="float32", show_default=True, help="Raw input: float32, uint8 or bytes."
+    "--input",
+    "encoding",
+    default="float32",
+    show_default=True,
+    help="Networks: raw input: float32, uint8 or bytes.",
+)
+@click.option(
+    "--prefill", type=int, default=512, show_default=True, help="Language models: tokens of the prompt."
+)
+@click.option(
+    "--decode",
+    type=int,
+    default=200,
+    show_default=True,
+    help="Language models: passes after the prompt, one token each.",
+)
+@click.option(
+    "--context",
+    type=int,
+    help="Language models: positions that the cache has room for.  [default: prefill + decode]",
+)
+@click.option(
+    "--bits-per-weight",
+    type=float,
+    default=16,
+    show_default=True,
+    help="Language models: bits a parameter.",
+)
+@click.option(
+    "--kv-bits", type=float, default=16, show_default=True, help="Language models: bits a cached value."
+)
+@click.option(
+    "--activation-bits",
+    type=float,
+    default=16,
+    show_default=True,
+    help="Language models: bits a value between blocks.",
+)
+@click.option(
+    "--output",
+    default="token",
+    show_default=True,
+    help="Language models: what a pass gives back: token or logits.",
 )
 @common.json_option
 @click.pass_context
-def models(
-    ctx: click.Context,
-    name: str | None,
-    blocks: int,
-    cycles_per_mac: float,
-    bytes_per_value: float,
-    encoding: str,
-    as_json: bool,
-) -> None:
-    """List the networks that mecopt counts, or the layers and blocks of one of them."""
+def models(ctx: click.Context, /, name: str | None, as_json: bool, **options: Any) -> None:
+    """List the models that mecopt counts, or show one of them: its layers or phases, and its blocks.
+
+    NAME is a network, a language model, or the file of a language model's configuration (a config.json of
+    Hugging Face transformers).
+    """
+    from mecopt.cli import language
+
     if name is None:
-        for option, flag in FOR_ONE.items():
-            if ctx.get_parameter_source(option) is ParameterSource.COMMANDLINE:
-                raise click.UsageError(f"{flag} needs the NAME of a network")
-        networks = [zoo.network(known) for known in zoo.names()]
-        if as_json:
-            common.emit_json([_summary(network) for network in networks])
-        else:
-            _print_all(networks)
-        return
+        _refuse(ctx, {**FOR_EITHER, **FOR_NETWORKS, **FOR_LANGUAGE}, "the NAME of a model")
+        _list(as_json)
+    elif name in zoo.names():
+        _refuse(ctx, FOR_LANGUAGE, "a language model")
+        _show(name, as_json, **{key: options[key] for key in (*FOR_EITHER, *FOR_NETWORKS)})
+    elif name in language.names() or name.endswith(".json"):
+        _refuse(ctx, FOR_NETWORKS, "a network")
+        language.show(name, as_json, **{key: options[key] for key in (*FOR_EITHER, *FOR_LANGUAGE)})
+    else:
+        raise unknown(name, (*zoo.names(), *language.names()))
+
+
+def _refuse(ctx: click.Context, options: Mapping[str, str], needs: str) -> None:
+    """Refuse options that were given, but mean nothing here."""
+    for option, flag in options.items():
+        if ctx.get_parameter_source(option) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{flag} needs {needs}")
+
+
+def _list(as_json: bool) -> None:
+    from mecopt.cli import language
+
+    networks = [zoo.network(known) for known in zoo.names()]
+    if as_json:
+        common.emit_json([*(_summary(network) for network in networks), *language.summaries()])
+    else:
+        _print_all(networks)
+        common.console().print()
+        language.print_all()
+
+
+def _show(name: str, as_json: bool, *, blocks: int, encoding: str, **options: Any) -> None:
     network = zoo.network(name)
-    chain = zoo.chain(
-        name,
-        blocks,
-        cycles_per_mac=cycles_per_mac,
-        bytes_per_value=bytes_per_value,
-        input=cast("Any", int(encoding) if encoding.isdecimal() else encoding),  # chain() refuses other words
-    )
+    raw = cast("Any", int(encoding) if encoding.isdecimal() else encoding)  # chain() refuses other words
+    chain = zoo.chain(name, blocks, input=raw, **options)
     if as_json:
         common.emit_json(_document(network, network.segments(blocks), chain))
     else:
@@ -104,66 +173,43 @@ def _print_all(networks: Iterable[Network]) -> None:
         (
             n.name,
             _shape(n.input_shape),
-            _whole(n.params),
-            _whole(n.macs),
+            whole(n.params),
+            whole(n.macs),
             len(n.layers),
             f"1-{n.max_blocks}",
         )
         for n in networks
     ]
-    _table("", ("Name", "Input", "Parameters", "Multiply-adds", "Layers", "Blocks"), rows, words=2)
+    titled("", ("Name", "Input", "Parameters", "Multiply-adds", "Layers", "Blocks"), rows, words=2)
 
 
 def _print_layers(network: Network) -> None:
     rows = [
-        (row.name, row.kind, _shape(row.output_shape), _whole(row.params), _whole(row.macs))
+        (row.name, row.kind, _shape(row.output_shape), whole(row.params), whole(row.macs))
         for row in network.layers
     ]
-    total = ("total", "", "", _whole(network.params), _whole(network.macs))
+    total = ("total", "", "", whole(network.params), whole(network.macs))
     title = f"{network.name}, input {_shape(network.input_shape)}, after {network.source}"
-    _table(title, ("Layer", "Kind", "Output", "Parameters", "Multiply-adds"), rows, total, words=3)
+    titled(title, ("Layer", "Kind", "Output", "Parameters", "Multiply-adds"), rows, total, words=3)
 
 
 def _print_blocks(segments: Sequence[Segment], chain: Model) -> None:
     from mecopt.entities import in_phase
 
     rows = [
-        (
-            b.name,
-            _whole(s.macs),
-            _whole(in_phase(b.cycles)),
-            _whole(in_phase(b.input_bits)),
-            _whole(b.param_bytes),
-        )
+        (b.name, *map(whole, (s.macs, in_phase(b.cycles), in_phase(b.input_bits), b.param_bytes)))
         for s, b in zip(segments, chain.blocks, strict=True)
     ]
     total = (
         "total",
-        _whole(sum(s.macs for s in segments)),
-        _whole(sum(in_phase(b.cycles) for b in chain.blocks)),
+        whole(sum(s.macs for s in segments)),
+        whole(sum(in_phase(b.cycles) for b in chain.blocks)),
         "",
-        _whole(sum(b.param_bytes for b in chain.blocks)),
+        whole(sum(b.param_bytes for b in chain.blocks)),
     )
-    title = f"{len(rows)} blocks, output {_whole(in_phase(chain.output_bits))} bits"
-    _table(title, ("Block", "Multiply-adds", "Cycles", "Input bits", "Parameter bytes"), rows, total)
-
-
-def _table(
-    title: str,
-    heads: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    total: Sequence[str] = (),
-    words: int = 1,
-) -> None:
-    """Print a table whose first columns hold words and the others numbers."""
-    if title:
-        common.console().print(title)
-    common.table(heads, rows, numbers=len(heads) - words, wraps=(0,), total=total)
+    title = f"{len(rows)} blocks, output {whole(in_phase(chain.output_bits))} bits"
+    titled(title, ("Block", "Multiply-adds", "Cycles", "Input bits", "Parameter bytes"), rows, total)
 
 
 def _shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
-
-
-def _whole(value: float) -> str:
-    return f"{value:,.0f}" if value == round(value) or value >= 1000 else f"{value:,.6g}"

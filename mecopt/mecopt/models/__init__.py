@@ -1,5 +1,7 @@
 """AlexNet, NiN, VGG16 and ResNet32 as chains of blocks, counted from their layers.
 
+Language models are in `mecopt.models.language`.
+
 >>> from mecopt import models
 >>> models.network("vgg16-cifar10").macs
 313201664
@@ -9,12 +11,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 from mecopt.errors import InputError
 from mecopt.models.network import LayerRow, Network, Segment
+from mecopt.models.unknown import unknown
 from mecopt.models.zoo import ZOO
 
 if TYPE_CHECKING:
@@ -39,9 +41,7 @@ def network(name: str) -> Network:
         If there is none of that name; the text gives the nearest names.
     """
     if name not in ZOO:
-        near = get_close_matches(str(name).lower().replace("_", "-"), ZOO, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(ZOO)}"
-        raise InputError(f"model {name!r}: not known, {hint}")
+        raise unknown(name, ZOO)
     return ZOO[name]()
 
 
