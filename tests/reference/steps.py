@@ -38,10 +38,9 @@ class Steps(Document):
 
     def start(self, k, m, i, j):
         """Return the seconds that beginning a stretch adds to a pass, whatever the batch."""
-        begins = m == 0 or i != j
-        return (
-            given(self.blocks(k)[m], "start_seconds", {}).get(self.node(k, j).get("hardware"), 0.0) * begins
-        )
+        if m > 0 and i == j:
+            return 0.0
+        return given(self.blocks(k)[m], "start_seconds", {}).get(self.node(k, j).get("hardware"), 0.0)
 
     def energy_of_pass(self, k, m, i, j, f):
         """Return the joules of the device; nan where it states nothing to count them from."""

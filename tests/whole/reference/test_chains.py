@@ -75,6 +75,7 @@ def test_phases():
     assert late.phase_delays(0, (1, 1)) == [8.5, 6.75]
     back = Reference(language_model(links={"device_latency_s": 0.5}, return_result=True))
     assert back.phase_delays(0, (1, 1)) == [8.5 + 0.5, 6.75 + 3 * 1.5]
+    assert sum(back.split(0, (1, 1))) == 9 + 11.25
 
 
 def test_deadlines_of_phases():
@@ -126,6 +127,7 @@ def test_starts():
     assert total(case(**parts, tasks=[{"batch": 4}]), (1, 1)) == 32.5
     thrice = {**parts, "model": {"phases": [{"name": "p", "repeat": 3}]}}
     assert total(case(**thrice), (1, 1)) == 25.5
+    assert Reference(case(**thrice)).phase_delays(0, (1, 1)) == [25.5]
     assert Reference(case(**thrice)).loads([(1, 1)]) == {(0, 1): 3 * 6.5}
     assert Reference(case(**parts, objective="period")).objective([(1, 1)]) == 6.5
     powered = case(a=start, device={"hardware": "gpu", "compute_power_w": 2})

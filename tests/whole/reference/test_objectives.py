@@ -28,6 +28,8 @@ def test_energy_of_all():
     document = case(es1={"compute_power_w": 5}, objective={"delay": 1, "energy": 1, "of": "all"})
     assert Reference(document).objective([(1, 1)]) == 8 + 36
     assert Reference(document).objective([(2, 2)]) == 7 + 12
+    own = case(es1={"compute_power_w": 5}, objective={"delay": 1, "energy": 1})
+    assert Reference(own).objective([(1, 1)]) == 8 + 6
 
 
 def test_least_energy_within_a_deadline():
@@ -36,10 +38,13 @@ def test_least_energy_within_a_deadline():
     assert Reference(document).best_joint() == (12, ((2, 2),))
 
 
-def test_weight_multiplies_delay_and_penalty():
-    # [1, 1]: L = 4, 4; a is 1 s late, which costs 2 s. 3 * (8 + 2) = 30.
-    document = case(deadline="soft", deadline_penalty=2, tasks=[{"weight": 3, "max_delay_s": [3, None]}])
-    assert Reference(document).terms([(1, 1)]) == {"delay": 24, "energy": 0, "period": 0, "penalties": 6}
+def test_weight_multiplies_all_of_a_task():
+    # [1, 1]: L = 4, 4; a is 1 s late, which costs 2 s; 6 J.
+    # 3 * (8 + 2) = 30, and 3 * (2 * (8 + 2) + 0.5 * 6) = 69.
+    late = {"deadline": "soft", "deadline_penalty": 2, "tasks": [{"weight": 3, "max_delay_s": [3, None]}]}
+    assert Reference(case(**late)).terms([(1, 1)]) == {"delay": 24, "energy": 0, "period": 0, "penalties": 6}
+    both = case(**late, objective={"delay": 2, "energy": 0.5})
+    assert Reference(both).terms([(1, 1)]) == {"delay": 48, "energy": 9, "period": 0, "penalties": 12}
 
 
 @pytest.mark.parametrize(
@@ -52,11 +57,11 @@ def test_weight_multiplies_delay_and_penalty():
     ],
 )
 def test_an_overload_is_refused_at_its_cost(cost, best):
-    tasks = [{"drop_cost": cost, "rate_bps": [8, 0], "weight": weight} for weight in (1, 1)]
+    tasks = [{"drop_cost": cost, "rate_bps": [8, 0]}] * 2
     reference = Reference(case(couplings=["capacity"], seconds=6, tasks=tasks, links={"server_bps": 0}))
     assert reference.best_coupled() == best
     assert ("capacity", 0, 1) in reference.broken([(1, 1), (1, 1)])
-    # Left out it costs neither time nor joules nor load, and its weight does not count.
+    # Left out it costs neither time nor joules nor load.
     assert reference.terms([LEFT_OUT, (1, 1)]) == {
         "delay": 8,
         "energy": 0,
@@ -87,7 +92,21 @@ def test_period_adds_up_tasks_passes_and_slots():
     assert Reference(case(objective="period", tasks=tasks)).objective([(1, 2), (1, 2), (0, 0)]) == 16
     # Three passes occupy three times as long.
     thrice = case(objective="period", model={"phases": [{"name": "p", "repeat": 3}]})
+    busy = {(0, "server", 1): 6, (0, "server", 2): 6, (0, "radio", "cam"): 6, (0, "link", 1, 2): 6}
+    assert Reference(thrice).busy([(1, 2)]) == busy
     assert Reference(thrice).objective([(1, 2)]) == 6
+
+
+def test_each_direction_of_a_wire_is_a_resource():
+    # [1, 2] and [2, 1]: es1 2 + 4 s, es2 2 + 1 s, the radio 2 + 4 s, the wire 2 s each way.
+    reference = Reference(case(objective="period", tasks=[{}, {}]))
+    assert reference.busy([(1, 2), (2, 1)]) == {
+        (0, "server", 1): 6,
+        (0, "server", 2): 3,
+        (0, "radio", "cam"): 6,
+        (0, "link", 1, 2): 2,
+        (0, "link", 2, 1): 2,
+    }
 
 
 def test_the_radio_is_busy_both_ways_where_the_rules_count_it():
@@ -162,6 +181,11 @@ def test_mm1():
     assert reference.feasible(both)
     # Alone its own work is the load: 6 / 24, and 6 / (1 - 1/4) = 8 s, 2 s sent. Devices are not shared.
     assert reference.objective([(1, 1), (0, 0)]) == pytest.approx(10 + 12)
+    # Slots share nothing: each task alone on es1 takes 10 s.
+    apart = Reference(case(seconds=24, tasks=[{}, {"slot": 1}], **rules))
+    assert apart.objective(both) == pytest.approx(10 + 10)
+    assert apart.objective([(0, 0), (1, 1)]) == pytest.approx(12 + 10)
+    assert apart.loads(both) == {(0, 1): 6, (1, 1): 6}
     # In a slot of 12 s the two fill es1, in one of 12.1 s they do not.
     assert Reference(case(seconds=12, tasks=tasks, **rules)).broken(both) == {("sharing", 0, 1)}
     assert Reference(case(seconds=12.1, tasks=tasks, **rules)).feasible(both)
