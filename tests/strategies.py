@@ -109,18 +109,18 @@ class Numbers:
             self.batch = st.sampled_from([1, 2, 4])
             self.slot = st.sampled_from([1.0, 4.0])
         else:
-            self.size = st.just(0.0) | _log(-3, 10)
-            self.speed = _log(-2, 10)
-            self.latency = st.just(0.0) | _log(-6, 1)
-            self.limit = _log(-3, 5)
-            self.power = st.just(0.0) | _log(-6, 2)
+            self.size = st.just(0.0) | spread(-3, 10)
+            self.speed = spread(-2, 10)
+            self.latency = st.just(0.0) | spread(-6, 1)
+            self.limit = spread(-3, 5)
+            self.power = st.just(0.0) | spread(-6, 2)
             self.batch = st.integers(1, 9)
-            self.slot = _log(-2, 3)
-        self.kappa = self.power if grid else _log(-30, -18)
+            self.slot = spread(-2, 3)
+        self.kappa = self.power if grid else spread(-30, -18)
         self.rate = st.just(0.0) | self.speed | self.speed
 
 
-def _log(low, high):
+def spread(low, high):
     """Floats whose exponent is spread evenly."""
     return st.floats(low, high).map(lambda exponent: 10.0**exponent)
 
@@ -145,7 +145,7 @@ def documents(
     document = {
         "format": "mecopt-instance/1",
         "name": "drawn",
-        "slots": {"count": slot_count, **_some(draw, seconds=numbers.slot)},
+        "slots": {"count": slot_count, **some(draw, seconds=numbers.slot)},
         "models": [draw(_models(numbers, name, blocks)) for name in _names(draw, "model", models)],
         "devices": [draw(_devices(numbers, name)) for name in _names(draw, "device", devices)],
         "servers": [draw(_servers(numbers, n, slot_count)) for n in range(1, server_count + 1)],
@@ -202,7 +202,7 @@ def _names(draw, kind, most):
     return [f"{kind}{i}" for i in range(draw(st.integers(1, most)))]
 
 
-def _some(draw, **fields):
+def some(draw, **fields):
     """Draw some of the optional fields, the others stay out."""
     return {name: draw(values) for name, values in fields.items() if draw(PRESENT)}
 
@@ -212,18 +212,18 @@ def _models(draw, numbers, name, most):
     def block():
         measured = st.none() | st.dictionaries(st.sampled_from(HARDWARE), numbers.size)
         fields = {"cycles": draw(numbers.size), "input_bits": draw(numbers.size)}
-        fields |= _some(draw, name=st.just("conv"), param_bytes=numbers.size, measured_seconds=measured)
+        fields |= some(draw, name=st.just("conv"), param_bytes=numbers.size, measured_seconds=measured)
         if fields.get("measured_seconds") and not fields["cycles"]:  # free elsewhere: refused
             fields["cycles"] = draw(numbers.speed)
         return fields
 
     blocks = [block() for _ in range(draw(st.integers(1, most)))]
-    return {"name": name, "blocks": blocks, **_some(draw, output_bits=numbers.size)}
+    return {"name": name, "blocks": blocks, **some(draw, output_bits=numbers.size)}
 
 
 @st.composite
 def _devices(draw, numbers, name):
-    return {"name": name, "cycles_per_s": draw(numbers.speed)} | _some(
+    return {"name": name, "cycles_per_s": draw(numbers.speed)} | some(
         draw,
         transmit_power_w=numbers.power,
         kappa=numbers.kappa,
@@ -237,7 +237,7 @@ def _devices(draw, numbers, name):
 @st.composite
 def _servers(draw, numbers, n, slots):
     speed = numbers.speed | st.lists(numbers.speed, min_size=slots, max_size=slots)
-    return {"cycles_per_s": draw(speed)} | _some(
+    return {"cycles_per_s": draw(speed)} | some(
         draw,
         name=st.just(f"server{n}"),
         memory_bytes=st.none() | numbers.limit,
@@ -247,7 +247,7 @@ def _servers(draw, numbers, n, slots):
 
 @st.composite
 def _rules(draw, numbers, deadlines, couplings):
-    rules = _some(
+    rules = some(
         draw,
         preset=st.sampled_from(["paper", "physical"]),
         deadline_penalty=numbers.power,
@@ -257,7 +257,7 @@ def _rules(draw, numbers, deadlines, couplings):
     if rules["deadline"] == "hard" and draw(st.booleans()):
         del rules["deadline"]  # the default
     if couplings:
-        rules |= _some(draw, couplings=st.lists(st.sampled_from(couplings), unique=True))
+        rules |= some(draw, couplings=st.lists(st.sampled_from(couplings), unique=True))
     return rules
 
 
@@ -268,9 +268,9 @@ def _links(draw, numbers, servers):
         return st.lists(row, min_size=servers, max_size=servers)
 
     rate = numbers.rate | matrix(numbers.rate)
-    links = {"server_bps": draw(rate)} if servers > 1 else _some(draw, server_bps=rate)
+    links = {"server_bps": draw(rate)} if servers > 1 else some(draw, server_bps=rate)
     per_server = st.lists(numbers.latency, min_size=servers, max_size=servers)
-    return links | _some(
+    return links | some(
         draw,
         server_latency_s=numbers.latency | matrix(numbers.latency),
         device_latency_s=numbers.latency | per_server,
@@ -288,7 +288,7 @@ def _tasks(draw, numbers, document):
     }
     count = _block_count(document, task)
     per_block = st.lists(st.none() | numbers.limit, min_size=count, max_size=count)
-    return task | _some(draw, batch=numbers.batch, max_delay_s=st.none() | numbers.limit | per_block)
+    return task | some(draw, batch=numbers.batch, max_delay_s=st.none() | numbers.limit | per_block)
 
 
 def _block_count(document, task):
