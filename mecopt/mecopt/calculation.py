@@ -64,7 +64,7 @@ def server_seconds(instance: Instance, times: Floats) -> tuple[Ints, Floats, Flo
         cycles = block_table(instance, "cycles", p)
         for n, server in enumerate(instance.servers):
             once = _pass(instance, server, p, cycles, model, speed[n, at], kinds[b].astype(np.float64))
-            seconds[:, :, n] += times[model, p, None] * once
+            seconds[:, :, n] += _repeated(times[model, p], once)
     return group, frozen(seconds), np.ones(len(tasks)) if roofs else tasks.batch.astype(np.float64)
 
 
@@ -101,8 +101,8 @@ def device_costs(
                 kappa * device_speed[:, None] ** 2 * np.nan_to_num(cycles)[tasks.model] * batch[:, None]
             )
             spent = np.where(np.isnan(watts), by_cycles, watts * once)
-        seconds += times[tasks.model, p, None] * once
-        joules += times[tasks.model, p, None] * spent
+        seconds += _repeated(times[tasks.model, p], once)
+        joules += _repeated(times[tasks.model, p], spent)
     return seconds, joules, np.nan_to_num(watts[:, 0])
 
 
@@ -119,6 +119,12 @@ def start_seconds(instance: Instance, times: Floats) -> Floats | None:
     for n, server in enumerate(instance.servers, 1):
         start[:, :, n] = _starts(instance, server.hardware)[tasks.model] * passes
     return start
+
+
+def _repeated(times: Floats, once: Floats) -> Floats:
+    """Return what some passes take, (rows, M); nothing where there is none, though one would be infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(times[:, None] > 0, times[:, None] * once, 0.0)
 
 
 def _kinds(devices: Sequence[Device]) -> tuple[list[Device], Ints]:

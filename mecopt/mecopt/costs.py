@@ -266,7 +266,8 @@ def _refuse_overflow(costs: ChainCosts, instance: Instance) -> None:
         if costs.start_s is not None:
             slowest = slowest + costs.start_s.max(axis=2)
         flight = np.maximum(costs.bits, costs.result_bits[:, None]) * (radio + wired)[:, None]
-        worst = slowest + latency + flight * (1.0 + costs.send_w[:, None]) + np.nan_to_num(costs.device_j)
+        joules = np.where(np.isinf(costs.device_s), 0.0, np.nan_to_num(costs.device_j))
+        worst = slowest + latency + flight * (1.0 + costs.send_w[:, None]) + joules
         worst = worst * (1.0 + costs.penalty)
     for k, m in np.argwhere(~(worst < LARGEST))[:1]:
         raise InstanceError(f"tasks[{k}]: a delay or energy of block {m} is above {LARGEST:g}, out of range")

@@ -199,16 +199,19 @@ class Evaluation:
 
     @property
     def objective_terms(self) -> dict[str, float | None]:
-        """What the objective is made of, unweighted: delay and penalties [s], energy [J], period [s]."""
-        late = objective.DeadlineExcess().of_tasks(self).sum() * self.costs.penalty
-        kept = ~self.dropped
-        energy = (self.task_energy_j + self.task_server_energy_j)[kept].sum()
-        terms: dict[str, float | None] = {
-            "delay": self.total_delay_s,
-            "energy": _finite(energy),
-            "penalties": _finite(late),
+        """What the objective is made of, weighed, so that it adds up; drop costs are penalties."""
+        if self.instance.rules.objective.period:
+            return {"delay": 0.0, "energy": 0.0, "period": self.period_s, "penalties": 0.0}
+        terms = {term.name: _finite(objective.of_term(term, self).sum()) for term in objective.TERMS}
+        left_out = self.costs.drop_cost
+        dropped = 0.0 if left_out is None else float(left_out[self.dropped].sum())
+        late = terms["deadline excess"]
+        return {
+            "delay": terms["delay"],
+            "energy": terms["energy"],
+            "period": 0.0,
+            "penalties": None if late is None else late + dropped,
         }
-        return terms | ({"period": self.period_s} if self.instance.rules.objective.period else {})
 
     def __repr__(self) -> str:
         found = f"objective {self.objective:.6g} s" if self.feasible else f"{len(self.violations)} violations"

@@ -137,6 +137,15 @@ def of_tasks(judged: Evaluation) -> Floats:
     return total
 
 
+def of_term(term: Term, judged: Evaluation) -> Floats:
+    """Return what one term adds to the objective for every task, (K,)."""
+    worth = term.worth(judged.costs)
+    if worth == 0:
+        return np.zeros(len(judged.placement))
+    weight = judged.costs.weight
+    return worth * term.of_tasks(judged) * (1.0 if weight is None else weight)
+
+
 def of_steps(costs: ChainCosts, tasks: Ints, figures: StepFigures) -> Floats:
     """Return what every step of some tasks adds to the objective, (K, M, J, J); inf over a missing link."""
     total = _sum(costs, lambda term: term.of_steps(costs, figures), figures.delay_s.shape)

@@ -147,6 +147,10 @@ class OneStretch(LinearLimit):
         return np.where(now >= 0, begins, 0.0)
 
     def violations(self, judged: Evaluation) -> Iterator[tuple[Where, float | None, float | None]]:
-        """Yield the places alone: limit and use say nothing."""
+        """Yield the blocks that begin another stretch; limit and use say nothing."""
+        begins = self.placed(judged)
         for row in self.broken(judged)[0].tolist():
-            yield self.where(judged.instance, row), None, None
+            task, node = divmod(row, judged.instance.server_count + 1)
+            blocks = np.flatnonzero((judged.placement[task] == node) & (begins[task] > 0))
+            for block in blocks[1:].tolist():
+                yield {"task": task, "block": block}, None, None
