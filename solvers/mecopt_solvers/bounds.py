@@ -17,7 +17,7 @@ from mecopt.result import Result
 from mecopt.solving import solve
 from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.programs.flow import build_flow
-from mecopt_solvers.programs.highs import lp_bound
+from mecopt_solvers.programs.relaxation import lp_bound
 
 SCALE = 1e3
 ROUNDS = 1  # of the decomposition

@@ -297,8 +297,8 @@ def _linear(data: _Data, terms: Iterable[tuple[float, Any]]) -> Any:
 
 
 def _solve(instance: Instance, run: Run) -> None:
+    from mecopt_solvers.programs.branch_and_bound import branch_and_bound
     from mecopt_solvers.programs.exact import solve_exactly
-    from mecopt_solvers.programs.highs import branch_and_bound
     from mecopt_solvers.programs.pyomo_arrays import to_program
 
     formulation = run.options.get("formulation", "flow")
