@@ -23,8 +23,9 @@ from mecopt._version import __version__
 from mecopt.errors import DisagreementError, InputError, InstanceError
 from mecopt.files import read_bytes, write_bytes
 from mecopt.locks import FileLock
-from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status, gap
+from mecopt.result import Result, Status, gap
 from mecopt.schema import STRICT, parse
+from mecopt.tolerances import OPTIMALITY_TOLERANCE, agree, scale
 
 if TYPE_CHECKING:
     from mecopt.comparing import Comparison
@@ -169,14 +170,13 @@ def _dated(entry: Entry, version: str, started: str) -> Entry:
 
 
 def _judged_again(comparison: Comparison, instance: Instance, run: int, value: float) -> float:
-    from mecopt.incumbent import AGREEMENT
     from mecopt.judge import evaluate
 
     solution = comparison.solution(run) or {}
     if solution.get("placement") is None:
         raise DisagreementError(f"{instance.name}: run {run} has an objective and no placement")
     judged = evaluate(instance, solution["placement"])
-    if judged.objective is None or abs(judged.objective - value) > AGREEMENT * max(abs(value), 1e-12):
+    if judged.objective is None or not agree(value, judged.objective):
         raise DisagreementError(
             f"{instance.name}: run {run} claims a placement of value {value!r}, the judge finds {judged!r}"
         )
@@ -189,7 +189,7 @@ def _below(value: float | None, other: float | None, *, missing_is_worse: bool =
         return other is not None
     if value is None or other is None:
         return value is not None and not missing_is_worse
-    return other - value > LEAST_GAIN * max(abs(other), 1e-12)
+    return other - value > LEAST_GAIN * scale(other)
 
 
 class _EntryDoc(BaseModel):
