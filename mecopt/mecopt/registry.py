@@ -152,7 +152,15 @@ def methods() -> tuple[Method, ...]:
 
 
 def check_honours(chosen: Method, instance: Instance) -> None:
-    """Refuse a method that does not take the instance's limits or terms, and name those that do."""
+    """Refuse a method that does not take the instance's limits or terms, and name those that do.
+
+    Raises
+    ------
+    InputError
+        If there is a term of the objective that it does not minimise.
+    CouplingError
+        If there is a coupling that it does not honour.
+    """
     from mecopt import objective
 
     wanted = objective.names(instance)
@@ -169,7 +177,13 @@ def check_honours(chosen: Method, instance: Instance) -> None:
 
 
 def check_options(chosen: Method, options: Iterable[str]) -> None:
-    """Refuse options that the method does not have."""
+    """Refuse options that the method does not have.
+
+    Raises
+    ------
+    InputError
+        For the first of them, with the name that was meant or those that there are.
+    """
     for name in sorted(set(options) - chosen.options):
         near = difflib.get_close_matches(name, chosen.options, n=1)
         known = ", ".join(sorted(chosen.options)) or "none"

@@ -87,7 +87,13 @@ class Highs:
         self._status = highspy.HighsModelStatus.kNotset
 
     def set(self, **options: Any) -> None:
-        """Set options by the names that HiGHS gives them."""
+        """Set options by the names that HiGHS gives them.
+
+        Raises
+        ------
+        MecoptError
+            If HiGHS refuses one.
+        """
         for name, value in options.items():
             if self._highs.setOptionValue(name, value) != highspy.HighsStatus.kOk:
                 raise MecoptError(f"HiGHS refuses its option {name} = {value!r}")

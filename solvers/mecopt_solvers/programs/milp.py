@@ -59,6 +59,11 @@ def build_model(
     pyomo.environ.ConcreteModel
         Indices count from 0: task, block, node (0 = the device); slot, holder (server n as n - 1, device d as
         number of servers + d), model, block. ``total`` is the objective in seconds.
+
+    Raises
+    ------
+    InputError
+        If there is no such formulation.
     """
     if formulation not in FORMULATIONS:
         raise InputError(f"formulation: {formulation!r}, expected one of {', '.join(FORMULATIONS)}")
