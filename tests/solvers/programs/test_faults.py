@@ -247,7 +247,7 @@ def test_an_interrupt_while_the_model_is_built(solve, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mecopt_solvers.programs.milp._linear", interrupt)
+    monkeypatch.setattr("mecopt_solvers.programs.formulations.weighted_sum", interrupt)
     code, found, err = solve(named("capacity"), "--method", "milp")
     assert (code, found["stopped_by"]) == (130, "interrupt")
     assert found["lower_bound"] > 0
