@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mecopt.tolerances import excess
 from mecopt_rl.deciding.any_size_policy import find
 from mecopt_rl.training.any_size_training import Families, SizesTraining, cost_of
 from mecopt_rl.training.checkpoint import load_policy, save_policy
@@ -92,7 +93,7 @@ def gaps(families: Families, network: Any, episodes: int, rng: np.random.Generat
                 "blocks": p.network.blocks,
                 "server_bps": p.servers.server_bps,
                 "tasks": len(steps),
-                "gap_percent": round(100 * float(cost.sum() / best.sum() - 1.0), 5),
+                "gap_percent": round(100 * excess(float(cost.sum()), float(best.sum())), 5),
                 "p99_task_percent": round(100 * float(own.quantile(0.99)), 4),
             }
         )

@@ -28,7 +28,8 @@ from auto_shapes import shape
 from common import ROOT
 
 import mecopt
-from mecopt.result import OPTIMALITY_TOLERANCE
+from mecopt.result import gap
+from mecopt.tolerances import OPTIMALITY_TOLERANCE
 
 OUT = ROOT / "reports" / "auto"
 METHODS = ("auto", "trellis", "energy-path", "decomposition", "ilp", "milp", "cpsat", "local-search")
@@ -68,7 +69,8 @@ def _proof_s(result: mecopt.Result) -> float | None:
     if result.status == "infeasible":
         return result.runtime_s
     for moment, objective, bound in result.trace:
-        if objective is not None and bound is not None and _gap(objective, bound) <= OPTIMALITY_TOLERANCE:
+        between = gap(objective, bound)
+        if between is not None and between <= OPTIMALITY_TOLERANCE:
             return moment
     return None
 
@@ -79,11 +81,7 @@ def _at(result: mecopt.Result, moment: float) -> tuple[bool, float | None]:
     if not before or before[-1][1] is None:
         return False, None
     _, objective, bound = before[-1]
-    return True, None if bound is None else _gap(objective, bound)
-
-
-def _gap(objective: float, bound: float) -> float:
-    return max(objective - bound, 0.0) / max(abs(bound), 1e-12)
+    return True, gap(objective, bound)
 
 
 def run_apart(kind: str, i: int, method: str, limit: float) -> Row:

@@ -22,6 +22,7 @@ from common import ROOT, machine, table
 from learners_page import FIRST_SEED, interval
 
 import mecopt
+from mecopt.tolerances import excess
 from mecopt_rl.training.checkpoint import save_policy
 from mecopt_rl.training.priced_training import PricedPlan, train
 
@@ -115,8 +116,10 @@ def page(rows: list[dict[str, Any]]) -> str:
             if not mine:  # that setting is yet to come
                 continue
             by = [[row for row in mine if row["method"] == name] for name in {r["method"] for r in mine}]
-            gaps = [sum(r["objective"] for r in one) / sum(r["lower_bound"] for r in one) - 1.0 for one in by]
-            worst = max(row["objective"] / row["lower_bound"] - 1.0 for row in mine)
+            gaps = [
+                excess(sum(r["objective"] for r in one), sum(r["lower_bound"] for r in one)) for one in by
+            ]
+            worst = max(excess(row["objective"], row["lower_bound"]) for row in mine)
             violating = sum(row["violations"] > 0 for row in mine)
             cpu = statistics.fmean(row["cpu_s"] for row in mine)
             name = method if len(by) == 1 else f"{LEARNER}, {len(by)} trainings"

@@ -21,6 +21,7 @@ from common import ROOT, machine, table
 from decomposition import crowd, two_models
 
 import mecopt
+from mecopt.result import gap
 
 OUT = ROOT / "reports" / "head_to_head"
 OURS = ("decomposition", "auto")
@@ -82,10 +83,7 @@ def measure(case: Case, method: str, seed: int, marks: tuple[float, ...], thread
 def _gap_at(trace: tuple[tuple[float, float | None, float | None], ...], mark: float) -> float | None:
     """Return the gap at the last point of a trace up to a time; None without a placement or a bound."""
     before = [point for point in trace if point[0] <= mark]
-    if not before or before[-1][1] is None or before[-1][2] is None:
-        return None
-    _, objective, bound = before[-1]
-    return max(objective - bound, 0.0) / max(abs(bound), 1e-12)
+    return gap(*before[-1][1:]) if before else None
 
 
 def key(case: Case, method: str, seed: int, marks: tuple[float, ...], threads: int) -> Row:

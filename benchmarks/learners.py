@@ -39,6 +39,7 @@ from policies import WORK
 
 import mecopt
 from mecopt.costs import chain_costs
+from mecopt.tolerances import excess
 from mecopt.trellis import shortest_paths
 from mecopt.trellis_arcs import build_arcs
 from mecopt_rl.learners.learner import Shape, kind
@@ -242,10 +243,10 @@ def test(setting: str, encoder: Any, policy: Any) -> dict[str, float]:
         cost.append(-fleet.decide(actions).reward[live])
         optimum.append(batch.pool.optimum[now[live]])
     paid, least = np.concatenate(cost), np.concatenate(optimum)
-    excess = paid / least - 1.0
-    median, p95 = np.quantile(excess, (0.5, 0.95))
-    gap = paid.sum() / least.sum() - 1.0
-    named = {"gap": gap, "median": median, "p95": p95, "worst": excess.max()}
+    above = paid / least - 1.0
+    median, p95 = np.quantile(above, (0.5, 0.95))
+    gap = excess(float(paid.sum()), float(least.sum()))
+    named = {"gap": gap, "median": median, "p95": p95, "worst": above.max()}
     return {name: float(value) for name, value in named.items()}
 
 

@@ -15,12 +15,13 @@ from typing import Any
 from common import ROOT, machine, table
 
 import mecopt
+from mecopt.result import gap
+from mecopt.tolerances import OPTIMALITY_TOLERANCE
 
 OUT = ROOT / "reports" / "local_search"
 METHODS = ("local-search", "decomposition")
 SEEDS = range(201, 206)
 SECONDS = 5.0
-OPTIMAL = 1e-6  # a gap up to this is none (`mecopt.Status.OPTIMAL`)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def measure(case: Case, seed: int) -> list[dict[str, Any]]:
 def _gap(result: mecopt.Result, bound: float) -> float | None:
     if result.objective is None or result.status not in (mecopt.Status.OPTIMAL, mecopt.Status.FEASIBLE):
         return None
-    return max(result.objective / bound - 1, 0.0)
+    return gap(result.objective, bound)
 
 
 def shown(rows: list[dict[str, Any]]) -> str:
@@ -83,7 +84,7 @@ def shown(rows: list[dict[str, Any]]) -> str:
 
 
 def _percent(gap: float) -> str:
-    return "0" if gap <= OPTIMAL else f"{100 * gap:.2g}"
+    return "0" if gap <= OPTIMALITY_TOLERANCE else f"{100 * gap:.2g}"
 
 
 def main() -> None:

@@ -11,9 +11,8 @@ import dataclasses
 import datetime
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,11 +22,11 @@ from mecopt._version import __version__
 from mecopt.errors import DisagreementError, InputError, InstanceError
 from mecopt.files import read_bytes, write_bytes
 from mecopt.locks import FileLock
-from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status, gap
+from mecopt.result import Result, Status, gap
 from mecopt.schema import STRICT, parse
+from mecopt.tolerances import OPTIMALITY_TOLERANCE, scale
 
 if TYPE_CHECKING:
-    from mecopt.comparing import Comparison
     from mecopt.instance import Instance
     from mecopt.judge import Evaluation
 
@@ -135,61 +134,13 @@ class Entry:
         return dataclasses.replace(self, lower_bound=self.objective)
 
 
-def found_by(comparison: Comparison) -> Iterator[tuple[Instance, list[Entry]]]:
-    """Yield every instance of a comparison with what its runs found: best placement, best bound, or a proof.
-
-    The best placement is judged again. A bound cannot be; `Store.improve` checks that it lies below
-    every known objective.
-
-    Raises
-    ------
-    DisagreementError
-        If the judge does not confirm a placement, or its value.
-    """
-    for sha256, group in comparison.runs.groupby("instance_sha256", sort=False):
-        instance = comparison.instance(str(sha256))
-        rows: list[Any] = group.to_dict("records")
-        entries = []
-        for row in sorted((r for r in rows if r["objective"] == r["objective"]), key=_OBJECTIVE)[:1]:
-            objective = _judged_again(comparison, instance, row["run"], row["objective"])
-            entries.append((row, Entry(instance.name, objective, method=row["method"])))
-        for row in sorted((r for r in rows if r["lower_bound"] == r["lower_bound"]), key=_BOUND)[-1:]:
-            entry = Entry(instance.name, lower_bound=row["lower_bound"], bound_method=row["method"])
-            entries.append((row, entry))
-        proofs = [row for row in rows if row["status"] == Status.INFEASIBLE.value]
-        entries += [(row, Entry(instance.name, infeasible=True)) for row in proofs[:1]]
-        yield instance, [_dated(entry, row["mecopt_version"], row["started"]) for row, entry in entries]
-
-
-_OBJECTIVE, _BOUND = itemgetter("objective"), itemgetter("lower_bound")
-
-
-def _dated(entry: Entry, version: str, started: str) -> Entry:
-    return dataclasses.replace(entry, version=version, date=started[:10])
-
-
-def _judged_again(comparison: Comparison, instance: Instance, run: int, value: float) -> float:
-    from mecopt.incumbent import AGREEMENT
-    from mecopt.judge import evaluate
-
-    solution = comparison.solution(run) or {}
-    if solution.get("placement") is None:
-        raise DisagreementError(f"{instance.name}: run {run} has an objective and no placement")
-    judged = evaluate(instance, solution["placement"])
-    if judged.objective is None or abs(judged.objective - value) > AGREEMENT * max(abs(value), 1e-12):
-        raise DisagreementError(
-            f"{instance.name}: run {run} claims a placement of value {value!r}, the judge finds {judged!r}"
-        )
-    return judged.objective
-
-
 def _below(value: float | None, other: float | None, *, missing_is_worse: bool = False) -> bool:
     """Whether a value is below another by more than rounding."""
     if missing_is_worse and value is None:
         return other is not None
     if value is None or other is None:
         return value is not None and not missing_is_worse
-    return other - value > LEAST_GAIN * max(abs(other), 1e-12)
+    return other - value > LEAST_GAIN * scale(other)
 
 
 class _EntryDoc(BaseModel):

@@ -28,6 +28,8 @@ def blamed(name: str) -> Iterator[None]:
 
     Raises
     ------
+    DisagreementError
+        If the judge contradicts it.
     MethodError
         For anything else, SystemExit too.
     """

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mecopt.arguments import scalar
 from mecopt.errors import MethodError, PlacementError
 from mecopt.instance import Instance
+from mecopt.scalars import scalar
 
 
 def whole_nodes(placement: Any, instance: Instance) -> Any:

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecopt import features
-from mecopt.arguments import LARGEST_COUNT, scalar
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
 from mecopt.entities import Coupling, Deadline
@@ -29,10 +28,10 @@ from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate
 from mecopt.period import period_bound
 from mecopt.result import gap
+from mecopt.scalars import LARGEST_COUNT, scalar
 from mecopt.stop import COMPILER, AnyOf, IterationLimit, OutOfTime, StopReason, StopRule, TimeLimit
+from mecopt.tolerances import agree
 from mecopt.trellis import Paths, infeasible_tasks, shortest_paths
-
-AGREEMENT = 1e-6  # relative difference between a method's own objective and the judge's
 
 # What a method may assign to; of the rest these are set by what it hands over.
 FREE = ("repairs", "notes", "warm_start")
@@ -348,7 +347,7 @@ class Run:
         claimed = scalar(objective)
         if claimed is None:
             raise MethodError(f"the objective that it claims is {objective!r:.60}, expected a number")
-        if not abs(claimed - value) <= AGREEMENT * max(abs(value), 1e-12):  # NaN disagrees
+        if not agree(claimed, value):
             raise DisagreementError(f"the method says its value is {objective!r}, the judge {value!r}")
 
     def _better(self, judged: Evaluation) -> bool:

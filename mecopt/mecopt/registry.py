@@ -154,7 +154,15 @@ def methods() -> tuple[Method, ...]:
 
 
 def check_honours(chosen: Method, instance: Instance) -> None:
-    """Refuse a method that does not take all that the instance asks for, and name those that do."""
+    """Refuse a method that does not take all that the instance asks for, and name those that do.
+
+    Raises
+    ------
+    InputError
+        If it does not take a field of the wider format that the instance uses.
+    CouplingError
+        If there is a coupling that it does not honour.
+    """
     check_takes(chosen, instance)
     missing = instance.rules.couplings - chosen.honours
     if missing:
@@ -177,7 +185,13 @@ def check_takes(chosen: Method, instance: Instance) -> None:
 
 
 def check_options(chosen: Method, options: Iterable[str]) -> None:
-    """Refuse options that the method does not have."""
+    """Refuse options that the method does not have.
+
+    Raises
+    ------
+    InputError
+        For the first of them, with the name that was meant or those that there are.
+    """
     for name in sorted(set(options) - chosen.options):
         near = difflib.get_close_matches(name, chosen.options, n=1)
         known = ", ".join(sorted(chosen.options)) or "none"

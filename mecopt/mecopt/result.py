@@ -20,12 +20,10 @@ from mecopt.io import SOLUTION_FORMAT
 from mecopt.judge import Evaluation
 from mecopt.placements import placement_lists
 from mecopt.stop import StopReason
+from mecopt.tolerances import LARGEST_NEGATIVE_GAP, OPTIMALITY_TOLERANCE, excess
 
 if TYPE_CHECKING:
     import pandas as pd
-
-OPTIMALITY_TOLERANCE = 1e-6
-LARGEST_NEGATIVE_GAP = 1e-9  # rounding; anything below shows that a bound or an objective is wrong
 
 
 class Status(StrEnum):
@@ -48,7 +46,7 @@ def gap(objective: float | None, lower_bound: float | None) -> float | None:
     """
     if objective is None or lower_bound is None:
         return None
-    value = (objective - lower_bound) / max(abs(lower_bound), 1e-12)
+    value = excess(objective, lower_bound)
     if value < -LARGEST_NEGATIVE_GAP:
         raise DisagreementError(f"the bound {lower_bound!r} lies above the objective {objective!r}")
     return max(value, 0.0)

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecopt import features, limits, registry
-from mecopt.arguments import LARGEST_SEED, number, plain, whole
 from mecopt.arrays import Ints
 from mecopt.containment import blamed, undone
 from mecopt.costs import ChainCosts
@@ -24,9 +23,11 @@ from mecopt.instance import Instance
 from mecopt.interrupts import interrupts_noted
 from mecopt.pins import forbidden
 from mecopt.placements import placement_array
-from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status
+from mecopt.result import Result, Status
+from mecopt.scalars import LARGEST_SEED, number, plain, whole
 from mecopt.sources import instance_of
 from mecopt.stop import COMPILER, AnyOf, GapTarget, IterationLimit, OutOfTime, StopRule, TimeLimit
+from mecopt.tolerances import OPTIMALITY_TOLERANCE
 
 
 def solve(

@@ -16,9 +16,27 @@ SMALLEST_SCALE = 1e-3
 JUST_ABOVE = 1.0 + 1e-12
 JUST_BELOW = 1.0 - 1e-13
 
+OPTIMALITY_TOLERANCE = 1e-6  # the largest gap of what is called optimal
+LARGEST_NEGATIVE_GAP = 1e-9  # rounding; anything below shows that a bound or an objective is wrong
+SMALLEST_REFERENCE = 1e-12  # seconds: what a relative difference is at least a share of
 AGREEMENT = 1e-6  # relative difference between two figures for one thing, such as a method's and the judge's
 
 Limit = TypeVar("Limit", float, Floats)
+
+
+def scale(reference: float) -> float:
+    """Return what a difference from a figure is divided by to be relative."""
+    return max(abs(reference), SMALLEST_REFERENCE)
+
+
+def excess(value: float, reference: float) -> float:
+    """Return by how much a value lies above another, relatively; negative where it lies below."""
+    return (value - reference) / scale(reference)
+
+
+def agree(claimed: float, value: float) -> bool:
+    """Say whether a claimed figure is the judge's; NaN never is."""
+    return abs(claimed - value) <= AGREEMENT * scale(value)
 
 
 def slack(limit: Limit) -> Limit:

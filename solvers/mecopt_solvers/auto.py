@@ -14,7 +14,7 @@ from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.limits import OF_ROWS
 from mecopt.registry import Method, method
-from mecopt.result import OPTIMALITY_TOLERANCE
+from mecopt.tolerances import OPTIMALITY_TOLERANCE
 
 PROGRAM_ARCS = 500_000  # arcs that HiGHS still takes as one program in reasonable time and memory
 LOOK_ARCS = 20_000  # up to here a program is tried for a moment, which is what most small ones take

@@ -17,7 +17,7 @@ from mecopt.result import Result
 from mecopt.solving import solve
 from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.programs.flow import build_flow
-from mecopt_solvers.programs.highs import lp_bound
+from mecopt_solvers.programs.relaxation import lp_bound
 
 SCALE = 1e3
 ROUNDS = 1  # of the decomposition
@@ -40,8 +40,19 @@ class Bound:
 
 
 def bounds(instance: Instance, *, time_limit_s: float = 60.0, threads: int = 1) -> Iterator[Bound]:
-    """Work out the bounds of the trellis, the LPs of both formulations and the decomposition, one after
-    the other.
+    """Yield the bounds of the trellis, of both formulations' LPs and of the decomposition as they are found.
+
+    Parameters
+    ----------
+    instance : Instance
+    time_limit_s : float
+        Of the decomposition, in seconds.
+    threads : int
+
+    Yields
+    ------
+    Bound
+        After the first only where every task can be placed. An error of one is its remark.
     """
     run = Run(instance, threads=threads)
     unit: float = 1.0

@@ -29,9 +29,7 @@ SHARES = (1.0, 1.0, 1.0 + 1e-12, 1.0 - 0.5e-9, 1.0 - 2e-9, 0.9, 0.5, 1.5, 0.0)
 
 @dataclass(frozen=True)
 class Check:
-    """One method on one instance; `what` says how its answer differs from brute force's, empty where it
-    does not.
-    """
+    """One method on one instance; `what` says how its answer differs from brute force's, "" if not at all."""
 
     method: str
     what: str
@@ -189,8 +187,9 @@ def _alone(instance: Instance, paths: list[Ints]) -> tuple[list[NDArray[np.bool_
 def check(
     instance: Instance, names: Sequence[str] = (), time_limit_s: float | None = 60.0
 ) -> Iterator[Check]:
-    """Solve by every exact method that honours the instance's couplings, or by those named; hold each to
-    the truth. Some start from a placement, mostly a feasible one.
+    """Solve by every exact method that honours the couplings, or by those named; hold each to the truth.
+
+    Some start from a placement, mostly a feasible one.
     """
     best = brute_force(instance)
     start = _start(instance, best)

@@ -143,7 +143,8 @@ def _waiting(store: str) -> None:
 
 def _merged(folder: str, store: str, as_json: bool) -> list[dict[str, Any]]:
     """Take over what a comparison found."""
-    from mecopt.best_known import found_by, improve_file
+    from mecopt.best_known import improve_file
+    from mecopt.best_of_comparison import found_by
     from mecopt.comparing import Comparison
 
     with Comparison.open(folder) as comparison, _doubting(folder):

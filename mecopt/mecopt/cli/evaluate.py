@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from mecopt.schema import SolutionDoc
 
 VIOLATING = 5  # exit status
-AGREEMENT = 1e-6  # relative difference between a claimed figure and the judge's
 FIGURES = ("objective", "total_delay_s", "edge_delay_s", "local_delay_s", "deadline_excess_s", "energy_j")
 
 
@@ -69,6 +68,8 @@ def _document(judged: Evaluation) -> dict[str, Any]:
 
 def _differences(solution: SolutionDoc, judged: Evaluation) -> list[str]:
     """Return everything in which the file's own account is not the judge's."""
+    from mecopt.tolerances import agree
+
     found = []
     claims_feasible = {"optimal": True, "feasible": True, "violating": False}.get(solution.status or "")
     if claims_feasible is not None and claims_feasible != judged.feasible:
@@ -76,13 +77,9 @@ def _differences(solution: SolutionDoc, judged: Evaluation) -> list[str]:
         found.append(f"status: the file says {solution.status}, the judge {verdict}")
     for name in FIGURES:
         claimed, value = getattr(solution, name), getattr(judged, name)
-        if claimed is None or (value is not None and _close(claimed, value)):
+        if claimed is None or (value is not None and agree(claimed, value)):
             continue
         found.append(
             f"{name}: the file says {claimed!r}, the judge {'none' if value is None else repr(value)}"
         )
     return found
-
-
-def _close(claimed: float, value: float) -> bool:
-    return abs(claimed - value) <= AGREEMENT * max(abs(value), 1e-12)

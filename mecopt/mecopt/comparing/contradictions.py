@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mecopt.result import LARGEST_NEGATIVE_GAP
+from mecopt.tolerances import LARGEST_NEGATIVE_GAP, SMALLEST_REFERENCE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ def contradictions(runs: pd.DataFrame) -> pd.Series[Any]:
 
 def _lies_above(bound: Any, value: Any) -> Any:
     """Say whether a bound lies above a value by more than rounding, as `mecopt.result.gap` counts it."""
-    return value - bound < -LARGEST_NEGATIVE_GAP * np.maximum(np.abs(bound), 1e-12)
+    return value - bound < -LARGEST_NEGATIVE_GAP * np.maximum(np.abs(bound), SMALLEST_REFERENCE)
 
 
 def _best_of_runs(runs: pd.DataFrame) -> dict[str, tuple[float, str]]:

@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mecopt.arguments import whole
 from mecopt.errors import InputError
+from mecopt.scalars import whole
 
 PACKAGES = ("numpy", "highspy", "ortools", "numba", "torch")
 CLOCK_STEP_S = 5.0  # start times of processes are counted from the boot, whose time a clock update moves

@@ -17,11 +17,11 @@ from typing import Any
 
 from mecopt import io, registry, sources
 from mecopt._version import __version__
-from mecopt.arguments import number, whole, without_numpy
 from mecopt.errors import InputError
 from mecopt.files import read_bytes
 from mecopt.generation import census, expand, generate
 from mecopt.instance import Instance
+from mecopt.scalars import number, whole, without_numpy
 
 OTHER_FORMATS = ("mecopt-best-known/", "mecopt-solution/")  # they lie beside instances, and are passed over
 

@@ -18,7 +18,7 @@ from mecopt.comparing.contradictions import STORE, contradictions, lines
 from mecopt.comparing.soundness import points, shares, unpacked, unpacked_json
 from mecopt.comparing.work import unpack_placement
 from mecopt.errors import InputError, InstanceError
-from mecopt.result import LARGEST_NEGATIVE_GAP, OPTIMALITY_TOLERANCE
+from mecopt.tolerances import LARGEST_NEGATIVE_GAP, OPTIMALITY_TOLERANCE, SMALLEST_REFERENCE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -381,6 +381,6 @@ def has_begun(folder: str | os.PathLike[str]) -> bool:
 
 
 def _excess(value: pd.Series[float], reference: pd.Series[float]) -> pd.Series[float]:
-    """Return (value - reference) / |reference|, rounding below 0 set to 0."""
-    share = (value - reference) / reference.abs().clip(lower=1e-12)
+    """Return what `mecopt.tolerances.excess` does of each row, rounding below 0 set to 0."""
+    share = (value - reference) / reference.abs().clip(lower=SMALLEST_REFERENCE)
     return share.mask((share < 0) & (share >= -LARGEST_NEGATIVE_GAP), 0.0)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from mecopt.arguments import without_numpy
 from mecopt.entities import PRESETS, Coupling, Deadline
 from mecopt.errors import InputError, shortened, shown
 from mecopt.generators.values import (
@@ -28,6 +27,7 @@ from mecopt.generators.values import (
     Words,
     to_text,
 )
+from mecopt.scalars import without_numpy
 
 MOST_TASKS, MOST_RATES = 5_000_000, 100_000_000
 MOST_NUMBERS = 15_000_000  # rates and deadlines: a minute and 3 GB of memory, a file of 400 MB
@@ -260,7 +260,13 @@ def respaced(values: tuple[float, ...], count: int) -> tuple[float, ...]:
 
 
 def read(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Check names and values, all problems reported together."""
+    """Check names and values.
+
+    Raises
+    ------
+    InputError
+        Of all problems together.
+    """
     problems: list[str] = []
     read: dict[str, Any] = {}
     for given, foreign in values.items():

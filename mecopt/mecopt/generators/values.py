@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
-from mecopt.arguments import LARGEST, scalar
 from mecopt.arrays import Floats
-from mecopt.scalars import is_whole
+from mecopt.scalars import LARGEST, is_whole, scalar
 
 MOST_BYTES = 10**15  # of the raw input
 

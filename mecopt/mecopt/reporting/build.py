@@ -66,7 +66,13 @@ def make_report(folder: str | os.PathLike[str], out: str | os.PathLike[str] | No
 
 
 def check_folder(target: Path) -> None:
-    """Make the folder of the report, or refuse what cannot be one before any work is done for it."""
+    """Make the folder of the report, or refuse what cannot be one before any work is done for it.
+
+    Raises
+    ------
+    InputError
+        If it is a file, cannot be made or cannot be written to.
+    """
     try:
         if target.exists() and not target.is_dir():
             raise InputError("is a file, expected a folder for the report", str(target))

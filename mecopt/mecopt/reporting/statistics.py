@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecopt.result import LARGEST_NEGATIVE_GAP
 from mecopt.text import visible
+from mecopt.tolerances import LARGEST_NEGATIVE_GAP, scale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -269,7 +269,7 @@ def primal_integral(trace: Trace, bound: float, horizon_s: float) -> float:
 
 def time_within(trace: Trace, bound: float, gap: float) -> float:
     """Return when the incumbent first came within the gap of the bound, in seconds; NaN if it never did."""
-    limit = bound + gap * max(abs(bound), 1e-12)
+    limit = bound + gap * scale(bound)
     times = [when for when, objective, _ in trace if objective is not None and objective <= limit]
     return min(times, default=float("nan"))
 
@@ -281,7 +281,7 @@ def _steps(trace: Trace, bound: float) -> tuple[Floats, Floats]:
         if objective is not None and objective < best:
             best = objective
             when.append(moment)
-            gap.append(float(np.clip((best - bound) / max(abs(best), 1e-12), 0.0, 1.0)))
+            gap.append(float(np.clip((best - bound) / scale(best), 0.0, 1.0)))
     return np.array(when), np.array(gap)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from mecopt import text
 from mecopt.reporting import statistics as st
 from mecopt.reporting.style import figure, percent
+from mecopt.tolerances import LARGEST_NEGATIVE_GAP, excess
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +165,7 @@ def instance_table(instances: pd.DataFrame) -> Table:
     table = Table("instances", caption, heads)
     for row in st.records(instances):
         bound, value = float(row.best_bound), float(row.best_known)
-        gap = (value - bound) / max(abs(bound), 1e-12)
+        gap = excess(value, bound)
         table.rows.append(
             [
                 Cell(str(row.instance)),
@@ -177,7 +178,7 @@ def instance_table(instances: pd.DataFrame) -> Table:
                 ),
                 Cell(figure(bound, 6), plain(bound)),
                 Cell(figure(value, 6), plain(value)),
-                Cell(percent(max(gap, 0.0) if gap > -1e-9 else gap), plain(gap)),
+                Cell(percent(max(gap, 0.0) if gap >= -LARGEST_NEGATIVE_GAP else gap), plain(gap)),
             ]
         )
     return table

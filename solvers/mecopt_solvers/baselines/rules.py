@@ -82,6 +82,8 @@ def by_block(
 
     Parameters
     ----------
+    instance : Instance
+    run : Run
     rule : {"static", "load", "step"}
         Nodes are ranked by `score`, by the load so far in the slot, or by the cost of the step; ties go to
         the lowest node.

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from mecopt.cli import common
 from mecopt.cli.show import STYLES, seconds_exact
 from mecopt.drawing.timeline import node_names, number, seconds
+from mecopt.result import gap
 from mecopt_solvers.cli.explain_why import show_infeasibility
 from mecopt_solvers.explain.limits import amount, place_text, price_unit, tightest
 
@@ -58,9 +59,9 @@ def _status(found: Explanation) -> None:
         rows.append(("Objective", seconds_exact(found.objective)))
     if found.lower_bound is not None:
         rows.append(("Lower bound", seconds_exact(found.lower_bound)))
-    if found.objective is not None and found.lower_bound is not None:
-        gap = (found.objective - found.lower_bound) / max(abs(found.lower_bound), 1e-12)
-        rows.append(("Gap", f"{100 * gap:.3g} %"))
+    between = gap(found.objective, found.lower_bound)
+    if between is not None:
+        rows.append(("Gap", f"{100 * between:.3g} %"))
     common.facts(rows, STYLES[found.status])
     violations = [] if found.evaluation is None else found.evaluation.violations
     if violations:

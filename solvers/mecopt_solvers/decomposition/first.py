@@ -23,6 +23,8 @@ def first_placement(instance: Instance, run: Run, free: Ints) -> Ints | None:
 
     Parameters
     ----------
+    instance : Instance
+    run : Run
     free : array of shape (tasks, longest model)
         The shortest paths without couplings.
     """

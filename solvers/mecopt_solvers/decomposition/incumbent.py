@@ -40,8 +40,15 @@ def round_and_improve(
 
     Parameters
     ----------
+    part : Part
+    pool : Pool
     start : array of shape (K,)
         A pool index for every task.
+    incumbent : Incumbent
+        Hears of the placement, if it is better.
+    rounds : int
+        Rounds of re-routing at most.
+    seed : int
 
     Returns
     -------

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import highspy
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
@@ -13,6 +12,7 @@ from mecopt_solvers.decomposition import lp, pricing_kernels
 from mecopt_solvers.decomposition.dual import Counts, Priced, price_paths
 from mecopt_solvers.decomposition.problem import Part
 from mecopt_solvers.decomposition.runs import run_kernels
+from mecopt_solvers.programs.highs import Matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ def solve_master(part: Part, columns: Columns, counts: Counts, price_cap: float)
     kept = value != 0
     kept[:, : row.shape[1]] &= row[free] < rows
     entries = kept.sum(axis=1)
-    matrix = lp.Matrix(
+    matrix = Matrix(
         np.concatenate([np.cumsum(entries) - entries, entries.sum() + np.arange(shared)]),
         np.concatenate([index[kept], np.arange(shared)]),
         np.concatenate([value[kept], np.full(shared, -1.0)]),
@@ -109,19 +109,16 @@ def solve_master(part: Part, columns: Columns, counts: Counts, price_cap: float)
     scale = float(np.abs(columns.cost).max(initial=0.0)) or 1.0  # tolerances are absolute
     highs = lp.model(
         cost / scale,
-        np.full(len(cost), highspy.kHighsInf),
-        np.concatenate([np.full(shared, -highspy.kHighsInf), np.ones(len(active))]),
+        np.concatenate([np.full(shared, -np.inf), np.ones(len(active))]),
         np.concatenate([np.append(np.ones(rows), counts.limit) - taken, np.ones(len(active))]),
         matrix,
     )
-    highs.setOptionValue("presolve", "off")
-    if lp.run(highs) != highspy.HighsModelStatus.kOptimal:
+    if highs.run() != "optimal":
         return None
-    solution = highs.getSolution()
-    values = np.array(solution.col_value)
+    values = highs.values
     share = np.ones(len(columns.task))
     share[free] = values[:many]
-    prices = scale * np.maximum(-np.array(solution.row_dual)[:shared], 0.0)
+    prices = scale * np.maximum(-highs.duals[:shared], 0.0)
     objective = float(columns.cost[~free].sum() + cost @ values)
     overflow = float(values[many:].sum())
     return Solution(share, objective, overflow, np.append(prices[:rows], 0.0), prices[rows:])

@@ -10,9 +10,9 @@ from mecopt.arrays import Ints
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.stop import StopReason
+from mecopt_solvers.programs.branch_and_bound import branch_and_bound
 from mecopt_solvers.programs.exact import DONE, solve_exactly
 from mecopt_solvers.programs.flow import build_flow
-from mecopt_solvers.programs.highs import branch_and_bound
 from mecopt_solvers.programs.linear_program import Program
 from mecopt_solvers.programs.presolve import Reduced
 

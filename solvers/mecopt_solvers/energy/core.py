@@ -1,10 +1,9 @@
 """One device's budget: bound and placement from the price on energy, then labels over the tasks still open.
 
-With a price p on energy, cheapest paths of cost C in sum, and a budget B, every placement within the
-budget is
-worth C - p B + (its excess) + p (B - its energy) or more: a path whose excess alone is above the gap is
-in no better
-placement. What is left is small; labels (delay, energy) that no other one dominates settle it exactly.
+With a price p on energy, cheapest paths of cost C in sum, and a budget B, every placement within the budget
+is worth C - p B + (its excess) + p (B - its energy) or more: a path whose excess alone is above the gap is in
+no better placement. What is left is small; labels (delay, energy) that no other one dominates settle it
+exactly.
 """
 
 from __future__ import annotations

@@ -156,9 +156,7 @@ class Rest:
 
 
 def cheapest_and_steps(ways: Ways) -> tuple[Ints, list[Steps]]:
-    """Return every task's cheapest way, (n,), and the steps of the tasks that have more than one, lightest
-    first.
-    """
+    """Return every task's cheapest way, (n,), and the steps of tasks with more than one, lightest first."""
     start = np.flatnonzero(np.diff(ways.task, prepend=-1))
     by_excess = np.lexsort((ways.excess, ways.task))  # a task's ways stay together
     cheapest = by_excess[start]

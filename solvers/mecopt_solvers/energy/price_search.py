@@ -1,5 +1,4 @@
-"""The trellises of many tasks under a price on energy: cheapest paths, and which arcs a better optimum
-could use.
+"""The trellises of many tasks under a price on energy: cheapest paths, and arcs that a better one may use.
 
 Arrays have the tasks last, so that numpy works on many tasks side by side: M stages, J nodes, K tasks.
 """
@@ -42,9 +41,7 @@ class Stages:
         self.energy = np.ascontiguousarray(arcs.energy_j[tasks].transpose(1, 2, 3, 0))
 
     def priced(self, price: float) -> tuple[Floats, Floats]:
-        """Return the least cost of every task, delay + price * energy, and the least energy among ties,
-        (K,).
-        """
+        """Return every task's least delay + price * energy, (K,), and the least energy among ties, (K,)."""
         return self._backward(self.delay + price * self.energy, self.energy)
 
     def least_energy(self) -> tuple[Floats, Floats]:
@@ -62,8 +59,9 @@ class Stages:
         return value[0], other[0]
 
     def paths(self, price: float, *, most: bool = False) -> Paths:
-        """Return cheapest paths under a price; of ties those of least (or most) energy; price inf: least
-        energy.
+        """Return cheapest paths under a price, of ties those of least (or most) energy.
+
+        Under a price of inf they are those of least energy.
         """
         if np.isinf(price):
             cost, second = np.where(np.isinf(self.delay), np.inf, self.energy), self.delay

@@ -17,9 +17,10 @@ from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate
 from mecopt.pins import forbidden
 from mecopt.placements import placement_array
-from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status
+from mecopt.result import Result, Status
 from mecopt.solving import solve
 from mecopt.stop import StopReason
+from mecopt.tolerances import OPTIMALITY_TOLERANCE, excess
 from mecopt.trellis import Paths, shortest_paths
 from mecopt_solvers.explain.deadlines import deadline_values
 from mecopt_solvers.explain.dual_prices import Prices, prices, strained_parts
@@ -143,7 +144,7 @@ class _Explainer:
         if bound is None:
             return replace(found, status="feasible")
         bound = min(bound, objective)  # a relaxation's value is right up to rounding
-        closed = objective - bound <= OPTIMALITY_TOLERANCE * max(abs(bound), 1e-12)
+        closed = excess(objective, bound) <= OPTIMALITY_TOLERANCE
         return replace(found, status="optimal" if closed else "feasible", lower_bound=bound)
 
     def _solve(self) -> Result:

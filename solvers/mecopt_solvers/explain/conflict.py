@@ -123,10 +123,10 @@ class Part:
         shut = np.isin(task, [member[1] for member in members if member[0] == "task"])
         for _, k, m in (member for member in members if member[0] == "block"):
             shut |= (task == k) & (block == m)
-        solver.set_columns(model.shut(shut))
+        solver.highs.bound_columns(model.shut(shut))
         rows = [member[1] for member in members if member[0] == "limit"]
         kept = np.isin(np.arange(len(model.limits)), rows)
-        solver.set_rows(model.rows, np.where(kept, model.upper, np.inf))
+        solver.highs.bound_rows(model.rows, np.where(kept, model.upper, np.inf))
         answer = solver.solve(clock)
         self.unsure |= not answer.infeasible and answer.value is None
         return answer.infeasible

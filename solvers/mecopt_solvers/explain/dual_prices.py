@@ -106,7 +106,7 @@ def _price_part(
     exact = solver.solve(clock)
     if exact.value is None:
         return exact, []
-    solver.set_rows(model.rows, model.upper * (1.0 + HAIR))
+    solver.highs.bound_rows(model.rows, model.upper * (1.0 + HAIR))
     answer = solver.solve(clock)
     duals = (answer if answer.optimal else exact).duals[model.rows]
     per_unit = np.maximum(-duals, 0.0) / model.scale

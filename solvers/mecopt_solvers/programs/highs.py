@@ -1,239 +1,212 @@
-"""HiGHS on a `Program`: as a mixed-integer program that can be watched and stopped, or as its LP."""
+"""The one place that talks to HiGHS: data in, options, callbacks, and what came out."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
+import highspy
 import numpy as np
+from highspy._core import _Highs
 
-from mecopt.arrays import Floats
+from mecopt.arrays import Floats, Ints
 from mecopt.errors import MecoptError
-from mecopt.stop import COMPILER
-from mecopt_solvers.programs.linear_program import Program, safe_bound
-from mecopt_solvers.programs.watched import Post, watched
 
-if TYPE_CHECKING:
-    import highspy
+Ended = Literal["optimal", "infeasible", "unbounded or infeasible", "empty", "stopped", "failed"]
 
-BOUND_EVERY_S = 0.05
-STRICT = 1e-9  # feasibility tolerance of scaled rows, and of reduced costs in scaled seconds
-LOOSE = 1e-7
-CUTOFF = 1e-6  # what is worse than a known solution by more than this fraction is not looked at
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a search ended; the bound is in the program's own seconds, as the solver gives it."""
-
-    ended: Literal["optimal", "infeasible", "stopped", "failed"]
-    bound: float | None = None
-    message: str = ""
-    error: float = 0.0  # seconds by which the solver's own costs can be wrong
+_ENDED: dict[highspy.HighsModelStatus, Ended] = {
+    highspy.HighsModelStatus.kOptimal: "optimal",
+    highspy.HighsModelStatus.kInfeasible: "infeasible",
+    highspy.HighsModelStatus.kUnboundedOrInfeasible: "unbounded or infeasible",
+    highspy.HighsModelStatus.kModelEmpty: "empty",
+    highspy.HighsModelStatus.kTimeLimit: "stopped",
+    highspy.HighsModelStatus.kInterrupt: "stopped",
+}
+_LONGEST_S = 1e9  # a time limit, where there is none
+_FEASIBLE = 2  # what HiGHS calls a solution that meets every row
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """What a search is asked to do.
+class Matrix:
+    """A sparse matrix in columns, or in rows."""
+
+    start: Ints  # (columns,) or (rows,) place of the first entry
+    index: Ints  # (entries,) rows, or columns
+    value: Floats  # (entries,)
+    by_rows: bool = False
+
+
+class Highs:
+    """A linear or mixed-integer program in HiGHS: min cost x, row_lower <= A x <= row_upper, 0 <= x <= upper.
 
     Parameters
     ----------
-    program : Program
-    unit : float
-        Seconds of objective that the solver sees as 1.
-    start : array of shape (C,), optional
-        Column values that are feasible: a hint, or only their value as a cutoff.
-    found : callable
-        Called with column values as they are found.
-    bound : callable
-        Called with a lower bound, in the program's own seconds.
-    due : callable
-        Says whether to stop.
-    time_left_s, threads, seed
-        As in `mecopt.Run`.
-    strict : bool
-        Whether to use the tightest tolerances; on a second try they are wider.
-    """
-
-    program: Program
-    unit: float
-    start: Floats | None
-    found: Callable[[Floats], None]
-    bound: Callable[[float], None]
-    due: Callable[[], bool]
-    time_left_s: float = np.inf
-    threads: int = 1
-    seed: int = 0
-    strict: bool = True
-
-
-def branch_and_bound(job: Job) -> Outcome:
-    """Solve a program by HiGHS, a large one in a process of its own."""
-    from mecopt_solvers.programs.apart import COLUMNS, solve_apart
-
-    if job.program.columns > COLUMNS:
-        return solve_apart(f"{__name__}:_in_thread", job)
-    return _in_thread(job)
-
-
-def _in_thread(job: Job, note: Callable[[Any], None] = lambda value: None) -> Outcome:
-    """Run HiGHS in a thread of its own.
-
-    HiGHS has one scheduler a thread, and one that was made for another
-    number of
-    threads makes it return zeros; a fresh thread has none.
-    """
-    with COMPILER.loading():
-        import highspy  # noqa: F401
-    tell = {"stop": False}
-
-    def handle(kind: str, value: Any) -> None:
-        job.found(value) if kind == "found" else job.bound(value)
-
-    def stop() -> None:
-        tell["stop"] = True
-
-    outcome, _ = watched(lambda post: _branch_and_bound(job, post, tell), stop, handle, job.due)
-    return Outcome("stopped") if outcome is None else outcome
-
-
-def _branch_and_bound(job: Job, post: Post, tell: dict[str, bool]) -> Outcome:
-    from highspy import HighsModelStatus, cb
-
-    Kind = cb.HighsCallbackType
-
-    highs = model(job.program, job.program.cost / job.unit, integer=True)
-    tolerance = STRICT if job.strict else LOOSE
-    _set(
-        highs,
-        mip_rel_gap=0.0,
-        mip_abs_gap=0.0,
-        mip_feasibility_tolerance=tolerance,
-        primal_feasibility_tolerance=tolerance,
-        dual_feasibility_tolerance=tolerance,
-        threads=job.threads,
-        random_seed=job.seed % 2**31,
-    )
-    if np.isfinite(job.time_left_s):
-        _set(highs, time_limit=max(job.time_left_s, 0.01))
-    if job.start is not None:
-        # Its value as a cutoff, not the start itself: presolve of HiGHS 1.16 gives a start that is set by
-        # `setSolution` another, lower value wherever it has merged or removed columns, prunes by that and
-        # ends as optimal with a worse solution (tests/solvers/programs). The run keeps the placement.
-        value = float(job.program.cost @ job.start) / job.unit
-        _set(highs, objective_bound=value + CUTOFF * max(value, 1.0))
-    told = {"bound": -np.inf, "at": 0.0}
-
-    def call(kind: Any, message: str, out: Any, into: Any, data: Any) -> None:
-        if kind == Kind.kCallbackMipSolution:
-            post("found", np.array(out.mip_solution))
-            return
-        now = time.perf_counter()
-        if kind == Kind.kCallbackMipInterrupt and now - told["at"] > BOUND_EVERY_S:
-            told["at"] = now
-            if told["bound"] < out.mip_dual_bound < np.inf:
-                told["bound"] = out.mip_dual_bound
-                post("bound", out.mip_dual_bound * job.unit)
-        into.user_interrupt = tell["stop"]
-
-    highs.setCallback(call, None)
-    for kind in (Kind.kCallbackMipSolution, Kind.kCallbackMipInterrupt):
-        highs.startCallback(kind)
-    status = _run(highs)
-    info = highs.getInfo()
-    bound = info.mip_dual_bound * job.unit if np.isfinite(info.mip_dual_bound) else None
-    if status == HighsModelStatus.kOptimal:
-        post("found", np.array(highs.getSolution().col_value))
-        return Outcome("optimal", bound)
-    if status == HighsModelStatus.kInfeasible:
-        return Outcome("infeasible")
-    if status in (HighsModelStatus.kTimeLimit, HighsModelStatus.kInterrupt):
-        return Outcome("stopped", bound)
-    return Outcome("failed", None, f"HiGHS ended with {highs.modelStatusToString(status)!r}")
-
-
-def lp_bound(program: Program, *, unit: float = 1.0, threads: int = 1) -> float | None:
-    """Solve the LP relaxation; return a bound that is valid whatever HiGHS did, None for an infeasible LP.
+    cost, upper : arrays of shape (C,)
+        Of columns; `upper` may be inf.
+    row_lower, row_upper : arrays of shape (R,)
+        Of rows; -inf and inf where there is none.
+    matrix : Matrix
+    integer : array of bool of shape (C,), optional
+        Which columns are whole numbers; none if left out.
 
     Raises
     ------
     MecoptError
-        If HiGHS ends with neither.
+        If HiGHS refuses an option. Neither data that it refuses nor a run that fails raises anything: what is
+        proved here does not rest on HiGHS being right. The run has ended as "empty" or "failed".
     """
-    from highspy import HighsModelStatus
 
-    def solve(post: Post) -> tuple[Any, Floats, str]:
-        highs = model(program, program.cost / unit, integer=False)
-        _set(highs, threads=threads)
-        status = _run(highs)
-        return status, np.array(highs.getSolution().row_dual), highs.modelStatusToString(status)
+    def __init__(
+        self,
+        cost: Floats,
+        upper: Floats,
+        row_lower: Floats,
+        row_upper: Floats,
+        matrix: Matrix,
+        integer: Any = None,
+    ) -> None:
+        self._highs: Any = quiet()  # stubs lack some of its functions
+        self._highs.passModel(
+            len(cost),
+            len(row_lower),
+            len(matrix.index),
+            int(highspy.MatrixFormat.kRowwise if matrix.by_rows else highspy.MatrixFormat.kColwise),
+            int(highspy.ObjSense.kMinimize),
+            0.0,
+            cost,
+            np.zeros(len(cost)),
+            upper,
+            row_lower,
+            row_upper,
+            matrix.start.astype(np.int32),
+            matrix.index.astype(np.int32),
+            matrix.value,
+            (np.zeros(len(cost)) if integer is None else integer).astype(np.int32),
+        )
+        self._status = highspy.HighsModelStatus.kNotset
 
-    (status, dual, name), _ = watched(solve, lambda: None, lambda kind, value: None, lambda: False)
-    if status == HighsModelStatus.kInfeasible:
-        return None
-    if status == HighsModelStatus.kModelEmpty:
-        return 0.0
-    if status != HighsModelStatus.kOptimal or len(dual) != len(program.rows.lower):
-        raise MecoptError(f"HiGHS ended with {name!r} on the LP relaxation")
-    return safe_bound(program, dual * unit)
+    def set(self, **options: Any) -> None:
+        """Set options by the names that HiGHS gives them.
+
+        Raises
+        ------
+        MecoptError
+            If HiGHS refuses one.
+        """
+        for name, value in options.items():
+            if self._highs.setOptionValue(name, value) != highspy.HighsStatus.kOk:
+                raise MecoptError(f"HiGHS refuses its option {name} = {value!r}")
+
+    def set_time_left(self, seconds: float) -> None:
+        """Limit the runs to come; HiGHS itself counts the time of all runs of a program together."""
+        self.set(time_limit=min(seconds, _LONGEST_S) + self._highs.getRunTime())
+
+    def interrupt_when(self, told: Callable[[], bool]) -> None:
+        """Ask now and then, whichever algorithm is at work, whether to stop.
+
+        `told` must not refer to this object: the two would keep each other alive, and HiGHS is large.
+        """
+
+        def call(kind: Any, message: str, out: Any, into: Any, data: Any) -> None:
+            into.user_interrupt = told()
+
+        kinds = highspy.cb.HighsCallbackType
+        self._listen(
+            call, kinds.kCallbackMipInterrupt, kinds.kCallbackSimplexInterrupt, kinds.kCallbackIpmInterrupt
+        )
+
+    def watch(
+        self, told: Callable[[], bool], found: Callable[[Floats], None], bound: Callable[[float], None]
+    ) -> None:
+        """Hear of solutions (C,) and of the bound of a branch and bound, and ask whether to stop."""
+        kinds = highspy.cb.HighsCallbackType
+
+        def call(kind: Any, message: str, out: Any, into: Any, data: Any) -> None:
+            if kind == kinds.kCallbackMipSolution:
+                found(np.array(out.mip_solution))
+                return
+            bound(out.mip_dual_bound)
+            into.user_interrupt = told()
+
+        self._listen(call, kinds.kCallbackMipSolution, kinds.kCallbackMipInterrupt)
+
+    def _listen(self, call: Callable[..., None], *kinds: Any) -> None:
+        self._highs.setCallback(call, None)
+        for kind in kinds:
+            self._highs.startCallback(kind)
+
+    def run(self) -> Ended:
+        """Solve, and say how it ended."""
+        failed = self._highs.run() == highspy.HighsStatus.kError
+        self._status = highspy.HighsModelStatus.kSolveError if failed else self._highs.getModelStatus()
+        return _ENDED.get(self._status, "failed")
+
+    def forget(self) -> None:
+        """Drop the basis and all else that the next run would begin with."""
+        self._highs.clearSolver()
+
+    def add_columns(self, cost: Floats, matrix: Matrix) -> None:
+        """Add columns without an upper bound behind the others; `matrix` is theirs, in columns."""
+        self._highs.addCols(
+            len(cost),
+            cost,
+            np.zeros(len(cost)),
+            np.full(len(cost), np.inf),
+            len(matrix.index),
+            matrix.start.astype(np.int32),
+            matrix.index.astype(np.int32),
+            matrix.value,
+        )
+
+    def fix_column(self, column: int, value: float) -> None:
+        """Give a column one value."""
+        self._highs.changeColBounds(column, value, value)
+
+    def bound_columns(self, upper: Floats) -> None:
+        """Give the first columns other upper bounds, and 0 below."""
+        columns = np.arange(len(upper), dtype=np.int32)
+        self._highs.changeColsBounds(len(columns), columns, np.zeros(len(columns)), upper)
+
+    def bound_rows(self, rows: Ints, upper: Floats) -> None:
+        """Give some rows other upper bounds, and none below."""
+        if len(rows):
+            lower = np.full(len(rows), -np.inf)
+            self._highs.changeRowsBounds(len(rows), rows.astype(np.int32), lower, upper)
+
+    @property
+    def status(self) -> str:
+        """How the last run ended, in the words of HiGHS."""
+        return str(self._highs.modelStatusToString(self._status))
+
+    @property
+    def values(self) -> Floats:
+        """Values of the columns, (C,)."""
+        return np.array(self._highs.getSolution().col_value)
+
+    @property
+    def duals(self) -> Floats:
+        """Duals of the rows, (R,), none above 0 where a row only has an upper bound."""
+        return np.array(self._highs.getSolution().row_dual)
+
+    @property
+    def objective(self) -> float:
+        """Objective of `values`."""
+        return float(self._highs.getInfo().objective_function_value)
+
+    @property
+    def bound(self) -> float:
+        """Lower bound of the branch and bound; infinite where there is none."""
+        return float(self._highs.getInfo().mip_dual_bound)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether `values` meet every row."""
+        return bool(self._highs.getInfo().primal_solution_status == _FEASIBLE)
 
 
 def quiet() -> highspy.Highs:
     """Return an empty HiGHS that prints nothing; `highspy.Highs()` itself greets on standard output."""
-    from highspy._core import _Highs
-
     highs = _Highs()
     highs.setOptionValue("output_flag", False)
     return cast("highspy.Highs", highs)
-
-
-def model(program: Program, cost: Floats, *, integer: bool) -> highspy.Highs:
-    """Return a HiGHS that prints nothing, with a program in it.
-
-    Parameters
-    ----------
-    program : Program
-    cost : array of shape (columns,)
-        In place of the program's own.
-    integer : bool
-        Whether columns are whole numbers where the program says so.
-    """
-    import highspy
-
-    highs = quiet()
-    rows = program.rows
-    highs.passModel(
-        program.columns,
-        len(rows.lower),
-        len(rows.column),
-        int(highspy.MatrixFormat.kRowwise),
-        int(highspy.ObjSense.kMinimize),
-        0.0,
-        cost,
-        np.zeros(program.columns),
-        np.ones(program.columns),
-        rows.lower,
-        rows.upper,
-        rows.start[:-1].astype(np.int32),
-        rows.column.astype(np.int32),
-        rows.value,
-        (program.integer & integer).astype(np.int32),
-    )
-    return highs
-
-
-def _set(highs: highspy.Highs, **options: Any) -> None:
-    from highspy import HighsStatus
-
-    for name, value in options.items():
-        if highs.setOptionValue(name, value) != HighsStatus.kOk:
-            raise MecoptError(f"HiGHS refuses its option {name} = {value!r}")
-
-
-def _run(highs: highspy.Highs) -> Any:
-    from highspy import HighsModelStatus, HighsStatus
-
-    status = highs.run()
-    return HighsModelStatus.kSolveError if status == HighsStatus.kError else highs.getModelStatus()

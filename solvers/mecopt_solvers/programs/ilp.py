@@ -6,9 +6,9 @@ from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.limits import OF_ROWS
 from mecopt.registry import Method
+from mecopt_solvers.programs.branch_and_bound import branch_and_bound
 from mecopt_solvers.programs.exact import solve_exactly
 from mecopt_solvers.programs.flow import build_flow
-from mecopt_solvers.programs.highs import branch_and_bound
 
 
 def _solve(instance: Instance, run: Run) -> None:

@@ -74,6 +74,7 @@ def test_summary_of_many_tasks(many_file, tmp_path):
 def test_all_delays_alike(toy, tmp_path):
     document = toy(tasks=[toy()["tasks"][0]] * 5)
     save_plot(library.evaluate(library.from_dict(document), [[0, 0]] * 5), tmp_path / "x.png")
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
 def test_missing_extra_says_how_to_install(monkeypatch, tmp_path):

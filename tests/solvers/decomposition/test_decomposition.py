@@ -24,6 +24,7 @@ from mecopt_solvers.decomposition.pool import fill_pool
 from mecopt_solvers.decomposition.problem import build_part
 from mecopt_solvers.decomposition.runs.run_master import RunMaster
 from mecopt_solvers.decomposition.tighten import tightened
+from mecopt_solvers.programs.highs import Highs
 
 SETS = [
     ["capacity"],
@@ -248,6 +249,30 @@ def test_a_master_that_grew_is_that_of_all_its_columns():
     assert (prices >= 0).all()
     shares = np.bincount(grown.columns.task, solution.share)
     assert shares == pytest.approx(np.ones(8))
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_master_at_which_highs_stumbles_is_solved_from_nothing(monkeypatch, failures):
+    tree = Tree(part_of(crowd(batch=8, servers=4)))
+    tree.advance(0.0, lambda: False, 1)
+    tree._strengthen()
+    node = tree.open[0][2]
+    master = RunMaster(tree.part, tree.sizes, node.counts, tree.price_cap, node.columns, node.patterns)
+    before = master.solve()[1].value
+    left, run, forget, forgot = [failures], Highs.run, Highs.forget, []
+
+    def stumble(highs):
+        left[0] -= 1
+        return "failed" if left[0] >= 0 else run(highs)
+
+    monkeypatch.setattr(Highs, "run", stumble)
+    monkeypatch.setattr(Highs, "forget", lambda highs: forgot.append(forget(highs)))
+    again = master.solve()
+    assert len(forgot) == 1
+    if failures == 1:
+        assert again[1].value == pytest.approx(before, rel=1e-9)
+    else:
+        assert again is None
 
 
 def test_filling_closes_the_gap_of_many_tasks():

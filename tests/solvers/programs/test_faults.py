@@ -14,7 +14,7 @@ from mecopt.entities import Device, Server
 from mecopt.processes import left_behind
 from mecopt_solvers.crosscheck import SETS, brute_force, check, random_instance
 from mecopt_solvers.programs import watched
-from mecopt_solvers.programs.highs import Outcome
+from mecopt_solvers.programs.branch_and_bound import Outcome
 
 ALL = ("milp", "ilp", "cpsat", "decomposition", "auto")
 ENERGY = (*ALL, "energy-path")
@@ -234,7 +234,7 @@ def test_infeasible_is_not_believed_where_a_feasible_placement_is_known(solve, m
 
 
 def test_decomposition_does_without_its_lp(monkeypatch):
-    monkeypatch.setattr("mecopt_solvers.decomposition.lp.run", lambda highs: None)
+    monkeypatch.setattr("mecopt_solvers.programs.highs.Highs.run", lambda highs: "failed")
     instance = named("capacity")
     found = mecopt.solve(instance, "decomposition", time_limit_s=2.0)
     best = brute_force(instance).objective
@@ -247,7 +247,7 @@ def test_an_interrupt_while_the_model_is_built(solve, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mecopt_solvers.programs.milp._linear", interrupt)
+    monkeypatch.setattr("mecopt_solvers.programs.formulations.weighted_sum", interrupt)
     code, found, err = solve(named("capacity"), "--method", "milp")
     assert (code, found["stopped_by"]) == (130, "interrupt")
     assert found["lower_bound"] > 0

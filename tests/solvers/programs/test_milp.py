@@ -9,9 +9,9 @@ from mecopt.io import load
 from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.crosscheck import brute_force, instances
 from mecopt_solvers.programs.flow import build_flow
-from mecopt_solvers.programs.highs import lp_bound
 from mecopt_solvers.programs.milp import build_model
 from mecopt_solvers.programs.pyomo_arrays import to_program
+from mecopt_solvers.programs.relaxation import lp_bound
 
 
 def test_the_assignment_formulation_agrees_with_brute_force():

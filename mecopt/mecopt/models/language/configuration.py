@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from mecopt.arguments import LARGEST_COUNT, whole
 from mecopt.errors import InputError, shown
+from mecopt.scalars import LARGEST_COUNT, whole
 
 Norm = Literal["rms", "layer"]
 

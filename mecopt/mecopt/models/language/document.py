@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from mecopt.arguments import number, whole
 from mecopt.errors import InputError, shown
 from mecopt.models.language.configuration import Configuration
 from mecopt.models.language.known import LanguageModel
 from mecopt.models.language.work import BlockCount, count, phases
+from mecopt.scalars import number, whole
 
 Output = Literal["token", "logits"]
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from mecopt.arguments import LARGEST_COUNT, whole
 from mecopt.errors import InputError, shown
 from mecopt.models.language.configuration import MOST, Configuration
+from mecopt.scalars import LARGEST_COUNT, whole
 
 KEYS = {
     "layers": "num_hidden_layers",

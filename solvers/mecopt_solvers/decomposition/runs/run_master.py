@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import highspy
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
@@ -13,6 +12,7 @@ from mecopt_solvers.decomposition import lp
 from mecopt_solvers.decomposition.dual import Counts
 from mecopt_solvers.decomposition.master import Columns, Solution
 from mecopt_solvers.decomposition.problem import Part
+from mecopt_solvers.programs.highs import Matrix
 
 if TYPE_CHECKING:
     from mecopt_solvers.decomposition.runs.patterns import Sizes
@@ -46,15 +46,12 @@ class RunMaster:
         self.path_at, self.pattern_at = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         tasks, servers = len(self.part.tasks), len(self.sizes.first) - 1
         penalty = np.concatenate([np.maximum(self.sizes.size, LEAST_PENALTY), np.ones(decided)])
-        unlimited = -highspy.kHighsInf
         self.highs = lp.model(
             self.price_cap / self.scale * penalty,
-            np.full(self.shared, highspy.kHighsInf),
-            np.repeat([unlimited, 1.0, unlimited], [self.shared, tasks, servers]),
+            np.repeat([-np.inf, 1.0, -np.inf], [self.shared, tasks, servers]),
             np.concatenate([np.zeros(linked), self.counts.limit, np.ones(tasks + servers)]),
-            lp.Matrix(np.arange(self.shared), np.arange(self.shared), np.full(self.shared, -1.0)),
+            Matrix(np.arange(self.shared), np.arange(self.shared), np.full(self.shared, -1.0)),
         )
-        self.highs.setOptionValue("presolve", "off")
         self._append(columns, patterns)
 
     def add(self, columns: Columns, patterns: Floats) -> bool:
@@ -71,17 +68,16 @@ class RunMaster:
 
     def solve(self) -> tuple[Floats, Solution] | None:
         """Return the prices of sizes and counts, none negative, and the optimum; None where HiGHS fails."""
-        if lp.run(self.highs) != highspy.HighsModelStatus.kOptimal:
-            self.highs.clearSolver()  # forgets the basis, which may be what it stumbles on
-            if lp.run(self.highs) != highspy.HighsModelStatus.kOptimal:
+        if self.highs.run() != "optimal":
+            self.highs.forget()  # forgets the basis, which may be what it stumbles on
+            if self.highs.run() != "optimal":
                 return None
-        self.highs.setOptionValue("simplex_strategy", PRIMAL)
-        found = self.highs.getSolution()
-        value = np.array(found.col_value)
-        prices = self.scale * np.maximum(-np.array(found.row_dual)[: self.shared], 0.0)
+        self.highs.set(simplex_strategy=PRIMAL)
+        value = self.highs.values
+        prices = self.scale * np.maximum(-self.highs.duals[: self.shared], 0.0)
         solution = Solution(
             value[self.path_at],
-            self.scale * self.highs.getInfo().objective_function_value,
+            self.scale * self.highs.objective,
             float(value[: self.shared].sum()),
             np.zeros(self.part.rows + 1),
             prices[len(self.sizes.size) :],
@@ -91,7 +87,7 @@ class RunMaster:
 
     def fix(self, pattern: int) -> None:
         """Choose a pattern for its server from now on."""
-        self.highs.changeColBounds(int(self.pattern_at[pattern]), 1.0, 1.0)
+        self.highs.fix_column(int(self.pattern_at[pattern]), 1.0)
 
     def _new(self, keys: list[bytes]) -> Ints:
         """Return the places of the keys seen for the first time, which are known from now on."""
@@ -118,15 +114,9 @@ class RunMaster:
         ])  # fmt: skip
         order = np.lexsort((row, col))
         width = paths + len(patterns)
-        self.highs.addCols(
-            width,
+        self.highs.add_columns(
             np.concatenate([columns.cost / self.scale, np.zeros(len(patterns))]),
-            np.zeros(width),
-            np.full(width, highspy.kHighsInf),
-            len(order),
-            np.searchsorted(col[order], np.arange(width)).astype(np.int32),
-            row[order].astype(np.int32),
-            value[order],
+            Matrix(np.searchsorted(col[order], np.arange(width)), row[order], value[order]),
         )
         begin = self.shared + len(self.path_at) + len(self.pattern_at)
         self.path_at = np.append(self.path_at, begin + np.arange(paths))

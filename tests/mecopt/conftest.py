@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from strategies import MINIMAL
+
+import mecopt as library
+from mecopt import Method, registry
 
 PLUGIN = '''
 import time
@@ -201,3 +205,16 @@ def env():
 def only_files():
     """Return the names in a folder, hidden ones too: nothing half-written may lie about."""
     return lambda folder: sorted(path.name for path in Path(folder).iterdir())
+
+
+@pytest.fixture
+def using(monkeypatch):
+    """Return a function that solves with a method of the test's own, as a third party would install it."""
+
+    def solve_with(action, document=MINIMAL, honours=frozenset(library.Coupling), **options):
+        own = Method("own", "heuristic", "of this test", honours, action, options=frozenset({"depth"}))
+        real = registry.method
+        monkeypatch.setattr(registry, "method", lambda name: own if name == "own" else real(name))
+        return library.solve(library.from_dict(document), "own", **options)
+
+    return solve_with

@@ -1,0 +1,139 @@
+"""Branch and bound of HiGHS on a `Program`, which can be watched and stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from mecopt.arrays import Floats
+from mecopt.stop import COMPILER
+from mecopt_solvers.programs.linear_program import Program
+from mecopt_solvers.programs.watched import Post, watched
+
+BOUND_EVERY_S = 0.05
+STRICT = 1e-9  # feasibility tolerance of scaled rows, and of reduced costs in scaled seconds
+LOOSE = 1e-7
+CUTOFF = 1e-6  # what is worse than a known solution by more than this fraction is not looked at
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a search ended; the bound is in the program's own seconds, as the solver gives it."""
+
+    ended: Literal["optimal", "infeasible", "stopped", "failed"]
+    bound: float | None = None
+    message: str = ""
+    error: float = 0.0  # seconds by which the solver's own costs can be wrong
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a search is asked to do.
+
+    Parameters
+    ----------
+    program : Program
+    unit : float
+        Seconds of objective that the solver sees as 1.
+    start : array of shape (C,), optional
+        Column values that are feasible: a hint, or only their value as a cutoff.
+    found : callable
+        Called with column values as they are found.
+    bound : callable
+        Called with a lower bound, in the program's own seconds.
+    due : callable
+        Says whether to stop.
+    time_left_s, threads, seed
+        As in `mecopt.Run`.
+    strict : bool
+        Whether to use the tightest tolerances; on a second try they are wider.
+    """
+
+    program: Program
+    unit: float
+    start: Floats | None
+    found: Callable[[Floats], None]
+    bound: Callable[[float], None]
+    due: Callable[[], bool]
+    time_left_s: float = np.inf
+    threads: int = 1
+    seed: int = 0
+    strict: bool = True
+
+
+def branch_and_bound(job: Job) -> Outcome:
+    """Solve a program by HiGHS, a large one in a process of its own."""
+    from mecopt_solvers.programs.apart import COLUMNS, solve_apart
+
+    if job.program.columns > COLUMNS:
+        return solve_apart(f"{__name__}:_in_thread", job)
+    return _in_thread(job)
+
+
+def _in_thread(job: Job, note: Callable[[Any], None] = lambda value: None) -> Outcome:
+    """Run HiGHS in a thread of its own.
+
+    HiGHS has one scheduler a thread, and one that was made for another number of threads makes it return
+    zeros; a fresh thread has none.
+    """
+    with COMPILER.loading():
+        import mecopt_solvers.programs.relaxation  # noqa: F401
+    tell = {"stop": False}
+
+    def handle(kind: str, value: Any) -> None:
+        job.found(value) if kind == "found" else job.bound(value)
+
+    def stop() -> None:
+        tell["stop"] = True
+
+    outcome, _ = watched(lambda post: _branch_and_bound(job, post, tell), stop, handle, job.due)
+    return Outcome("stopped") if outcome is None else outcome
+
+
+def _branch_and_bound(job: Job, post: Post, tell: dict[str, bool]) -> Outcome:
+    from mecopt_solvers.programs.relaxation import model
+
+    highs = model(job.program, job.program.cost / job.unit, integer=True)
+    tolerance = STRICT if job.strict else LOOSE
+    highs.set(
+        mip_rel_gap=0.0,
+        mip_abs_gap=0.0,
+        mip_feasibility_tolerance=tolerance,
+        primal_feasibility_tolerance=tolerance,
+        dual_feasibility_tolerance=tolerance,
+        threads=job.threads,
+        random_seed=job.seed % 2**31,
+    )
+    if np.isfinite(job.time_left_s):
+        highs.set_time_left(max(job.time_left_s, 0.01))
+    if job.start is not None:
+        # Its value as a cutoff, not the start itself: presolve of HiGHS 1.16 gives a start that is set by
+        # `setSolution` another, lower value wherever it has merged or removed columns, prunes by that and
+        # ends as optimal with a worse solution (tests/solvers/programs). The run keeps the placement.
+        value = float(job.program.cost @ job.start) / job.unit
+        highs.set(objective_bound=value + CUTOFF * max(value, 1.0))
+    told = {"bound": -np.inf, "at": 0.0}
+
+    def bound_is(value: float) -> None:
+        now = time.perf_counter()
+        if now - told["at"] > BOUND_EVERY_S:
+            told["at"] = now
+            if told["bound"] < value < np.inf:
+                told["bound"] = value
+                post("bound", value * job.unit)
+
+    highs.watch(lambda: tell["stop"], lambda values: post("found", values), bound_is)
+    ended = highs.run()
+    bound = highs.bound * job.unit if np.isfinite(highs.bound) else None
+    if ended == "optimal":
+        post("found", highs.values)
+        return Outcome("optimal", bound)
+    if ended == "infeasible":
+        return Outcome("infeasible")
+    if ended == "stopped":
+        return Outcome("stopped", bound)
+    return Outcome("failed", None, f"HiGHS ended with {highs.status!r}")
