@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mecopt.entities import ONE_PASS, Deadline, OneRun
+from mecopt.entities import ONE_PASS, Deadline, Device, OneRun, Server
 
 if TYPE_CHECKING:
     from mecopt.instance import Instance
@@ -55,7 +55,7 @@ def of(instance: Instance) -> frozenset[Feature]:
     """Return what an instance asks for."""
     rules, tasks = instance.rules, instance.tasks
     late = tasks.max_total_delay_s is not None or tasks.max_phase_delay_s is not None
-    nodes = (*instance.devices, *instance.servers)
+    nodes: list[Device | Server] = [*instance.devices, *instance.servers]
     blocks = [block for model in instance.models for block in model.blocks]
     held = any(b.state_bytes for b in blocks) or any(model.shared_params for model in instance.models)
     asked = {

@@ -70,4 +70,4 @@ def _round(
     before = np.where(m > 0, path[k, np.maximum(m - 1, 0)], 0)
     chosen = (path[k, m] == j) & (before == i)
     used = chosen[step]
-    return value, np.bincount(at[used], seconds[used], rows)
+    return value, np.bincount(at[used], seconds[used], rows).astype(np.float64, copy=False)

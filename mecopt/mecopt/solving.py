@@ -171,7 +171,7 @@ def _call(chosen: registry.Method, run: Run) -> None:
 def _sums(costs: ChainCosts) -> dict[str, float]:
     """Return what shows that figures were changed; arrays that no one may write to would compile anew."""
     with np.errstate(over="ignore"):
-        return {name: float(a.sum()) for name, a in vars(costs).items() if isinstance(a, np.ndarray)}
+        return {name: float(np.nansum(a)) for name, a in vars(costs).items() if isinstance(a, np.ndarray)}
 
 
 def _relaxed(instance: Instance, chosen: registry.Method) -> Instance:

@@ -17,7 +17,7 @@ import numpy as np
 
 from mecopt import busy, limits
 from mecopt.arrays import Floats, Ints
-from mecopt.entities import Coupling, Sharing
+from mecopt.entities import Sharing
 from mecopt.errors import InputError
 from mecopt.features import ALL
 from mecopt.incumbent import Run
@@ -50,7 +50,7 @@ class Search:
         self.order = np.argsort([len(c.paths) for c in self.choices], kind="stable").tolist()
         least = [c.cost.min(initial=np.inf) for c in self.choices]
         self.rest = [*np.cumsum([least[k] for k in reversed(self.order)])[::-1].tolist(), 0.0]
-        self.rows = [limit for limit in limits.linear(instance) if limit.name in Coupling]
+        self.rows = [limit for limit in limits.linear(instance) if limit.name in limits.KNOWN]
         self.most = _most(instance, self.rows)
         self.period = instance.rules.objective.period
         weight = instance.tasks.weight
@@ -196,7 +196,8 @@ def _loads(judged: Evaluation) -> Floats:
     """Return the seconds that each placement calculates on every server, (P, N)."""
     nodes = np.arange(1, judged.instance.server_count + 1)
     on = judged.placement[:, :, None] == nodes
-    return np.where(on, judged.work_s[:, :, None], 0.0).sum(axis=1)
+    loads: Floats = np.where(on, judged.work_s[:, :, None], 0.0).sum(axis=1)
+    return loads
 
 
 def _busy(judged: Evaluation) -> Floats:
