@@ -161,7 +161,7 @@ def _choices(instance: Instance, run: Run, k: int) -> Choices:
     use = [
         _uses(judged, limit, _count(instance, limit))
         for limit in limits.linear(instance)
-        if limit.name in Coupling
+        if limit.name in limits.KNOWN
     ]
     uses = np.concatenate(use, axis=1) if use else np.zeros((len(paths), 0))
     return Choices(
