@@ -100,7 +100,7 @@ def step_back(steps, m, behind, cost, score, bias, gain, found, pools):  # type:
 
 @njit(cache=True, nogil=True)
 def units(steps, found):  # type: ignore[no-untyped-def]
-    """Write `expected_cost.unit` of steps (B, M, J, J), (B,)."""
+    """Write `any_size.unit` of steps (B, M, J, J), (B,)."""
     count, blocks, nodes, _ = steps.shape
     for b in range(count):
         best = np.inf
