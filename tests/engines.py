@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from mecopt_solvers.programs.highs import Outcome
+from mecopt_solvers.programs.search import Outcome
 
 
 def answers(job, note):

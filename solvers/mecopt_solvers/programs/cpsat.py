@@ -22,8 +22,8 @@ from mecopt.registry import Method
 from mecopt.stop import COMPILER
 from mecopt_solvers.programs.exact import SCALE, solve_exactly
 from mecopt_solvers.programs.flow import build_flow
-from mecopt_solvers.programs.highs import Job, Outcome
 from mecopt_solvers.programs.linear_program import Program
+from mecopt_solvers.programs.search import Job, Outcome
 from mecopt_solvers.programs.watched import Post, watched
 
 LARGEST_SUM = 2.0**50  # of scaled costs; beyond that, CP-SAT's own sums get close to overflow

@@ -20,9 +20,9 @@ from mecopt.instance import Instance
 from mecopt.judge import Evaluation
 from mecopt.limits import nothing_fits
 from mecopt.trellis_arcs import Arcs, shortest
-from mecopt_solvers.programs.highs import Job, Outcome
 from mecopt_solvers.programs.linear_program import Program
 from mecopt_solvers.programs.presolve import Reduced, reduce
+from mecopt_solvers.programs.search import Job, Outcome
 
 Build = Callable[[Reduced], Program]
 Engine = Callable[[Job], Outcome]

@@ -7,7 +7,7 @@ import pytest
 import mecopt
 from mecopt.costs import chain_costs
 from mecopt.processes import left_behind
-from mecopt_solvers.programs import apart, highs
+from mecopt_solvers.programs import apart, search
 from mecopt_solvers.programs.flow import build_flow
 from mecopt_solvers.programs.presolve import reduce
 
@@ -21,7 +21,7 @@ def job():
     def made(due=lambda: False):
         found = lambda x: posts.append(("found", len(x)))  # noqa: E731
         bound = lambda value: posts.append(("bound", value))  # noqa: E731
-        return highs.Job(program, 1.0, None, found, bound, due), posts
+        return search.Job(program, 1.0, None, found, bound, due), posts
 
     return made
 

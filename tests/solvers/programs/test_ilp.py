@@ -16,9 +16,10 @@ from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.crosscheck import brute_force, instances
 from mecopt_solvers.programs import exact, watched
 from mecopt_solvers.programs.flow import build_flow
-from mecopt_solvers.programs.highs import Outcome, lp_bound
+from mecopt_solvers.programs.highs import lp_bound
 from mecopt_solvers.programs.linear_program import at_most, safe_bound
 from mecopt_solvers.programs.presolve import reduce
+from mecopt_solvers.programs.search import Outcome
 
 HARD = "instances/crowd_k60_n4.json"
 
