@@ -19,11 +19,12 @@ import numpy as np
 import torch
 
 from mecopt.tolerances import excess
-from mecopt_rl.deciding.any_size_policy import find
-from mecopt_rl.training.any_size_training import Families, SizesTraining, cost_of
+from mecopt_rl.learners.any_size import KIND
+from mecopt_rl.training.any_size_curriculum import Families
 from mecopt_rl.training.checkpoint import load_policy, save_policy
-from mecopt_rl.training.loop import POLICY, Plan
-from mecopt_rl.training.rounds import TEST
+from mecopt_rl.training.loop import POLICY, Plan, Training
+from mecopt_rl.training.seeds import TEST
+from mecopt_rl.world.prices import along
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT, SHIPPED = (
@@ -59,7 +60,7 @@ def specs(servers: Any, blocks: Any, slots: int) -> str:
 def train(folder: str) -> None:
     """Train, and store the policy."""
     start = time.process_time()
-    training = SizesTraining(
+    training = Training(
         Plan(specs(SERVERS, BLOCKS, 8), "any-size", episodes=EPISODES, seed=SEED),
         folder,
         report=lambda row: print(
@@ -82,8 +83,8 @@ def gaps(families: Families, network: Any, episodes: int, rng: np.random.Generat
     rows = []
     for spec in families.specs:
         steps, batch = families.draw(spec, episodes, rng)
-        cost = cost_of(steps, network.decide(steps, None, None)[0])
-        best = torch.from_numpy(batch.pool.optimum)
+        cost = along(steps, network.decide(torch.from_numpy(steps), None, None)[0]).sum(axis=1)
+        best = batch.pool.optimum
         p, own = spec.parameters(), cost / best - 1.0
         rows.append(
             {
@@ -94,7 +95,7 @@ def gaps(families: Families, network: Any, episodes: int, rng: np.random.Generat
                 "server_bps": p.servers.server_bps,
                 "tasks": len(steps),
                 "gap_percent": round(100 * excess(float(cost.sum()), float(best.sum())), 5),
-                "p99_task_percent": round(100 * float(own.quantile(0.99)), 4),
+                "p99_task_percent": round(100 * float(np.quantile(own, 0.99)), 4),
             }
         )
     return rows
@@ -103,8 +104,8 @@ def gaps(families: Families, network: Any, episodes: int, rng: np.random.Generat
 def test() -> None:
     """Test the shipped policy."""
     torch.set_num_threads(1)
-    network, rng = find().network, np.random.default_rng((TEST, 0))
-    rows = gaps(Families(specs(range(2, 10), range(3, 19), 10)), network, 10, rng)
+    network, rng = load_policy(SHIPPED).network, np.random.default_rng((TEST, 0))
+    rows = gaps(Families(KIND, specs(range(2, 10), range(3, 19), 10)), network, 10, rng)
     for row in rows:
         row["trained"] = row["servers"] in SERVERS and row["blocks"] in BLOCKS
     write("sizes.csv", rows)
@@ -115,7 +116,7 @@ def test() -> None:
         values = [row["gap_percent"] for row in part]
         print(f"{name}: {len(part)} specs, mean {np.mean(values):.4f} %, median {np.median(values):.4f} %, "
               f"largest {max(values):.3f} %")  # fmt: skip
-    rows = gaps(Families(" ".join(REGIMES)), network, 60, rng)
+    rows = gaps(Families(KIND, " ".join(REGIMES)), network, 60, rng)
     write("regimes.csv", rows)
     for row in rows:
         print(row["setting"], f"{row['gap_percent']:.4f} %")

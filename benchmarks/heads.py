@@ -27,11 +27,13 @@ from torch.nn import functional
 
 from mecopt.arrays import Floats, Ints
 from mecopt.trellis_arcs import shortest
-from mecopt_rl.learners.gradients import Passed, Slopes, one_vector
+from mecopt_rl.learners.layers import Passed, Slopes
 from mecopt_rl.learners.learner import Reals, Shape, kind
 from mecopt_rl.learners.multitask_a3c import SCALE_DECISIONS
-from mecopt_rl.learners.optimisers import Adam, set_rate
-from mecopt_rl.training.rounds import TEST, TRAINING, Round, Worker
+from mecopt_rl.learners.optimisers import Adam, one_vector, set_rate
+from mecopt_rl.training.curriculum import Round
+from mecopt_rl.training.rounds import OneShape, Worker
+from mecopt_rl.training.seeds import TEST, TRAINING
 from mecopt_rl.world.episodes import Batch, Episodes
 from mecopt_rl.world.fleet import Fleet
 from mecopt_rl.world.prices import along
@@ -182,7 +184,8 @@ def learn(name: str, seed: int, changes: dict[str, Any], weights: Weights | None
         cost = uniform_cost(sample.weight) * SCALE_DECISIONS  # what a beginner's first decisions cost
         state["cost"] = torch.tensor([cost, SCALE_DECISIONS], dtype=torch.float64)
         learner.load_state(state)
-    Worker(setting.episodes, setting.encoder, learner).run(Round((TRAINING, seed, 1), EPISODES, 0.0, 1.0))
+    curriculum = OneShape(setting.episodes, setting.encoder)
+    Worker(curriculum, learner).run(Round((TRAINING, seed, 1), EPISODES, 0.0, 1.0))
     return learner.network
 
 

@@ -44,8 +44,10 @@ from mecopt.trellis import shortest_paths
 from mecopt.trellis_arcs import build_arcs
 from mecopt_rl.learners.learner import Shape, kind
 from mecopt_rl.training.checkpoint import load_policy
+from mecopt_rl.training.curriculum import Round
 from mecopt_rl.training.loop import POLICY, Plan, Training
-from mecopt_rl.training.rounds import TEST, Round, Worker
+from mecopt_rl.training.rounds import Worker
+from mecopt_rl.training.seeds import TEST
 from mecopt_rl.training.validation import Validation
 from mecopt_rl.world.env import Partition
 from mecopt_rl.world.episodes import Episodes
@@ -166,15 +168,16 @@ def train(job: Job) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         training = Training(plan, folder, report=report)
         training.run()
-        last = test(job["setting"], training.encoder, training.learner.network)
+        encoder = training.curriculum.encoder
+        last = test(job["setting"], encoder, training.learner.network)
         kept = Path(folder) / POLICY
-        best = test(job["setting"], training.encoder, load_policy(kept).network) if kept.exists() else None
+        best = test(job["setting"], encoder, load_policy(kept).network) if kept.exists() else None
     return {"curve": curve, "workers": workers, "kept": best, "last": last, "per_cpu_s": speed(training)}
 
 
 def speed(training: Training) -> float:
     """Return decisions per CPU second of one more round in this process: no start, no validation."""
-    worker, start = Worker(training.episodes, training.encoder, training.learner), time.process_time()
+    worker, start = Worker(training.curriculum, training.learner), time.process_time()
     done = worker.run(Round((training.plan.seed,), training.plan.round_episodes, 1.0, 1.0))
     return done.decisions / (time.process_time() - start)
 

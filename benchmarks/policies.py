@@ -17,7 +17,7 @@ from typing import Any
 
 from mecopt_rl.training.checkpoint import load_policy, save_policy
 from mecopt_rl.training.loop import POLICY, Plan, Training
-from mecopt_rl.training.rounds import TEST
+from mecopt_rl.training.seeds import TEST
 from mecopt_rl.training.validation import Validation
 from mecopt_rl.world.episodes import Episodes
 from mecopt_rl.world.observation import Encoder

@@ -41,7 +41,7 @@ _HOME = {
     "Violation": "judge",
     "census": "generation",
     "compare": "comparing",
-    "evaluate": "judge",
+    "evaluate": "evaluating",
     "expand": "generation",
     "from_dict": "io",
     "generate": "generation",
@@ -110,11 +110,12 @@ if TYPE_CHECKING:
         PlacementError,
         UnknownMethodError,
     )
+    from mecopt.evaluating import evaluate
     from mecopt.generation import Range, census, expand, generate
     from mecopt.incumbent import Run
     from mecopt.instance import Instance
     from mecopt.io import from_dict, save, to_dict
-    from mecopt.judge import Evaluation, Violation, evaluate
+    from mecopt.judge import Evaluation, Violation
     from mecopt.registry import Method, methods
     from mecopt.result import Result, Status
     from mecopt.solving import solve

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +17,6 @@ from mecopt.entities import Deadline
 from mecopt.instance import Instance
 from mecopt.limits.sharing import stretched
 from mecopt.placements import placement_array
-from mecopt.sources import instance_of
 from mecopt.tolerances import slack
 
 UNITS = {"deadline": "s", "link": "bits", **{limit.kind: limit.unit for limit in limits.LIMITS.values()}}
@@ -219,21 +217,12 @@ class Evaluation:
 
 
 def evaluate(
-    instance: Instance | str | os.PathLike[str],
+    instance: Instance,
     placement: Sequence[Sequence[int]] | NDArray[Any],
     *,
     costs: ChainCosts | None = None,
 ) -> Evaluation:
-    """Judge a placement.
-
-    Parameters
-    ----------
-    instance : Instance, str or path
-        Or what `load` takes: a file, the name of a shipped instance, a generator's spec.
-    placement : sequence of sequences of int, or array of shape (tasks, longest model)
-        The node of every block: 0 the device, n the n-th server; -1 behind the end of shorter models.
-    costs : ChainCosts, optional
-        The instance's `chain_costs`, where the caller has them already.
+    """Judge a placement; see `mecopt.evaluate`, which also takes what stands for an instance.
 
     Raises
     ------
@@ -242,7 +231,6 @@ def evaluate(
     CouplingError
         If the instance has a coupling that is not in `mecopt.limits`.
     """
-    instance = instance_of(instance)
     limits.of(instance)  # refuses a coupling that nothing here judges
     nodes = placement_array(placement, instance)
     nodes.setflags(write=False)

@@ -131,9 +131,7 @@ def trained(tmp_path_factory):
         words = ["--episodes", 40, *(w for k, v in changes.items() for w in ("--set", f"{k}={v}"))]
         plan = Plan(spec, learner, None, changes, 40)
         folder = tmp_path_factory.mktemp("trained") / learner
-        from mecopt_rl.learners.learner import kind
-
-        training = (kind(learner).training or Training)(plan, folder)
+        training = Training(plan, folder)
 
         def stop(row):
             raise KeyboardInterrupt

@@ -68,7 +68,7 @@ def train(
 
     Exit status: 0 done, 130 interrupted (the last checkpoint is kept).
     """
-    from mecopt_rl.learners.learner import kind, need_torch
+    from mecopt_rl.learners.learner import need_torch
 
     need_torch("mecopt train")
     from mecopt_rl.training.loop import POLICY, Training
@@ -80,7 +80,7 @@ def train(
     if spec == common.STDIN:
         spec = _kept(out)
     plan = Plan(spec, learner, recipe, _changes(assignments), episodes, workers, seed, engine=engine)
-    training = (kind(learner).training or Training)(plan, out, address=address)
+    training = Training(plan, out, address=address)
     if training.complete:
         common.note(f"{out} holds this training, and it is complete; nothing was repeated")
     elif training.rows:

@@ -9,10 +9,11 @@ import dataclasses
 import json
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -26,9 +27,11 @@ from mecopt.registry import Method
 if TYPE_CHECKING:
     import torch
 
+    from mecopt.costs import ChainCosts
     from mecopt_rl.learners.learner import Flags, Masks, Nodes
     from mecopt_rl.training.checkpoint import StoredPolicy
     from mecopt_rl.world.fleet import Fleet
+    from mecopt_rl.world.masks import Decided
 
 SHIPPED = "policies"  # folder beside this file
 
@@ -85,15 +88,22 @@ def _shipped(learner: str, instance: Instance) -> str:
     return str(min(fitting)[1])
 
 
+def outside(policy: StoredPolicy, instance: Instance) -> list[str]:
+    """Return what of the instance the policy was not trained on, as `fingerprint.outside` names it."""
+    from mecopt_rl.training import fingerprint
+
+    return fingerprint.outside(policy.card["fingerprint"], instance)
+
+
 def decide(
     policy: StoredPolicy,
     instance: Instance,
     *,
-    costs: Any = None,
+    costs: ChainCosts | None = None,
     node_cost: Floats | None = None,
     noise: torch.Generator | None = None,
-) -> Any:
-    """Let a policy decide a whole instance; returns a `mecopt_rl.world.masks.Decided`.
+) -> Decided:
+    """Let a policy decide a whole instance.
 
     Parameters
     ----------
@@ -114,7 +124,7 @@ def decide(
     encoder = Encoder.from_json(policy.card["encoder"])
 
     def allow(fleet: Fleet) -> Masks | None:
-        return needed_masks(fleet) if node_cost is None else _Allowed(fleet, node_cost)
+        return needed_masks(fleet) if node_cost is None else Allowed(fleet, node_cost)
 
     priced = policy.card.get("prices", {}).get("of")
     if Coupling.ENERGY in instance.rules.couplings and priced != "energy":
@@ -134,7 +144,7 @@ def decide(
     return masks.decide(instance, encoder, choose, costs=costs)
 
 
-class _Allowed:
+class Allowed:
     """The masks of a fleet, without what pins and bans forbid."""
 
     def __init__(self, fleet: Fleet, node_cost: Floats) -> None:
@@ -154,27 +164,34 @@ class _Allowed:
         return allowed
 
 
-def _solve(learner: str, instance: Instance, run: Run) -> None:
+def solve_with(own: PolicyMethod, instance: Instance, run: Run) -> None:
+    """Find a policy for the instance, say which, and let it decide.
+
+    Parameters
+    ----------
+    own : PolicyMethod
+    instance : Instance
+    run : Run
+        Its options ``policy``, the name of a file, and ``samples`` say what to do.
+    """
     from mecopt_rl.learners.learner import need_torch
 
-    need_torch(f"method {learner}")
+    need_torch(f"method {own.learner}")
     with run.loading():
         from mecopt_rl.deciding import crowd_policy, energy_policy  # noqa: F401 (all that deciding needs)
         from mecopt_rl.deciding.plain import Timed
-        from mecopt_rl.training.fingerprint import outside
 
     samples = _samples(run.options.get("samples", 0))
     path = run.options.get("policy")
     if not (path is None or isinstance(path, str)):
         raise InputError(f"policy: {path!r}, expected the name of a file")
     with run.loading():
-        policy = find(learner, instance, path, sampling=samples > 0)
-    away = outside(policy.card["fingerprint"], instance)
-    note_policy(run, policy, path, away)
+        policy = own.find(own.learner, instance, path, sampling=samples > 0)
+    note_policy(run, policy, path, own.outside(policy, instance))
     timed = dataclasses.replace(policy, network=Timed(policy.network, run.keep_time))
 
-    def placed(noise: torch.Generator | None) -> Any:
-        return decide(timed, instance, costs=run.costs, node_cost=run.node_cost, noise=noise)
+    def placed(noise: torch.Generator | None) -> Decided:
+        return own.decide(timed, instance, costs=run.costs, node_cost=run.node_cost, noise=noise)
 
     best_of(instance, run, samples, placed)
 
@@ -192,7 +209,7 @@ def note_policy(run: Run, policy: StoredPolicy, path: str | None, away: list[str
 
 
 def best_of(
-    instance: Instance, run: Run, samples: int, placed: Callable[[torch.Generator | None], Any]
+    instance: Instance, run: Run, samples: int, placed: Callable[[torch.Generator | None], Decided]
 ) -> None:
     """Hand over the likeliest placement, then so many samples, until a rule says stop.
 
@@ -257,25 +274,84 @@ def warm_up(learner: str) -> None:
     warming.warm_up(learner)
 
 
-def _method(learner: str, summary: str, *others: Coupling) -> Method:
-    solve: Callable[[Instance, Run], None] = partial(_solve, learner)
+class Find(Protocol):
+    """Finds the policy of a learner for an instance, as `find` does."""
+
+    def __call__(
+        self, learner: str, instance: Instance, path: str | None, *, sampling: bool
+    ) -> StoredPolicy:  # fmt: skip
+        """Return it."""
+        ...
+
+
+class Decide(Protocol):
+    """Lets a policy decide a whole instance, as `decide` does."""
+
+    def __call__(
+        self,
+        policy: StoredPolicy,
+        instance: Instance,
+        *,
+        costs: ChainCosts | None,
+        node_cost: Floats | None,
+        noise: torch.Generator | None,
+    ) -> Decided:
+        """Return what it made of it."""
+        ...
+
+
+@dataclass(frozen=True)
+class PolicyMethod:
+    """How the policies of a learner become placements; the defaults are those of episodes of one shape."""
+
+    learner: str
+    find: Find = find
+    decide: Decide = decide
+    outside: Callable[[StoredPolicy, Instance], list[str]] = outside
+
+
+def policy_method(
+    learner: str,
+    summary: str,
+    *,
+    couplings: frozenset[Coupling] = frozenset({Coupling.CAPACITY, Coupling.MEMORY}),
+    own: PolicyMethod | None = None,
+) -> Method:
+    """Return the method of a learner's policies, for an entry point of group ``mecopt.methods``.
+
+    ``mecopt.solve(instance, learner, policy="policy.safetensors")`` takes a policy that `mecopt train` has
+    kept; without a file, one that ships with mecopt.
+
+    Parameters
+    ----------
+    learner : str
+        Its name, that of its entry point in ``mecopt.learners`` and of the method.
+    summary : str
+        One line for `mecopt methods`.
+    couplings : frozenset of Coupling
+        Those that deciding keeps; capacity and memory by masks, whatever is learnt.
+    own : PolicyMethod, optional
+        Where policies are found or decide otherwise.
+    """
     return Method(
         name=learner,
         kind="learner",
         summary=summary,
-        honours=frozenset({Coupling.CAPACITY, Coupling.MEMORY, *others}),
-        solve=solve,
+        honours=couplings,
+        solve=partial(solve_with, own or PolicyMethod(learner)),
         random=True,
         options=frozenset({"policy", "samples"}),
         warm_up=partial(warm_up, learner),
     )
 
 
-MTL_A3C = _method("mtl-a3c", "trained policy, the paper's network: an independent branch for each block")
-MARKOV_A3C = _method(
+MTL_A3C = policy_method(
+    "mtl-a3c", "trained policy, the paper's network: an independent branch for each block"
+)
+MARKOV_A3C = policy_method(
     "markov-a3c",
     "trained policy whose branch for each block sees the node of the block before",
-    Coupling.ENERGY,
+    couplings=frozenset({Coupling.CAPACITY, Coupling.MEMORY, Coupling.ENERGY}),
 )
-SINGLE_TASK_A3C = _method("a3c", "trained policy of single-task A3C: the whole placement is one action")
-DQN = _method("dqn", "trained policy of distributed DQN: the placement of highest value")
+SINGLE_TASK_A3C = policy_method("a3c", "trained policy of single-task A3C: the whole placement is one action")
+DQN = policy_method("dqn", "trained policy of distributed DQN: the placement of highest value")

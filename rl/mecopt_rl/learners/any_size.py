@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,15 +22,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mecopt.errors import InputError
-from mecopt_rl.learners.deciding_kernels import CAP, FORBIDDEN, MOST_STEPS, SHARPEN, STRETCH, step_back
-from mecopt_rl.learners.expected_cost import expected_cost, shares
-from mecopt_rl.learners.learner import Flags, LearnerKind, Masks, Nodes, Settings, Shape, at_least
+from mecopt_rl.learners.deciding_kernels import CAP, FORBIDDEN, MOST_STEPS, SHARPEN, STRETCH, step_back, units
+from mecopt_rl.learners.learner import (
+    Flags,
+    LearnerKind,
+    Masks,
+    Nodes,
+    Reals,
+    Rollout,
+    Settings,
+    Shape,
+    at_least,
+)
 from mecopt_rl.learners.optimisers import Adam, set_rate, statistics
+from mecopt_rl.training.any_size_curriculum import Families, Sizes
 
 SMALL = 0.1
-ANY = 0  # stands in a shape where every size will do
-PARTS = ("batch",)  # of an encoder that nobody looks at: the network sees the costs of steps
-SHAPE = Shape(observation=ANY, blocks=ANY, nodes=ANY)
+MOST_ROUNDS = 20  # its episodes are short
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class StepScorer(nn.Module):
         Parameters
         ----------
         steps : array of shape (B, M, J, J)
-            Of `expected_cost.shares`: cost of running block m on node j after block m-1 on node i,
+            Of `shares`: cost of running block m on node j after block m-1 on node i,
             at most `CAP`.
 
         Returns
@@ -118,7 +125,7 @@ class StepScorer(nn.Module):
         Parameters
         ----------
         steps : array of shape (B, M, J, J)
-            Of `expected_cost.shares`. Of block 0 only the steps from the device (node 0) count.
+            Of `shares`. Of block 0 only the steps from the device (node 0) count.
         """
         count, blocks, nodes, _ = steps.shape
         width, found = len(self.last), torch.empty_like(steps)
@@ -166,6 +173,50 @@ class StepScorer(nn.Module):
         return chosen.numpy(), allowed
 
 
+def unit(steps: Tensor) -> Tensor:
+    """Return the seconds of the best placement on one node, (B,); of (B, M, J, J) seconds of steps.
+
+    Where no node can run the whole chain it is the sum of the cheapest steps.
+    """
+    found = np.empty(len(steps))
+    units(steps.numpy(), found)
+    return torch.from_numpy(found)
+
+
+def shares(steps: Tensor) -> Tensor:
+    """Return the costs of steps in units of `unit`, at most `CAP`, in single precision."""
+    return (steps * (1.0 / unit(steps))[:, None, None, None]).float().clamp_(max=CAP)
+
+
+def expected_cost(log_chances: Tensor, steps: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return what a policy costs in expectation, and its entropy per block.
+
+    Parameters
+    ----------
+    log_chances : array of shape (B, M, J, J)
+        Log-probability of node j for block m after node i.
+    steps : array of shape (B, M, J, J)
+        Cost of that step.
+    temperature : float
+        Weight of the mean entropy of the blocks, which is taken off.
+
+    Returns
+    -------
+    cost : array of shape (B,)
+        From the device on, less the weighted entropy.
+    entropy : array of shape (B,)
+        Mean over the blocks, in nats.
+    """
+    chances = log_chances.exp()
+    nats = -(chances * log_chances).sum(-1)
+    weight = temperature / steps.shape[1]
+    cost = entropy = torch.zeros(steps.shape[0], steps.shape[2])
+    for m in range(steps.shape[1] - 1, -1, -1):
+        cost = (chances[:, m] * (steps[:, m] + cost[:, None])).sum(-1) - weight * nats[:, m]
+        entropy = (chances[:, m] * entropy[:, None]).sum(-1) + nats[:, m]
+    return cost[:, 0], entropy[:, 0] / steps.shape[1]
+
+
 class AnySize:
     """The learner: one network, stepped on the exact gradient of what its policy costs.
 
@@ -183,9 +234,15 @@ class AnySize:
             self.network = StepScorer(settings.width)
         self.optimiser = Adam(self.network.parameters(), settings.learning_rate)
 
-    def update(self, steps: Tensor, progress: float) -> dict[str, float]:
-        """Learn from tasks whose steps cost `steps` seconds, (B, M, J, J)."""
-        own, s = shares(steps), self.settings
+    def prepare(self, observations: Reals) -> None:
+        """Do nothing: what a step costs is a share of what its task costs, whatever other tasks do."""
+
+    def begin_round(self, seed: int) -> None:
+        """Do nothing: no random number is drawn."""
+
+    def update(self, rollout: Rollout, progress: float) -> dict[str, float]:
+        """Learn from tasks whose steps cost `rollout.observations` seconds, (T, E, M, J, J)."""
+        own, s = shares(torch.from_numpy(rollout.observations).flatten(0, 1)), self.settings
         temperature = s.temperature_start * (s.temperature_end / s.temperature_start) ** progress
         cost, entropy = expected_cost(self.network(own), own, temperature)
         self.optimiser.zero_grad()
@@ -210,22 +267,31 @@ class AnySize:
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
 
+    def shared(self) -> None:
+        """Refuse: nothing is laid out for several processes.
+
+        Raises
+        ------
+        InputError
+        """
+        raise InputError("--workers: any-size trains in one process, on this machine")
+
 
 def network(shape: Shape, settings: AnySizeSettings) -> StepScorer:
-    """Return the untrained network."""
+    """Return the untrained network; it has no shape."""
     return StepScorer(settings.width)
 
 
-def make(shape: Shape, settings: AnySizeSettings, seed: int, shared: Any = None) -> Any:
-    """Return the learner, an `AnySize`; it is trained by `mecopt_rl.training.any_size_training` alone."""
+def make(shape: Shape, settings: AnySizeSettings, seed: int, shared: None = None) -> AnySize:
+    """Return the learner; it has no shape, and no workers."""
     return AnySize(settings, seed)
 
 
-def training(*arguments: Any, **options: Any) -> Any:
-    """Return the training, `mecopt_rl.training.any_size_training.SizesTraining`."""
-    from mecopt_rl.training.any_size_training import SizesTraining
-
-    return SizesTraining(*arguments, **options)
+def curriculum(
+    kind: LearnerKind[AnySizeSettings, None], spec: str, settings: AnySizeSettings, seed: int
+) -> Sizes:
+    """Return the episodes of several specs, separated by spaces."""
+    return Sizes(Families(kind, spec), settings)
 
 
 KIND = LearnerKind(
@@ -234,7 +300,9 @@ KIND = LearnerKind(
     recipes={"best": AnySizeSettings()},
     make=make,
     network=network,
-    training=training,
+    curriculum=curriculum,
     couplings=frozenset(),
     any_size=True,
+    workers=False,
+    most_rounds=MOST_ROUNDS,
 )

@@ -19,13 +19,21 @@ def dense(inputs, weights, bias, bent, outputs):  # type: ignore[no-untyped-def]
 
     On one thread: the library behind numpy takes several for products of this size, and waits for them.
     """
+    # Eight inputs at a time, added in order: a row is read and written an eighth as often, to the same bits.
+    whole = inputs.shape[1] - inputs.shape[1] % 8
     for b in range(inputs.shape[0]):
-        row = outputs[b]
+        row, x = outputs[b], inputs[b]
         row[:] = bias
-        for i in range(inputs.shape[1]):
-            factor, column = inputs[b, i], weights[i]
+        for i in range(0, whole, 8):
+            w = weights[i : i + 8]
             for o in range(row.shape[0]):
-                row[o] += factor * column[o]
+                first = row[o] + x[i] * w[0, o] + x[i + 1] * w[1, o] + x[i + 2] * w[2, o] + x[i + 3] * w[3, o]
+                row[o] = (
+                    first + x[i + 4] * w[4, o] + x[i + 5] * w[5, o] + x[i + 6] * w[6, o] + x[i + 7] * w[7, o]
+                )
+        for i in range(whole, inputs.shape[1]):
+            for o in range(row.shape[0]):
+                row[o] += x[i] * weights[i, o]
         if bent:
             for o in range(row.shape[0]):
                 row[o] = max(row[o], np.float32(0.0))
@@ -100,7 +108,7 @@ def step_back(steps, m, behind, cost, score, bias, gain, found, pools):  # type:
 
 @njit(cache=True, nogil=True)
 def units(steps, found):  # type: ignore[no-untyped-def]
-    """Write `expected_cost.unit` of steps (B, M, J, J), (B,)."""
+    """Write `any_size.unit` of steps (B, M, J, J), (B,)."""
     count, blocks, nodes, _ = steps.shape
     for b in range(count):
         best = np.inf

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mecopt.errors import InputError
+from mecopt_rl.learners.layers import JOINT_ACTIONS, Head, Standard
 from mecopt_rl.learners.learner import (
     Flags,
     LearnerKind,
@@ -31,12 +32,12 @@ from mecopt_rl.learners.learner import (
 )
 from mecopt_rl.learners.optimisers import Adam, RMSProp, set_rate, statistics
 from mecopt_rl.learners.replay import Decisions, FileLock, Replay
-from mecopt_rl.learners.single_task import JOINT_ACTIONS, ActionValues
 
 if TYPE_CHECKING:
     from mecopt_rl.training.parameter_server import Server
 
 SCALE_DECISIONS = 2000  # first decisions whose mean cost becomes the unit of rewards
+Q_TEMPERATURE = 0.02  # of samples from values, in units of the mean cost
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,48 @@ PAPER = DQNSettings(
     memory=8000,
     batch=32,
 )
+
+
+class ActionValues(nn.Module):
+    """Q: what every action is expected to return, in units of the cost.
+
+    Parameters
+    ----------
+    shape : Shape
+    width, layers, joint_actions : int
+        See `Head`.
+    first_value : float
+        What Q starts at.
+    """
+
+    def __init__(self, shape: Shape, width: int, layers: int, joint_actions: int, first_value: float) -> None:
+        super().__init__()
+        self.shape = shape
+        self.standard = Standard(shape.observation)
+        self.head = Head(shape, width, layers, joint_actions)
+        nn.init.constant_(self.head.score.bias, first_value)
+
+    def chosen(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Return Q of these actions (B, M), (B, K)."""
+        return self.head.chosen(self.standard(observations), actions)
+
+    def first(self, observations: Tensor) -> Tensor:
+        """Return Q of all actions of the first choice, (B, C)."""
+        seen = self.standard(observations)
+        if self.head.joint:
+            return self.head.scores(seen, torch.empty(0, dtype=torch.int64))[0]
+        return self.head.block(seen, 0, torch.zeros(len(seen), dtype=torch.int64))
+
+    def all(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Return Q of all actions of every choice, given those before it, (B, K, C)."""
+        return self.head.scores(self.standard(observations), actions).transpose(0, 1)
+
+    @torch.no_grad()
+    def decide(
+        self, observations: Tensor, masks: Masks | None, noise: torch.Generator | None
+    ) -> tuple[Nodes, Flags | None]:
+        """Choose nodes for observations (B, D); see `learner.Policy`. Samples: softmax of Q."""
+        return self.head.decide(self.standard(observations), masks, noise, Q_TEMPERATURE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,13 +1,18 @@
-"""RMSProp as the paper prints it (Eq. 23-24), and optimisers whose statistics workers share."""
+"""RMSProp as the paper prints it (Eq. 23-24), optimisers with shared statistics, weights as one vector."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
+
+from mecopt_rl.learners.interfaces import Network
+
+ALIGNED = 16  # numbers; every parameter begins at a multiple of it, a cache line
 
 
 class RMSProp(torch.optim.Optimizer):
@@ -80,6 +85,31 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """Set the learning rate."""
     for group in optimiser.param_groups:
         group["lr"] = rate
+
+
+def one_vector(network: Network, gradients: bool = False) -> nn.Parameter:
+    """Lay all parameters of a network into one vector, of which they become views, and return it.
+
+    A norm, a step or a copy is then one call rather than one for each parameter.
+
+    Parameters
+    ----------
+    network : Network
+    gradients : bool
+        Lay out the gradients too, for the way back to write into.
+    """
+    parameters = list(network.parameters())
+    places = np.cumsum([0] + [-(-p.numel() // ALIGNED) * ALIGNED for p in parameters]).tolist()
+    vector = nn.Parameter(torch.zeros(places[-1]))
+    if gradients:
+        vector.grad = torch.zeros_like(vector, requires_grad=False)
+    for parameter, at in zip(parameters, places, strict=False):
+        part = slice(at, at + parameter.numel())
+        view = vector.data[part].view(parameter.shape)
+        parameter.data = view.copy_(parameter.data)
+        if vector.grad is not None:
+            parameter.grad = vector.grad[part].view(parameter.shape)
+    return vector
 
 
 def _parameters(optimiser: torch.optim.Optimizer) -> Iterable[tuple[dict[str, Any], nn.Parameter]]:

@@ -180,7 +180,6 @@ def course(folder: Path, job: Job) -> Course | None:
 
 def train(folder: Path, job: Job) -> None:
     """Make a training, or what is left of it."""
-    from mecopt_rl.learners.learner import kind
     from mecopt_rl.training.checkpoint import save_policy
     from mecopt_rl.training.loop import LAST, POLICY, Training
     from mecopt_rl.training.training_plan import Plan as TrainingPlan
@@ -191,11 +190,11 @@ def train(folder: Path, job: Job) -> None:
         own.spec, own.learner, own.recipe, dict(own.changes), budget.episodes, own.workers, job.seed,
         budget.round_episodes, budget.validation_episodes,
     )  # fmt: skip
-    training = (kind(own.learner).training or Training)(plan, target)
+    training = Training(plan, target)
     training.run()
     collapsed = training.kept is None
     if collapsed:  # the paper would report it all the same
-        save_policy(target / POLICY, training.learner.network, training._card(training.rows[-1]))
+        save_policy(target / POLICY, training.learner.network, training.card_of(training.rows[-1]))
     scale = ex.REWARD_SLOTS / budget.slots
     found = Course(
         [int(row["episodes"]) for row in training.rows],

@@ -152,7 +152,7 @@ def load_policy(path: str | os.PathLike[str]) -> StoredPolicy:
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
         raise InputError("a weight is not a finite number", str(path))
     try:
-        chosen: LearnerKind = kind(str(card["learner"]))
+        chosen = kind(str(card["learner"]))
         settings = chosen.settings(str(card["recipe"]), card["settings"])
         shape = Shape(**{name: int(card["shape"][name]) for name in ("observation", "blocks", "nodes")})
         card["encoder"], card["fingerprint"], card["training"]
@@ -169,7 +169,9 @@ def load_policy(path: str | os.PathLike[str]) -> StoredPolicy:
     return StoredPolicy(card, network.eval(), settings, str(path))
 
 
-def _check_fits(chosen: LearnerKind, shape: Shape, settings: Any, tensors: Mapping[str, Tensor]) -> None:
+def _check_fits(
+    chosen: LearnerKind[Any, Any], shape: Shape, settings: Any, tensors: Mapping[str, Tensor]
+) -> None:
     """Refuse a network far larger than the weights that are there, before it takes time and memory.
 
     Raises

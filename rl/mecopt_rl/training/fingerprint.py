@@ -19,7 +19,7 @@ def fingerprint(episodes: Episodes) -> dict[str, Any]:
     return {
         "servers": episodes.servers,
         "blocks": episodes.blocks,
-        "rules": _rules(episodes.samples[0]),
+        "rules": rules_of(episodes.samples[0]),
         "models": sorted([list(map(list, cut)) for cut in models]),
         "ranges": {name: list(ends) for name, ends in episodes.ranges.items()},
     }
@@ -40,7 +40,7 @@ def misfit(known: Mapping[str, Any], instance: Instance) -> str | None:
 def outside(known: Mapping[str, Any], instance: Instance) -> list[str]:
     """Return the names of what the policy was not trained on: "rules", "models", parts of an observation."""
     found = []
-    if known["rules"] != _rules(instance):
+    if known["rules"] != rules_of(instance):
         found.append("rules")
     cuts = [list(map(list, _cut(model))) for model in instance.models]
     if any(cut not in known["models"] for cut in cuts):
@@ -59,6 +59,7 @@ def _cut(model: Any) -> tuple[tuple[float, float, float], ...]:
     return tuple((block.cycles, block.input_bits, block.param_bytes) for block in model.blocks)
 
 
-def _rules(instance: Instance) -> dict[str, Any]:
+def rules_of(instance: Instance) -> dict[str, Any]:
+    """Return the rules of an instance as JSON holds them."""
     rules = dataclasses.asdict(instance.rules)
     return {**rules, "deadline": str(rules["deadline"]), "couplings": sorted(map(str, rules["couplings"]))}

@@ -19,16 +19,15 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mecopt._version import __version__
 from mecopt.errors import InputError, MecoptError
 from mecopt.ray_cluster import check_engine
-from mecopt_rl.learners.learner import Shape, kind
+from mecopt_rl.learners.learner import LearnerKind, kind
+from mecopt_rl.training import cards
 from mecopt_rl.training.bounds import Bounds
-from mecopt_rl.training.cards import Trained, card_of
 from mecopt_rl.training.checkpoint import (
     OF_DAMAGE,
     POLICY_FORMAT,
@@ -37,14 +36,14 @@ from mecopt_rl.training.checkpoint import (
     save_policy,
     write,
 )
-from mecopt_rl.training.fingerprint import fingerprint
+from mecopt_rl.training.curriculum import Judge, Judgement, Tally
 from mecopt_rl.training.lock import locked
 from mecopt_rl.training.logs import CSV_NAME, Logs
-from mecopt_rl.training.refusals import check_folder, open_episodes
+from mecopt_rl.training.refusals import check_folder, check_workers
 from mecopt_rl.training.resume import check_count, check_header, check_same, check_samples, check_shapes
-from mecopt_rl.training.rounds import TRAINING, Tally
+from mecopt_rl.training.rounds import OneShape
 from mecopt_rl.training.training_plan import Plan
-from mecopt_rl.training.validation import Judgement, Validation, collapsed, rank, worth
+from mecopt_rl.training.validation import collapsed, rank, worth
 from mecopt_rl.training.workers import Engine, InProcess, Job, Note, Processes
 
 LAST, POLICY = "last.safetensors", "policy.safetensors"
@@ -71,6 +70,8 @@ class Training:
         Called with a text when something is not as it should be; a warning by default.
     say : callable, optional
         Called with a text before and after work that may take long.
+    learner : LearnerKind, optional
+        In place of the one that the plan names.
 
     Raises
     ------
@@ -88,14 +89,21 @@ class Training:
         report: Report | None = None,
         note: Note = warnings.warn,
         say: Note | None = None,
+        learner: LearnerKind[Any, Any] | None = None,
     ) -> None:
         torch.set_num_threads(1)  # a network this small only waits for more
         check_engine(plan.engine, address)
+        self.kind = kind(plan.learner) if learner is None else learner
+        check_workers(self.kind, plan)
+        if self.kind.most_rounds is not None:
+            least = -(-plan.episodes // self.kind.most_rounds)
+            plan = dataclasses.replace(plan, round_episodes=max(plan.round_episodes, least))
         self.plan, self.folder, self.address = plan, Path(folder), address
         self.report, self.note, self.say = report, note, say
-        self.kind = kind(plan.learner)
         self.settings = self.kind.settings(plan.recipe, plan.changes)
-        self._make()
+        make = self.kind.curriculum or OneShape.of
+        self.curriculum = make(self.kind, plan.spec, self.settings, plan.seed)
+        self.learner = self.kind.make(self.curriculum.shape, self.settings, plan.seed, None)
         self.rows: list[dict[str, Any]] = []
         self.kept: dict[str, Any] | None = None  # the row of the best policy
         self.card: dict[str, Any] | None = None  # of that policy
@@ -108,14 +116,6 @@ class Training:
     def best(self) -> float | None:
         """Validation gap of the policy that is kept; None where there is none, or it violates a limit."""
         return None if self.kept is None else self.kept["gap"]
-
-    def _make(self) -> None:
-        """Make the episodes and the learner."""
-        plan = self.plan
-        self.episodes = open_episodes(self.kind, plan.spec)
-        self.encoder = self.episodes.encoder(raw=self.settings.raw_observations)
-        self.shape = Shape(self.encoder.size, self.episodes.blocks, self.episodes.servers + 1)
-        self.learner = self.kind.make(self.shape, self.settings, plan.seed, None)
 
     def _open(self) -> None:
         """Make the folder, or take up what it holds."""
@@ -131,7 +131,7 @@ class Training:
         if (self.folder / LAST).exists():
             self._take_up()
         else:
-            self._prepare()
+            self.curriculum.prepare(self.learner)
 
     def _take_up(self) -> None:
         """Go on from the last checkpoint."""
@@ -139,7 +139,7 @@ class Training:
         state, header = read(last, TRAINING_FORMAT)
         check_header(header, last)
         check_same(self._said(), header["said"], self.folder)
-        check_samples(self._samples(), header["samples"], self.folder, self.plan.spec)
+        check_samples(self.curriculum.samples, header["samples"], self.folder, self.plan.spec)
         check_count(header["rows"], self.rounds, last)
         self.rows, self.seconds = header["rows"], header["seconds"]
         self.kept, self.card = header["kept"], header["card"]
@@ -164,40 +164,26 @@ class Training:
         del plan["recipe"], plan["changes"]
         return {**plan, **dataclasses.asdict(self.settings)}
 
-    def _samples(self) -> list[str]:
-        """Return what tells whether the episodes are still the same: identities of instances."""
-        return [instance.sha256 for instance in self.episodes.samples]
-
-    def _prepare(self) -> None:
-        """Show the learner observations of some episodes."""
-        sample = self.episodes.draw(20, np.random.default_rng((TRAINING, self.plan.seed)), self.encoder)
-        self.learner.prepare(sample.pool.static)
-
-    def _parts(self) -> tuple[Any, Any]:
-        """Return who judges and who runs the rounds."""
-        count, bounds = self.plan.validation_episodes, self.bounds
-        validation = Validation(self.episodes, self.encoder, count, bounds=bounds, say=self.say)
-        if bounds is None and len(validation.bounds.possible) < count:
-            left = f"{count - len(validation.bounds.possible)} of {count} validation episodes"
-            self.note(f"{left} have no feasible placement and are left out: {validation.bounds.reason}")
+    def _judge(self) -> Judge:
+        """Return the validation episodes; say how many are left out."""
+        count, known = self.plan.validation_episodes, self.bounds
+        validation = self.curriculum.judge(count, known, self.say)
         self.bounds = validation.bounds
-        return validation, self._engine()
+        if known is None and self.bounds is not None and len(self.bounds.possible) < count:
+            left = f"{count - len(self.bounds.possible)} of {count} validation episodes"
+            self.note(f"{left} have no feasible placement and are left out: {self.bounds.reason}")
+        return validation
 
     def _engine(self) -> Engine:
-        plan, episodes = self.plan, self.episodes
+        plan = self.plan
         if plan.engine == "local" and plan.workers == 1:
-            return InProcess(episodes, self.encoder, self.learner, plan.seed)
-        source = episodes.spec or episodes.samples  # other machines do not have the file of an instance
-        job = Job(source, self.encoder, plan.learner, self.shape, self.settings, plan.seed)
+            return InProcess(self.curriculum, self.learner, plan.seed)
+        job = Job(self.curriculum, plan.learner, self.settings, plan.seed)
         if plan.engine == "local":
             return Processes(job, self.learner, plan.workers, self.note)
         from mecopt_rl.training.ray_engine import Cluster
 
         return Cluster(job, self.learner, plan.workers, self.address, self.note)
-
-    def _seen(self) -> dict[str, Any]:
-        """Return what the network sees and what it was trained on, for the card."""
-        return {"encoder": self.encoder.to_json(), "fingerprint": fingerprint(self.episodes)}
 
     @property
     def rounds(self) -> int:
@@ -242,12 +228,12 @@ class Training:
                 self._keep_policy()
         if self.complete:
             return
-        validation, workers = self._parts()
+        validation, workers = self._judge(), self._engine()
         with closing(workers), closing(Logs(self.folder, self.rows)) as logs:
             for number in range(len(self.rows), self.rounds):
                 self._round(number, workers, validation, logs)
 
-    def _round(self, number: int, workers: Any, validation: Any, logs: Logs) -> None:
+    def _round(self, number: int, workers: Engine, validation: Judge, logs: Logs) -> None:
         plan, start = self.plan, time.perf_counter()
         done = number * plan.round_episodes
         after = min(done + plan.round_episodes, plan.episodes)
@@ -261,13 +247,13 @@ class Training:
         rows = [*self.rows, row]
         better = not row["collapsed"] and (self.kept is None or rank(row) < rank(self.kept))
         if better:
-            self.kept, self.card = row, self._card(row)
+            self.kept, self.card = row, self.card_of(row)
             self.weights = {name: t.clone() for name, t in self.learner.network.state_dict().items()}
         header = {
             "format": TRAINING_FORMAT,
             "mecopt_version": __version__,
             "said": self._said(),
-            "samples": self._samples(),
+            "samples": self.curriculum.samples,
             "rows": rows,
             "kept": self.kept,
             "card": self.card,
@@ -318,11 +304,13 @@ class Training:
             **figures,
         }
 
-    def _card(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def card_of(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the card of the policy that the learner has now, after the round of that row."""
         plan = self.plan
-        trained = Trained(
+        trained = cards.Trained(
             plan.command, plan.spec, plan.seed, row["episodes"], row["decisions"], row["seconds"],
             plan.validation_episodes, row["gap"], row["violations"], row["violating_tasks"], row["tasks"],
         )  # fmt: skip
         recipe = plan.recipe or next(iter(self.kind.recipes))
-        return card_of(plan.learner, recipe, self.settings, self.shape, self._seen(), trained)
+        seen = self.curriculum.seen(self.learner.network)
+        return cards.card_of(plan.learner, recipe, self.settings, self.curriculum.shape, seen, trained)

@@ -9,18 +9,18 @@ replay of a value-based learner lies there too. Nothing here knows how the two r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mecopt_rl.learners.learner import Reals, Rollout, kind
+from mecopt_rl.learners.learner import Learner, Reals, Rollout
 from mecopt_rl.learners.optimisers import set_rate
 from mecopt_rl.learners.replay import Decisions
-from mecopt_rl.training.rounds import Round, Tally, Worker
+from mecopt_rl.training.curriculum import Round, Tally
+from mecopt_rl.training.rounds import Worker
 from mecopt_rl.training.workers import Job
-from mecopt_rl.world.episodes import Episodes
 
 Arrays = list[NDArray[Any]]
 
@@ -57,6 +57,45 @@ class Server(Protocol):
         ...
 
 
+class Together(Protocol):
+    """What all workers of a learner share."""
+
+    @property
+    def optimiser(self) -> torch.optim.Optimizer:
+        """What steps the parameters; a worker's is a `Pushing`."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor by name."""
+        ...
+
+    def counters(self) -> Sequence[Tensor]:
+        """Return what workers only add to."""
+        ...
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """What a learner has besides, whose workers may be on other machines."""
+
+    @property
+    def all(self) -> Together:
+        """What workers share; of a value-based learner with a `replay`."""
+        ...
+
+    def remote(self, server: Server) -> Together:
+        """Return the same for a worker, which works on its own copies, stepped by the server."""
+        ...
+
+    def count(self, more: Sequence[Tensor]) -> None:
+        """Add what a worker has counted to the counters."""
+        ...
+
+
+class RemoteLearner(Learner, Remote, Protocol):
+    """A learner whose workers may be on other machines."""
+
+
 class ParameterServer:
     """The learner that all workers work for.
 
@@ -69,7 +108,7 @@ class ParameterServer:
 
     def __init__(self, job: Job, state: Mapping[str, NDArray[Any]]) -> None:
         torch.set_num_threads(1)
-        made: Any = kind(job.learner).make(job.shape, job.settings, job.seed, None)
+        made: Any = job.make()  # a RemoteLearner, which `ray_engine` has seen to
         made.load_state({name: torch.tensor(array) for name, array in state.items()})
         self.learner = made
         self.parameters = [p for group in made.all.optimiser.param_groups for p in group["params"]]
@@ -175,12 +214,10 @@ class RemoteWorker:
 
     def __init__(self, job: Job, server: Server) -> None:
         torch.set_num_threads(1)
-        chosen = kind(job.learner)
-        first: Any = chosen.make(job.shape, job.settings, job.seed, None)
+        first: Any = job.make()
         self.shared, self.server = first.remote(server), server
         self._pull()
-        learner = chosen.make(job.shape, job.settings, job.seed, self.shared)
-        self.worker = Worker(Episodes(job.source), job.encoder, learner)
+        self.worker = Worker(job.curriculum, job.make(self.shared))
 
     def run(self, task: Round) -> Tally:
         """Run a round, or a share of one."""

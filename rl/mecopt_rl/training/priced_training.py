@@ -6,15 +6,19 @@ tasks: on single tasks, with the priced cost as the reward. Which price is right
 deciding, from what is left: `mecopt_rl.deciding.energy_policy` and `mecopt_rl.deciding.crowd_policy`.
 
 The network is that of `mecopt_rl.learners.markov_a3c`, its observation longer by the prices; it is trained
-by the same updates (`mecopt_rl.learners.multitask_a3c`).
+by the same updates (`mecopt_rl.learners.multitask_a3c`), in the same loop (`mecopt_rl.training.loop`), in
+one round.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,18 +26,21 @@ import torch
 
 from mecopt.arrays import Floats
 from mecopt.entities import Coupling
-from mecopt.errors import InputError, MecoptError
+from mecopt.errors import InputError
 from mecopt.judge import evaluate
 from mecopt.result import gap
 from mecopt.trellis_arcs import build_arcs, shortest
-from mecopt_rl.learners.learner import Rollout, Shape, kind
-from mecopt_rl.training.bounds import Bounds, bounds_of
-from mecopt_rl.training.cards import Trained, card_of
+from mecopt_rl.learners.interfaces import Actor, Learner, Network, Rollout, Shape
+from mecopt_rl.learners.learner import LearnerKind, kind
+from mecopt_rl.learners.settings import Settings
+from mecopt_rl.training.bounds import Bounds, Say, bounds_of
 from mecopt_rl.training.checkpoint import StoredPolicy
+from mecopt_rl.training.curriculum import Judgement, Round, Tally
 from mecopt_rl.training.fingerprint import fingerprint
-from mecopt_rl.training.rounds import TRAINING, VALIDATION
-from mecopt_rl.training.validation import Judgement
-from mecopt_rl.world.episodes import Batch, Episodes
+from mecopt_rl.training.loop import Training
+from mecopt_rl.training.seeds import TRAINING, VALIDATION
+from mecopt_rl.training.training_plan import Plan
+from mecopt_rl.world.episodes import Episodes
 from mecopt_rl.world.observation import LEFT, Encoder, default_parts
 from mecopt_rl.world.prices import EnergyPrice, Prices, Sample, ServerPrices, along, see
 
@@ -62,6 +69,189 @@ class PricedPlan:
         """What trains such a policy, in Python."""
         return f"{__name__}.train({self!r})"
 
+    @property
+    def plan(self) -> Plan:
+        """The plan of the loop: one round, in which `PricedTasks` counts decisions rather than episodes."""
+        changes = {"environments": self.environments, "temperature_end": LAST_TEMPERATURE, **self.changes}
+        return Plan(
+            self.spec,
+            LEARNER,
+            "best",
+            changes,
+            episodes=1,
+            seed=self.seed,
+            round_episodes=1,
+            validation_episodes=self.validation_episodes,
+        )
+
+
+def train(plan: PricedPlan) -> tuple[Any, dict[str, Any]]:
+    """Train a policy that is told prices of what the spec's coupling makes scarce.
+
+    Returns
+    -------
+    network : torch.nn.Module
+    card : dict
+        As `checkpoint.save_policy` takes it; ``priced_gap`` is that to the cheapest paths at the same
+        prices, ``validation_gap`` that of whole episodes under their limits.
+
+    Raises
+    ------
+    InputError
+        If not exactly one of energy and capacity couples the tasks, or no placement is feasible.
+    MecoptError
+        If a weight is no longer a finite number.
+    """
+    start = time.perf_counter()
+    priced = partial(PricedTasks, plan.decisions)
+    learner = dataclasses.replace(kind(LEARNER), curriculum=priced, workers=False)
+    with tempfile.TemporaryDirectory() as folder:
+        training = Training(plan.plan, folder, learner=learner)
+        row = training.run()
+    tasks = training.curriculum
+    assert isinstance(tasks, PricedTasks)
+    card = training.card or training.card_of(row)  # one that has collapsed is handed over too
+    card["training"] |= {
+        "command": plan.command,
+        "episodes": -(-row["decisions"] // tasks.episodes.horizon),
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+    return training.learner.network, card
+
+
+class PricedTasks:
+    """Single tasks at drawn prices; a `mecopt_rl.training.curriculum.Curriculum` of one round.
+
+    Parameters
+    ----------
+    decisions : int
+        In all.
+    kind, spec, settings, seed
+        As `LearnerKind.curriculum` is given them.
+
+    Raises
+    ------
+    InputError
+        If not exactly one of energy and capacity couples the tasks.
+    """
+
+    def __init__(
+        self, decisions: int, kind: LearnerKind[Any, Any], spec: str, settings: Settings, seed: int
+    ) -> None:
+        self.decisions, self.spec = decisions, spec
+        self.episodes = episodes = Episodes(spec)
+        on = episodes.rules.couplings
+        if on not in ({Coupling.ENERGY}, {Coupling.CAPACITY}):
+            raise InputError(f"{spec}: expected a spec coupled by either energy or capacity")
+        self.encoder = episodes.encoder([n for n in default_parts(episodes.samples) if n not in LEFT])
+        self._rng = np.random.default_rng((TRAINING, seed))
+        first = drawn(episodes, self.encoder, self._rng, SAMPLE)
+        self.prices: Prices = EnergyPrice.of(first) if Coupling.ENERGY in on else ServerPrices.of(first)
+        self._first = see(first.static, self.prices.draw(first, self._rng))
+
+    @property
+    def shape(self) -> Shape:
+        """See `mecopt_rl.training.curriculum.Curriculum`, as for all that follow."""
+        size = self.encoder.size + self.prices.size
+        return Shape(size, self.episodes.blocks, self.episodes.servers + 1)
+
+    @property
+    def samples(self) -> list[str]:
+        """Return the identities of two instances of the generator."""
+        return [instance.sha256 for instance in self.episodes.samples]
+
+    def prepare(self, learner: Learner) -> None:
+        """Let the learner begin by staying, and see some tasks at some prices."""
+        _stay_at_first(learner.network)
+        learner.prepare(self._first)
+
+    def rollouts(self, learner: Learner, task: Round, tally: Tally) -> Iterator[tuple[Rollout, float]]:
+        """Yield tasks that were decided at prices: every block answers for its priced cost."""
+        assert isinstance(learner, Actor)
+        rng = copy.deepcopy(self._rng)  # a round that is run again draws the same
+        learner.begin_round(int(rng.integers(2**62)))
+        tally.episodes = task.episodes
+        for tasks, seen in self._batches(learner.settings.environments, rng):
+            progress = tally.decisions / max(self.decisions, 1)
+            if tally.decisions >= self.decisions:
+                break
+            observations, weight = see(tasks.static, seen), self.prices.weight(tasks, seen)
+            nodes, _ = learner.act(observations, None, progress)
+            costs = along(weight, nodes).astype(np.float32)[None]
+            never = np.zeros((1, len(nodes)), dtype=np.bool_)
+            yield (
+                Rollout(
+                    observations[None], nodes[None], -costs.sum(-1), costs, observations[None], ~never, never
+                ),
+                progress,
+            )
+            tally.decisions += len(seen)
+
+    def _batches(self, size: int, rng: np.random.Generator) -> Iterator[tuple[Sample, Floats]]:
+        """Yield tasks and prices for one update after the other, without end."""
+        while True:
+            tasks = drawn(self.episodes, self.encoder, rng, DRAWN)
+            seen, order = self.prices.draw(tasks, rng), rng.permutation(len(tasks.static))
+            for at in range(0, len(order) - size + 1, size):
+                rows = order[at : at + size]
+                yield tasks[rows], seen[rows]
+
+    def judge(self, count: int, bounds: Bounds | None, say: Say | None) -> PricedValidation:
+        """Return whole episodes, decided under their limits."""
+        return PricedValidation(self, count)
+
+    def seen(self, network: Network) -> dict[str, Any]:
+        """Return encoder, prices and fingerprint, and the gap at prices."""
+        test = drawn(self.episodes, self.encoder, np.random.default_rng((VALIDATION, 0)), JUDGED)
+        return {**self.card, "priced_gap": priced_gap(network, test, self.prices)}
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What deciding needs of the card."""
+        return {
+            "encoder": self.encoder.to_json(),
+            "prices": self.prices.to_json(),
+            "fingerprint": fingerprint(self.episodes),
+        }
+
+
+class PricedValidation:
+    """Whole episodes that a policy decides under their limits, but those without a feasible placement.
+
+    Raises
+    ------
+    InputError
+        If none has one.
+    """
+
+    bounds = None  # no training goes on from them
+
+    def __init__(self, curriculum: PricedTasks, count: int) -> None:
+        self.curriculum = curriculum
+        rng = np.random.default_rng((VALIDATION, count))
+        self.batch = curriculum.episodes.draw(count, rng, curriculum.encoder)
+        self.lower = bounds_of(self.batch, limit_s=BOUND_S * count)
+        self.lower.check(curriculum.spec)
+
+    def judge(self, network: Network) -> Judgement:
+        """Let the policy decide, and the judge count."""
+        from mecopt_rl.deciding import policy_methods  # which is built on this package
+
+        cost, repairs, violations, late, tasks = 0.0, 0, 0, 0, 0
+        policy = StoredPolicy(self.curriculum.card, network, None, self.curriculum.spec)
+        for e in self.lower.possible:
+            instance = self.batch.instance(e)
+            decided = policy_methods.decide(policy, instance)
+            judged = evaluate(instance, decided.placement)
+            cost += float(judged.task_objective_s.sum())
+            repairs += decided.repairs
+            violations += len(judged.violations)
+            late += len({v.where.get("task", -1 - i) for i, v in enumerate(judged.violations)})
+            tasks += instance.task_count
+        found = None if violations else gap(cost, self.lower.sum())
+        reward = -cost / len(self.lower.possible)
+        return Judgement(found, reward, repairs, 0.0, violations, late, tasks, tasks)
+
 
 def drawn(episodes: Episodes, encoder: Encoder, rng: np.random.Generator, tasks: int) -> Sample:
     """Draw fresh tasks.
@@ -84,99 +274,6 @@ def drawn(episodes: Episodes, encoder: Encoder, rng: np.random.Generator, tasks:
     return sample
 
 
-def train(plan: PricedPlan) -> tuple[Any, dict[str, Any]]:
-    """Train a policy that is told prices of what the spec's coupling makes scarce.
-
-    Returns
-    -------
-    network : torch.nn.Module
-    card : dict
-        As `checkpoint.save_policy` takes it; ``priced_gap`` is that to the cheapest paths at the same
-        prices, ``validation_gap`` that of whole episodes under their limits.
-
-    Raises
-    ------
-    InputError
-        If not exactly one of energy and capacity couples the tasks, or no placement is feasible.
-    MecoptError
-        If a weight is no longer a finite number.
-    """
-    torch.set_num_threads(1)  # a network this small only waits for more
-    start = time.perf_counter()
-    episodes = Episodes(plan.spec)
-    on = episodes.rules.couplings
-    if on not in ({Coupling.ENERGY}, {Coupling.CAPACITY}):
-        raise InputError(f"{plan.spec}: expected a spec coupled by either energy or capacity")
-    encoder = episodes.encoder([name for name in default_parts(episodes.samples) if name not in LEFT])
-    count = plan.validation_episodes
-    batch = episodes.draw(count, np.random.default_rng((VALIDATION, count)), encoder)
-    bounds = bounds_of(batch, limit_s=BOUND_S * count)
-    bounds.check(plan.spec)
-    rng = np.random.default_rng((TRAINING, plan.seed))
-    first = drawn(episodes, encoder, rng, SAMPLE)
-    prices: Prices = EnergyPrice.of(first) if Coupling.ENERGY in on else ServerPrices.of(first)
-    learner_kind = kind(LEARNER)
-    changes = {"environments": plan.environments, "temperature_end": LAST_TEMPERATURE, **plan.changes}
-    settings = learner_kind.settings("best", changes)
-    shape = Shape(encoder.size + prices.size, episodes.blocks, episodes.servers + 1)
-    learner = learner_kind.make(shape, settings, plan.seed, None)
-    _stay_at_first(learner.network)
-    learner.prepare(see(first.static, prices.draw(first, rng)))
-    learner.begin_round(int(rng.integers(2**62)))
-    done = 0
-    for tasks, seen in _batches(episodes, encoder, prices, plan.environments, rng):
-        if done >= plan.decisions:
-            break
-        _learn(learner, tasks, prices, seen, done / plan.decisions)
-        done += len(seen)
-    if not all(bool(torch.isfinite(weight).all()) for weight in learner.network.parameters()):
-        raise MecoptError("a weight is no longer a finite number")
-    test = drawn(episodes, encoder, np.random.default_rng((VALIDATION, 0)), JUDGED)
-    said = {
-        "encoder": encoder.to_json(),
-        "prices": prices.to_json(),
-        "fingerprint": fingerprint(episodes),
-        "priced_gap": priced_gap(learner.network, test, prices),
-    }
-    judged = _judged(StoredPolicy(said, learner.network.eval(), settings, plan.spec), batch, bounds)
-    trained = Trained(
-        plan.command, plan.spec, plan.seed, -(-done // episodes.horizon), done,
-        round(time.perf_counter() - start, 3), count, judged.gap, judged.violations, judged.violating_tasks,
-        judged.tasks,
-    )  # fmt: skip
-    return learner.network, card_of(LEARNER, "best", settings, shape, said, trained)
-
-
-def _judged(policy: StoredPolicy, batch: Batch, bounds: Bounds) -> Judgement:
-    """Let the policy decide whole episodes under their limits, where these have a feasible placement."""
-    from mecopt_rl.deciding import policy_methods  # which is built on this package
-
-    cost, repairs, violations, late, tasks = 0.0, 0, 0, 0, 0
-    for e in bounds.possible:
-        instance = batch.instance(e)
-        decided = policy_methods.decide(policy, instance)
-        judged = evaluate(instance, decided.placement)
-        cost += float(judged.task_objective_s.sum())
-        repairs += decided.repairs
-        violations += len(judged.violations)
-        late += len({v.where.get("task", -1 - i) for i, v in enumerate(judged.violations)})
-        tasks += instance.task_count
-    found = None if violations else gap(cost, bounds.sum())
-    return Judgement(found, -cost / len(bounds.possible), repairs, 0.0, violations, late, tasks, tasks)
-
-
-def _batches(
-    episodes: Episodes, encoder: Encoder, prices: Prices, size: int, rng: np.random.Generator
-) -> Iterator[tuple[Sample, Floats]]:
-    """Yield tasks and prices for one update after the other, without end."""
-    while True:
-        tasks = drawn(episodes, encoder, rng, DRAWN)
-        seen, order = prices.draw(tasks, rng), rng.permutation(len(tasks.static))
-        for at in range(0, len(order) - size + 1, size):
-            rows = order[at : at + size]
-            yield tasks[rows], seen[rows]
-
-
 @torch.no_grad()
 def _stay_at_first(network: Any) -> None:
     """Let the untrained policy mostly keep to the node of the block before.
@@ -189,19 +286,7 @@ def _stay_at_first(network: Any) -> None:
         network.score[1:, j, j] += 1.0
 
 
-def _learn(learner: Any, tasks: Sample, prices: Prices, seen: Floats, progress: float) -> None:
-    """Decide tasks at prices and make an update: every block answers for its priced cost."""
-    observations, weight = see(tasks.static, seen), prices.weight(tasks, seen)
-    nodes, _ = learner.act(observations, None, progress)
-    costs = along(weight, nodes).astype(np.float32)[None]
-    never = np.zeros((1, len(nodes)), dtype=np.bool_)
-    learner.update(
-        Rollout(observations[None], nodes[None], -costs.sum(-1), costs, observations[None], ~never, never),
-        progress,
-    )
-
-
-def priced_gap(network: Any, tasks: Sample, prices: Prices) -> float:
+def priced_gap(network: Network, tasks: Sample, prices: Prices) -> float:
     """Return the gap to the cheapest paths, each task at a price of its own: a ratio of sums, less one."""
     seen = prices.draw(tasks, np.random.default_rng((VALIDATION, 1)))
     weight = prices.weight(tasks, seen)

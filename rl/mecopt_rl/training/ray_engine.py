@@ -19,8 +19,8 @@ from mecopt.comparing.machine import allowed_workers
 from mecopt.errors import InputError, MecoptError
 from mecopt.ray_cluster import STEP_S, check_release, connect, first_line, import_ray
 from mecopt_rl.learners.learner import Learner, Reals, Rollout
-from mecopt_rl.training.parameter_server import Arrays, ParameterServer, RemoteWorker
-from mecopt_rl.training.rounds import Round, Tally
+from mecopt_rl.training.curriculum import Round, Tally
+from mecopt_rl.training.parameter_server import Arrays, ParameterServer, Remote, RemoteWorker
 from mecopt_rl.training.workers import REPLACEMENTS, Job, Note, kept, shares
 
 START_S = 120.0  # a round that nobody is ready to run for so long never will be
@@ -108,7 +108,7 @@ class Cluster:
 
     def __init__(self, job: Job, learner: Learner, count: int, address: str | None, note: Note) -> None:
         self._ray = import_ray()
-        if not hasattr(learner, "remote"):
+        if not isinstance(learner, Remote):
             raise InputError(f"--engine ray: {job.learner} has no parameter server, expected --engine local")
         self._job, self._learner, self._count, self._note = job, learner, count, note
         self._idle: list[Any] = []

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mecopt.entities import Coupling
 from mecopt.errors import InputError, MecoptError
 from mecopt_rl.learners.learner import LearnerKind, kind, names
 from mecopt_rl.training.lock import LOCK
 from mecopt_rl.training.logs import TENSORBOARD
+from mecopt_rl.training.training_plan import Plan
 from mecopt_rl.world.episodes import Episodes, SizesDiffer
 
 # Begins what a training may have left that has no checkpoint yet.
@@ -18,7 +20,7 @@ BEGUN = (LOCK, TENSORBOARD, "instance.json", ".mecopt-")
 NAMED = 3  # of the strange files in a folder
 
 
-def open_episodes(chosen: LearnerKind, spec: str) -> Episodes:
+def open_episodes(chosen: LearnerKind[Any, Any], spec: str) -> Episodes:
     """Return the episodes of a spec, for a learner that can take them.
 
     Raises
@@ -36,7 +38,7 @@ def open_episodes(chosen: LearnerKind, spec: str) -> Episodes:
     return episodes
 
 
-def check_couplings(chosen: LearnerKind, on: frozenset[Coupling], spec: str) -> None:
+def check_couplings(chosen: LearnerKind[Any, Any], on: frozenset[Coupling], spec: str) -> None:
     """Refuse to train a learner under couplings that it cannot take.
 
     Raises
@@ -53,6 +55,18 @@ def check_couplings(chosen: LearnerKind, on: frozenset[Coupling], spec: str) -> 
     if Coupling.ENERGY in on:
         text += "; mecopt_rl.training.priced_training trains policies that are told a price of energy"
     raise InputError(text, spec)
+
+
+def check_workers(chosen: LearnerKind[Any, Any], plan: Plan) -> None:
+    """Refuse several processes, or other machines, to a learner that trains in one.
+
+    Raises
+    ------
+    InputError
+    """
+    if not chosen.workers and (plan.workers > 1 or plan.engine != "local"):
+        asked = f"--workers {plan.workers}" if plan.workers > 1 else f"--engine {plan.engine}"
+        raise InputError(f"{asked}: {plan.learner} trains in one process, on this machine")
 
 
 def check_folder(folder: Path, checkpoint: str) -> None:
@@ -74,7 +88,7 @@ def check_folder(folder: Path, checkpoint: str) -> None:
         raise InputError(text, str(folder))
 
 
-def those(fits: Callable[[LearnerKind], bool]) -> str:
+def those(fits: Callable[[LearnerKind[Any, Any]], bool]) -> str:
     """Return the names of the learners that fit; those of packages that cannot be loaded are left out."""
     found = []
     for name in names():

@@ -7,135 +7,167 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mecopt.arrays import Ints
 from mecopt.errors import MecoptError
-from mecopt.result import gap
-from mecopt_rl.learners.learner import Flags, Learner, Reals, Rollout
-from mecopt_rl.training.bounds import MOST_S, optima
+from mecopt_rl.learners.interfaces import Actor, Flags, Learner, Network, Nodes, Reals, Rollout, Shape
+from mecopt_rl.learners.learner import LearnerKind
+from mecopt_rl.learners.settings import Settings
+from mecopt_rl.training.bounds import MOST_S, Bounds, Say, optima
+from mecopt_rl.training.curriculum import Curriculum, Round, Tally
+from mecopt_rl.training.fingerprint import fingerprint
+from mecopt_rl.training.refusals import open_episodes
+from mecopt_rl.training.seeds import TRAINING
+from mecopt_rl.training.validation import Validation
 from mecopt_rl.world.episodes import Batch, Episodes
 from mecopt_rl.world.fleet import Fleet
-from mecopt_rl.world.kernel_tables import Rule
+from mecopt_rl.world.kernel_tables import Outcome, Rule
 from mecopt_rl.world.masks import needed_masks
 from mecopt_rl.world.observation import Encoder
 
-# First number of the seeds of each purpose: training, validation and tests never share one.
-TRAINING, VALIDATION, TEST = 1, 2, 3
-
-
-@dataclass(frozen=True)
-class Round:
-    """What one worker does between two checkpoints."""
-
-    seed: tuple[int, ...]
-    episodes: int
-    start: float  # progress, 0 to 1, at the first decision
-    end: float
-
-
-@dataclass
-class Tally:
-    """Sums over the decisions of a round, made while learning."""
-
-    decisions: int = 0
-    episodes: int = 0
-    cost_s: float = 0.0
-    optimum_s: float = 0.0  # 0 where couplings join the tasks: it is not known
-    repairs: int = 0
-    figures: dict[str, float] | None = None  # means of what the updates gave
-    violations: int = 0
-
-    @property
-    def gap(self) -> float | None:
-        """Gap of the decisions to the optimum; None where it is not known, or a limit was broken."""
-        return gap(self.cost_s, self.optimum_s) if self.optimum_s > 0 and not self.violations else None
-
-    def add(self, other: Tally) -> None:
-        """Add what another worker did."""
-        mine, theirs = self.figures or {}, other.figures or {}
-        share = other.decisions / max(self.decisions + other.decisions, 1)
-        self.figures = {
-            key: (1 - share) * mine.get(key, value) + share * value for key, value in theirs.items()
-        }
-        for name in ("decisions", "episodes", "cost_s", "optimum_s", "repairs", "violations"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+SHOWN = 20  # episodes that a learner sees before its first decision
 
 
 class Worker:
-    """Runs rounds of a learner on fresh episodes."""
+    """Runs rounds of a learner: every update there is, whatever is learnt from."""
 
-    def __init__(self, episodes: Episodes, encoder: Encoder, learner: Learner) -> None:
-        self.episodes, self.encoder, self.learner = episodes, encoder, learner
+    def __init__(self, curriculum: Curriculum, learner: Learner) -> None:
+        self.curriculum, self.learner = curriculum, learner
 
     def run(self, task: Round) -> Tally:
-        """Run a round: whole episodes, `settings.environments` side by side.
+        """Run a round.
 
         Raises
         ------
         MecoptError
             If a reward is not a finite number, or beyond single precision.
         """
-        numbers = np.random.default_rng(task.seed)
-        self.learner.begin_round(int(numbers.integers(2**62)))
         tally, sums, updates = Tally(), defaultdict[str, float](float), 0
-        while tally.episodes < task.episodes:
-            batch = self._draw(task.episodes - tally.episodes, numbers)
-            fleet = Fleet(batch.pool, self._lanes(batch), self.encoder)
-            decisions, before = int(fleet.lengths.sum()), tally.decisions
-
-            def progress(
-                before: int = before, count: int = batch.rows.shape[1], decisions: int = decisions
-            ) -> float:
-                done = (tally.episodes + count * (tally.decisions - before) / decisions) / task.episodes
-                return task.start + (task.end - task.start) * done
-
-            for part in self._rollouts(fleet, tally, progress):
-                for name, value in self.learner.update(part, progress()).items():
-                    sums[name] += value
-                updates += 1
-            if not coupled(batch.pool.rule):
-                tally.optimum_s += float(optima(batch).sum())
-            tally.episodes += batch.rows.shape[1]
+        for rollout, progress in self.curriculum.rollouts(self.learner, task, tally):
+            for name, value in self.learner.update(rollout, progress).items():
+                sums[name] += value
+            updates += 1
         tally.figures = {name: value / updates for name, value in sums.items()}
         return tally
 
-    def _draw(self, left: int, numbers: np.random.Generator) -> Batch:
-        return self.episodes.draw(min(left, self.learner.settings.environments), numbers, self.encoder)
 
-    def _lanes(self, batch: Batch) -> Ints:
-        """Return what runs side by side: episodes; where these are few and uncoupled, pieces of them."""
-        rows = batch.rows
-        pieces = self.learner.settings.environments // rows.shape[1]
-        while len(rows) % pieces:
-            pieces -= 1
-        if coupled(batch.pool.rule) or pieces == 1 or (rows < 0).any():
-            return rows
-        return rows.reshape(pieces, -1, rows.shape[1]).swapaxes(0, 1).reshape(len(rows) // pieces, -1)
+class OneShape:
+    """Episodes of one number of servers and blocks, `Settings.environments` of them side by side.
 
-    def _rollouts(self, fleet: Fleet, tally: Tally, progress: Callable[[], float]) -> Iterator[Rollout]:
-        """Yield one rollout after the other until the episodes are over."""
-        recorder, masks = Recorder(fleet), needed_masks(fleet)
-        observations, live, left = fleet.observe(), ~fleet.ended, fleet.episodes
-        while left:
-            actions, allowed = self.learner.act(observations, masks, progress())
-            outcome = fleet.decide(actions)
-            reward = outcome.reward  # 0 where an episode was over before
-            if not (reward > -MOST_S).all():
-                raise MecoptError("a reward is not a finite number: a task costs more than can be counted")
-            following = fleet.observe()
-            recorder.add(observations, actions, allowed, outcome, following, live)
-            tally.decisions += left
-            tally.cost_s -= float(reward.sum())
-            tally.repairs += int(outcome.repairs.sum())
-            tally.violations += int(outcome.violations.sum())
-            observations, live = following, ~fleet.ended
-            before, left = left, int(np.count_nonzero(live))
-            if len(recorder) == self.learner.settings.steps or left < before:
-                yield recorder.rollout()
+    Parameters
+    ----------
+    episodes : Episodes
+    encoder : Encoder
+    seed : int
+        Of the episodes that a learner is shown first.
+    """
+
+    def __init__(self, episodes: Episodes, encoder: Encoder, seed: int = 0) -> None:
+        self.episodes, self.encoder, self.seed = episodes, encoder, seed
+
+    @classmethod
+    def of(cls, kind: LearnerKind[Any, Any], spec: str, settings: Settings, seed: int) -> OneShape:
+        """Return the episodes of a spec, as `LearnerKind.curriculum` does.
+
+        Raises
+        ------
+        InputError
+            If the learner cannot take their sizes or couplings.
+        """
+        episodes = open_episodes(kind, spec)
+        return cls(episodes, episodes.encoder(raw=settings.raw_observations), seed)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Other machines do not have the file of an instance.
+        return _again, (self.episodes.spec or self.episodes.samples, self.encoder, self.seed)
+
+    @property
+    def shape(self) -> Shape:
+        """See `mecopt_rl.training.curriculum.Curriculum`, as for all that follow."""
+        return Shape(self.encoder.size, self.episodes.blocks, self.episodes.servers + 1)
+
+    @property
+    def samples(self) -> list[str]:
+        """Return the identities of the fixed instances, or of two of the generator."""
+        return [instance.sha256 for instance in self.episodes.samples]
+
+    def prepare(self, learner: Learner) -> None:
+        """Show the learner some episodes."""
+        rng = np.random.default_rng((TRAINING, self.seed))
+        learner.prepare(self.episodes.draw(SHOWN, rng, self.encoder).pool.static)
+
+    def judge(self, count: int, bounds: Bounds | None, say: Say | None) -> Validation:
+        """Return validation episodes."""
+        return Validation(self.episodes, self.encoder, count, bounds=bounds, say=say)
+
+    def seen(self, network: Network) -> dict[str, Any]:
+        """Return encoder and fingerprint."""
+        return {"encoder": self.encoder.to_json(), "fingerprint": fingerprint(self.episodes)}
+
+    def rollouts(self, learner: Learner, task: Round, tally: Tally) -> Iterator[tuple[Rollout, float]]:
+        """Yield whole episodes in pieces of `Settings.steps` steps."""
+        numbers = np.random.default_rng(task.seed)
+        learner.begin_round(int(numbers.integers(2**62)))
+        together = learner.settings.environments
+        while tally.episodes < task.episodes:
+            count = min(task.episodes - tally.episodes, together)
+            batch = self.episodes.draw(count, numbers, self.encoder)
+            fleet = Fleet(batch.pool, _lanes(batch, together), self.encoder)
+            decisions, before = int(fleet.lengths.sum()), tally.decisions
+
+            def progress(before: int = before, count: int = count, decisions: int = decisions) -> float:
+                done = (tally.episodes + count * (tally.decisions - before) / decisions) / task.episodes
+                return task.start + (task.end - task.start) * done
+
+            for rollout in _rollouts(fleet, learner, tally, progress):
+                yield rollout, progress()
+            if not coupled(batch.pool.rule):
+                tally.optimum_s += float(optima(batch).sum())
+            tally.episodes += count
+
+
+def _again(source: Any, encoder: Encoder, seed: int) -> OneShape:
+    return OneShape(Episodes(source), encoder, seed)
+
+
+def _lanes(batch: Batch, together: int) -> Ints:
+    """Return what runs side by side: episodes; where these are few and uncoupled, pieces of them."""
+    rows = batch.rows
+    pieces = together // rows.shape[1]
+    while len(rows) % pieces:
+        pieces -= 1
+    if coupled(batch.pool.rule) or pieces == 1 or (rows < 0).any():
+        return rows
+    return rows.reshape(pieces, -1, rows.shape[1]).swapaxes(0, 1).reshape(len(rows) // pieces, -1)
+
+
+def _rollouts(
+    fleet: Fleet, learner: Learner, tally: Tally, progress: Callable[[], float]
+) -> Iterator[Rollout]:
+    """Yield one rollout after the other until the episodes are over."""
+    if not isinstance(learner, Actor):
+        raise MecoptError(f"{type(learner).__name__} has no act, which decides its episodes; expected one")
+    masks, recorder, steps = needed_masks(fleet), Recorder(fleet), learner.settings.steps
+    observations, live, left = fleet.observe(), ~fleet.ended, fleet.episodes
+    while left:
+        actions, allowed = learner.act(observations, masks, progress())
+        outcome = fleet.decide(actions)
+        reward = outcome.reward  # 0 where an episode was over before
+        if not (reward > -MOST_S).all():
+            raise MecoptError("a reward is not a finite number: a task costs more than can be counted")
+        following = fleet.observe()
+        recorder.add(observations, actions, allowed, outcome, following, live)
+        tally.decisions += left
+        tally.cost_s -= float(reward.sum())
+        tally.repairs += int(outcome.repairs.sum())
+        tally.violations += int(outcome.violations.sum())
+        observations, live = following, ~fleet.ended
+        before, left = left, int(np.count_nonzero(live))
+        if len(recorder) == steps or left < before:
+            yield recorder.rollout()
 
 
 class Recorder:
@@ -157,9 +189,9 @@ class Recorder:
     def add(
         self,
         observations: Reals,
-        actions: Any,
+        actions: Nodes,
         allowed: Flags | None,
-        outcome: Any,
+        outcome: Outcome,
         following: Reals,
         live: Flags,
     ) -> None:

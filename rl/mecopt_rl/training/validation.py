@@ -14,8 +14,10 @@ import numpy as np
 import torch
 
 from mecopt.result import gap
+from mecopt_rl.learners.interfaces import Network
 from mecopt_rl.training.bounds import Bounds, Say, bounds_of
-from mecopt_rl.training.rounds import VALIDATION
+from mecopt_rl.training.curriculum import Judgement
+from mecopt_rl.training.seeds import VALIDATION
 from mecopt_rl.world.episodes import Episodes
 from mecopt_rl.world.fleet import Fleet
 from mecopt_rl.world.kernel_tables import Outcome, Rule
@@ -24,20 +26,6 @@ from mecopt_rl.world.observation import Encoder
 
 COLLAPSED_SHARE, COLLAPSED_ENTROPY, COLLAPSED_GAP = 0.99, 0.05, 0.01
 MANY = 100  # tasks, of which a share of 0.99 is not all by chance
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What a policy is worth on validation episodes."""
-
-    gap: float | None  # ratio of sums above the bound of the optimum, a fraction; None: it violates a limit
-    reward: float  # mean over episodes
-    repairs: int
-    share: float  # of the decisions that took the most frequent placement
-    violations: int = 0  # limits broken, as the judge counts them
-    violating_tasks: int = 0  # tasks that miss a deadline, or with which a limit was first broken
-    tasks: int = 0  # that were decided
-    different: int = 0  # tasks, where a fixed instance is several episodes
 
 
 def rank(judged: Judgement | Mapping[str, Any]) -> tuple[int, float]:
@@ -102,12 +90,12 @@ class Validation:
     ) -> None:
         self.encoder = encoder
         self.batch = episodes.draw(count, np.random.default_rng((seed, count)), encoder)
-        self.bounds = bounds_of(self.batch, say) if bounds is None else bounds
+        self.bounds: Bounds = bounds_of(self.batch, say) if bounds is None else bounds
         self.bounds.check(episodes.name)
         self.rows = self.batch.rows[:, self.bounds.possible]
         self.different = int(np.unique(self.rows[self.rows >= 0]).size)
 
-    def judge(self, policy: Any) -> Judgement:
+    def judge(self, policy: Network) -> Judgement:
         """Run a policy on all episodes."""
         fleet = Fleet(self.batch.pool, self.rows, self.encoder)
         masks, score, placements = needed_masks(fleet), Score(), []

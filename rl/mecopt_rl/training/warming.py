@@ -16,12 +16,11 @@ SPECS = ("camera-vgg:slots=12,servers=2", "crowd:slots=4,servers=2,batch=3")
 
 def warm_up(learner: str) -> None:
     """Compile the loops of training and deciding."""
-    own = kind(learner).training
-    for spec in SPECS if own is None else SPECS[:1]:
+    for spec in SPECS if kind(learner).couplings else SPECS[:1]:
         with tempfile.TemporaryDirectory() as folder:
             changes = {"environments": 4}
             plan = Plan(spec, learner, None, changes, 8, round_episodes=4, validation_episodes=2)
-            (own or Training)(plan, folder).run()
+            Training(plan, folder).run()
             policy = os.path.join(folder, POLICY)
             if os.path.exists(policy):
                 mecopt.solve(mecopt.generate(spec), learner, policy=policy)

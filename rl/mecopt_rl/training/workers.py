@@ -15,10 +15,10 @@ from typing import Any, NoReturn, Protocol, cast
 
 from mecopt.errors import MecoptError
 from mecopt.processes import safe_path
-from mecopt_rl.learners.learner import Learner, Shape, kind
-from mecopt_rl.training.rounds import TRAINING, Round, Tally, Worker
-from mecopt_rl.world.episodes import Episodes
-from mecopt_rl.world.observation import Encoder
+from mecopt_rl.learners.learner import Learner, Settings, kind
+from mecopt_rl.training.curriculum import Curriculum, Round, Tally
+from mecopt_rl.training.rounds import Worker
+from mecopt_rl.training.seeds import TRAINING
 
 REPLACEMENTS = 3  # lost workers that are replaced in a round; what loses more is at fault itself
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
@@ -30,12 +30,14 @@ Note = Callable[[str], None]
 class Job:
     """What a worker process needs to begin."""
 
-    source: Any  # of `mecopt_rl.world.episodes.Episodes`
-    encoder: Encoder
+    curriculum: Curriculum
     learner: str
-    shape: Shape
-    settings: Any
+    settings: Settings
     seed: int
+
+    def make(self, shared: object = None) -> Learner:
+        """Return a learner, on what others share where they do."""
+        return kind(self.learner).make(self.curriculum.shape, self.settings, self.seed, shared)
 
 
 class Engine(Protocol):
@@ -59,8 +61,8 @@ class Engine(Protocol):
 class InProcess:
     """One worker, here: the same seed gives the same bits."""
 
-    def __init__(self, episodes: Episodes, encoder: Encoder, learner: Learner, seed: int) -> None:
-        self.worker, self.seed = Worker(episodes, encoder, learner), seed
+    def __init__(self, curriculum: Curriculum, learner: Learner, seed: int) -> None:
+        self.worker, self.seed = Worker(curriculum, learner), seed
 
     def run(self, number: int, episodes: int, start: float, end: float) -> Tally:
         """Run a round, see `Engine`."""
@@ -202,7 +204,7 @@ def _no_interrupts() -> Iterator[None]:
             signal.raise_signal(came[0])
 
 
-def _serve(pipe: Connection, job: Job, shared: Any) -> None:
+def _serve(pipe: Connection, job: Job, shared: object) -> None:
     """Run rounds until the first process closes the pipe, or is gone."""
     import torch
 
@@ -213,8 +215,7 @@ def _serve(pipe: Connection, job: Job, shared: Any) -> None:
     threading.Thread(target=_end_with_the_first, daemon=True).start()
     torch.set_num_threads(1)
     try:
-        learner = kind(job.learner).make(job.shape, job.settings, job.seed, shared)
-        worker = Worker(Episodes(job.source), job.encoder, learner)
+        worker = Worker(job.curriculum, job.make(shared))
         while (task := _next(pipe)) is not None:
             pipe.send(worker.run(task))
     except MecoptError as error:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
-from mecopt.entities import Coupling, Deadline, Device, Server
+from mecopt.entities import Coupling, Deadline
 from mecopt.instance import Instance
+from mecopt.limits import ENERGY, MEMORY
 from mecopt.trellis import Paths, shortest_paths
 from mecopt_rl.world import step_kernels as kernels
 from mecopt_rl.world.kernel_tables import BLOCKS, GROUP, SITE, Changing, Outcome, Rule, State, Tables
@@ -282,10 +283,9 @@ def rule_of(instance: Instance) -> Rule:
 
 
 def _one_site(instance: Instance) -> Sites:
-    limits = [np.inf if d.energy_budget_j is None else d.energy_budget_j for d in instance.devices]
+    budget = ENERGY.given(instance, np.arange(len(instance.devices)))[None]
     task = np.zeros(instance.task_count, dtype=np.int64)
-    slot_s, budget = np.array([instance.slot_s]), np.array([limits])
-    return Sites(task, instance.tasks.slot, instance.tasks.device, slot_s, budget)
+    return Sites(task, instance.tasks.slot, instance.tasks.device, np.array([instance.slot_s]), budget)
 
 
 def _tables(instance: Instance, costs: ChainCosts, sites: Sites, blocks: int) -> Tables:
@@ -299,11 +299,9 @@ def _tables(instance: Instance, costs: ChainCosts, sites: Sites, blocks: int) ->
     server_s = np.zeros((len(costs.server_s), blocks, servers))
     server_s[:, :own] = costs.server_s
     params = np.zeros((len(instance.models), blocks))
-    for i, model in enumerate(instance.models):
-        params[i, : len(model.blocks)] = [b.param_bytes for b in model.blocks]
-    own_devices = instance.devices[: sites.budget.shape[1]]  # those of other episodes have the same memory
-    holders: list[Server | Device] = [*instance.servers, *own_devices]
-    memory = [np.inf if holder.memory_bytes is None else holder.memory_bytes for holder in holders]
+    params[:, :own] = MEMORY.sizes(instance)
+    # Servers, then devices; those of other episodes have the same memory.
+    memory = MEMORY.given(instance, np.arange(servers + sites.budget.shape[1]))
     number = [costs.batch, costs.result_bits, costs.send_w, costs.hop_w]
 
     def each(figures: Floats) -> Floats:
@@ -319,7 +317,7 @@ def _tables(instance: Instance, costs: ChainCosts, sites: Sites, blocks: int) ->
         hop_lat=each(costs.hop_lat),
         slot_s=sites.slot_s,
         budget=sites.budget,
-        memory=each(np.array(memory)),
+        memory=each(memory),
         params=each(params.ravel()),
     )
 

@@ -18,6 +18,7 @@ from mecopt.costs import ChainCosts
 from mecopt.entities import Coupling, Deadline
 from mecopt.errors import InputError
 from mecopt.instance import Instance
+from mecopt.limits import CAPACITY, ENERGY, MEMORY, Limit
 
 PAPER = ("cycles", "param_bytes", "rate", "energy_left")
 OPTIONAL = (
@@ -26,7 +27,12 @@ OPTIONAL = (
 )
 PER_BLOCK = ("cycles", "param_bytes", "input_bits", "max_delay")
 # What changes while an episode runs; read as the share that is left of the limit.
-LEFT = ("energy_left", "free_capacity", "free_memory")
+LIMIT_OF: dict[str, tuple[Limit, slice]] = {  # and of which nodes
+    "energy_left": (ENERGY, slice(1)),
+    "free_capacity": (CAPACITY, slice(1, None)),
+    "free_memory": (MEMORY, slice(None)),
+}
+LEFT = tuple(LIMIT_OF)
 LOW, HIGH = -1.0, 2.0  # scaled values are cut off here; what is unlimited reads HIGH
 
 Ranges = dict[str, tuple[float, float]]
@@ -249,21 +255,11 @@ class Encoder:
 
 def limits(name: str, instance: Instance, k: Ints) -> Floats:
     """Return the limits that a part is a share of, (tasks, width); inf = none or switched off."""
-    on = instance.rules.couplings
-    device = instance.tasks.device[k]
-    if name == "energy_left":
-        given = [d.energy_budget_j for d in instance.devices] if Coupling.ENERGY in on else [None]
-        budget = np.array([np.inf if b is None else b for b in given])
-        return np.broadcast_to(budget[device if len(budget) > 1 else 0], (len(k),))[:, None]
-    if name == "free_capacity":
-        slot_s = instance.slot_s if Coupling.CAPACITY in on else np.inf
-        return np.full((len(k), instance.server_count), slot_s)
-    limit = np.full((len(k), instance.server_count + 1), np.inf)
-    if Coupling.MEMORY in on:
-        limit[:, 1:] = [np.inf if s.memory_bytes is None else s.memory_bytes for s in instance.servers]
-        own = np.array([np.inf if d.memory_bytes is None else d.memory_bytes for d in instance.devices])
-        limit[:, 0] = own[device]
-    return limit
+    limit, nodes = LIMIT_OF[name]
+    rows = limit.rows(instance, k)[:, nodes]
+    if limit.coupling not in instance.rules.couplings:
+        return np.full(rows.shape, np.inf)
+    return limit.given(instance, rows)
 
 
 def _values(name: str, instance: Instance) -> tuple[Floats, Ints | None]:
@@ -323,8 +319,7 @@ def default_parts(instances: Sequence[Instance]) -> tuple[str, ...]:
     if Coupling.ENERGY in on and budgets:
         parts.append("energy_left")
     parts += [name for name in OPTIONAL if name not in LEFT and _differs(name, instances)]
-    parts += ["free_capacity"] if Coupling.CAPACITY in on else []
-    parts += ["free_memory"] if Coupling.MEMORY in on else []
+    parts += [name for name in ("free_capacity", "free_memory") if LIMIT_OF[name][0].coupling in on]
     return tuple(parts)
 
 

@@ -10,7 +10,6 @@ from learning_problems import BANDIT, TOGETHER, Chain, evaluate, rollout
 from mecopt.errors import InputError
 from mecopt_rl.learners import a3c
 from mecopt_rl.learners.learner import Shape
-from mecopt_rl.learners.single_task import ActorCritic
 
 SHAPE = Shape(observation=4, blocks=3, nodes=2)
 SMALL = {"width": 16, "layers": 1}
@@ -23,7 +22,7 @@ def learner(shape, recipe="best", seed=0, **changes):
 
 def network(joint_actions):
     torch.manual_seed(0)
-    made = ActorCritic(SHAPE, 8, 1, joint_actions)
+    made = a3c.ActorCritic(SHAPE, 8, 1, joint_actions)
     with torch.no_grad():  # as after some training: the scores differ
         made.actor.score.weight.mul_(100.0)
     return made

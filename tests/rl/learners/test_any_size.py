@@ -8,13 +8,20 @@ import torch
 
 import mecopt
 from mecopt.errors import InputError
-from mecopt_rl.learners.any_size import AnySize, AnySizeSettings, StepScorer, expected_cost, shares
-from mecopt_rl.training.any_size_training import Families, SizesTraining, cost_of
+from mecopt_rl.learners.any_size import KIND, AnySize, AnySizeSettings, StepScorer, expected_cost, shares
+from mecopt_rl.learners.learner import Rollout
+from mecopt_rl.training.any_size_curriculum import Families
 from mecopt_rl.training.checkpoint import load_policy, read
-from mecopt_rl.training.loop import LAST, POLICY, TRAINING_FORMAT, Plan
+from mecopt_rl.training.loop import LAST, POLICY, TRAINING_FORMAT, Plan, Training
+from mecopt_rl.world.prices import along
 
 SPEC = "paper-near:slots=8,servers=2|3,blocks=2|3,server_cycles_per_s=5e9..6.5e9"
 SMALL = {"width": 8, "environments": 4, "batch": 32}
+
+
+def cost_of(steps, placement):
+    """Return the sum along placements (B, M) of figures of steps (B, M, J, J), (B,)."""
+    return torch.from_numpy(along(steps.numpy(), placement).sum(axis=-1))
 
 
 def network(seed=0, width=8):
@@ -86,7 +93,7 @@ def test_it_learns_what_the_next_block_costs():
     """Block 0 is cheaper on the server that makes block 1 dear; looking one block ahead solves it."""
     learner = AnySize(AnySizeSettings(width=8, learning_rate=0.02), 0)
     for number in range(150):
-        learner.update(_trap(number), number / 150)
+        learner.update(Rollout.untried(_trap(number).numpy()), number / 150)
     steps = _trap(1000)
     placement = learner.network.decide(steps, None, None)[0]
     paths = [cost_of(steps, np.tile(p, (len(steps), 1))) for p in itertools.product(range(3), repeat=2)]
@@ -115,7 +122,7 @@ def plan(**changes):
 def folder(tmp_path_factory):
     """Return a folder with a barely trained policy."""
     made = tmp_path_factory.mktemp("any")
-    SizesTraining(plan(), made).run()
+    Training(plan(), made).run()
     return made
 
 
@@ -125,8 +132,8 @@ def test_a_training_that_was_ended_goes_on_with_the_same_bits(folder, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        SizesTraining(plan(), tmp_path, report=stop).run()
-    SizesTraining(plan(), tmp_path).run()
+        Training(plan(), tmp_path, report=stop).run()
+    Training(plan(), tmp_path).run()
     whole, parts = (read(where / LAST, TRAINING_FORMAT)[0] for where in (folder, tmp_path))
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
@@ -181,11 +188,11 @@ def test_the_shipped_policy_serves_other_sizes():
 )
 def test_specs_that_cannot_be_trained_on_are_named(text, expected):
     with pytest.raises(InputError, match=expected):
-        Families(text)
+        Families(KIND, text)
 
 
 def test_workers_are_refused(tmp_path):
     with pytest.raises(InputError, match="--workers 2: any-size trains in one process"):
-        SizesTraining(plan(workers=2), tmp_path)
+        Training(plan(workers=2), tmp_path)
     with pytest.raises(InputError, match="--engine ray: any-size trains in one process"):
-        SizesTraining(plan(engine="ray"), tmp_path)
+        Training(plan(engine="ray"), tmp_path)

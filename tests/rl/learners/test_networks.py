@@ -6,7 +6,8 @@ import torch
 from learning_problems import evaluate
 
 from mecopt_rl.learners.learner import Shape
-from mecopt_rl.learners.networks import Branches, MarkovBranches
+from mecopt_rl.learners.markov_a3c import MarkovBranches
+from mecopt_rl.learners.multitask_a3c import Branches
 
 SHAPE = Shape(observation=3, blocks=4, nodes=3)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mecopt_rl.learners.returns import block_returns, k_step_returns
+from mecopt_rl.learners.multitask_a3c import block_returns, k_step_returns
 
 GAMMA = 0.9
 

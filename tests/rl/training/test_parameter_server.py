@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from mecopt_rl.learners import a3c, dqn, markov_a3c, multitask_a3c
-from mecopt_rl.learners.learner import Shape
 from mecopt_rl.training.parameter_server import ParameterServer, RemoteWorker
-from mecopt_rl.training.rounds import Worker
+from mecopt_rl.training.rounds import OneShape, Worker
 from mecopt_rl.training.workers import Job, shares
 from mecopt_rl.world.episodes import Episodes
 
@@ -25,15 +24,15 @@ def episodes():
 
 def begun(module, episodes, recipe="best", **changes):
     """Return a job, and a learner that has seen its first observations."""
-    encoder = episodes.encoder()
+    curriculum = OneShape(episodes, episodes.encoder())
     own = {**SMALL, **CHANGES.get(module.KIND.name, {}), **changes}
     settings = module.KIND.settings(recipe, own)
-    shape = Shape(encoder.size, episodes.blocks, episodes.servers + 1)
-    learner = module.KIND.make(shape, settings, 0, None)
+    job = Job(curriculum, module.KIND.name, settings, 0)
+    learner = job.make()
     with torch.no_grad():
         for network in (learner.network, getattr(learner, "own", learner.network)):
             network.standard.mean.fill_(0.3)
-    return Job(SPEC, encoder, module.KIND.name, shape, settings, 0), learner
+    return job, learner
 
 
 def server_of(job, learner):
@@ -54,7 +53,7 @@ def test_one_worker_gives_the_bits_of_a_plain_training(episodes, module, optimis
     assert all(torch.equal(tensor, first[name]) for name, tensor in learner.network.state_dict().items())
     rounds(RemoteWorker(job, server))
     before = {name: tensor.clone() for name, tensor in learner.state().items()}
-    rounds(Worker(episodes, job.encoder, learner))
+    rounds(Worker(job.curriculum, learner))
     plain, served = learner.state(), server.learner.state()
     assert plain.keys() == served.keys()
     for name, tensor in plain.items():
@@ -67,7 +66,7 @@ def test_recipe_paper_keeps_its_memory_from_round_to_round(episodes):
     job, learner = begun(multitask_a3c, episodes, "paper", environments=1)
     server = server_of(job, learner)
     rounds(RemoteWorker(job, server))
-    rounds(Worker(episodes, job.encoder, learner))
+    rounds(Worker(job.curriculum, learner))
     weights = server.learner.network.state_dict()
     assert all(torch.equal(tensor, weights[name]) for name, tensor in learner.network.state_dict().items())
 

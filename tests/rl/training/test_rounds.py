@@ -7,7 +7,8 @@ from learning_problems import rollout
 
 from mecopt_rl.learners import dqn, multitask_a3c
 from mecopt_rl.learners.learner import Settings, Shape
-from mecopt_rl.training.rounds import Round, Worker
+from mecopt_rl.training.curriculum import Round
+from mecopt_rl.training.rounds import OneShape, Worker
 from mecopt_rl.world.episodes import Episodes
 
 
@@ -31,7 +32,7 @@ class Watching:
 def watched(spec, **settings):
     episodes = Episodes(spec)
     learner = Watching(episodes.blocks, **settings)
-    tally = Worker(episodes, episodes.encoder(), learner).run(Round((0,), 3, 0.0, 1.0))
+    tally = Worker(OneShape(episodes, episodes.encoder()), learner).run(Round((0,), 3, 0.0, 1.0))
     return learner.rollouts, tally
 
 

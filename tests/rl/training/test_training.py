@@ -15,9 +15,10 @@ from mecopt.errors import InputError, MecoptError
 from mecopt_rl.learners.learner import Rollout
 from mecopt_rl.training import loop as module
 from mecopt_rl.training.checkpoint import load_policy, read, write
+from mecopt_rl.training.curriculum import Judgement, Tally
 from mecopt_rl.training.lock import LOCK
 from mecopt_rl.training.loop import LAST, POLICY, Plan, Training
-from mecopt_rl.training.rounds import Tally
+from mecopt_rl.training.validation import Validation
 from mecopt_rl.training.workers import Processes
 
 SPEC = "camera-vgg:slots=30"
@@ -70,11 +71,11 @@ def test_another_seed_gives_other_bits(tmp_path):
 
 def test_the_best_policy_is_kept_with_its_card(tmp_path, monkeypatch):
     gaps = iter([0.3, 0.1, 0.2])
-    judge = module.Validation.judge
+    judge = Validation.judge
     monkeypatch.setattr(
-        module.Validation,
+        Validation,
         "judge",
-        lambda self, policy: module.Judgement(**{**vars(judge(self, policy)), "gap": next(gaps)}),
+        lambda self, policy: Judgement(**{**vars(judge(self, policy)), "gap": next(gaps)}),
     )
     done = Training(plan(), tmp_path)
     done.run()

@@ -20,12 +20,12 @@ from mecopt.entities import Coupling
 from mecopt.errors import DisagreementError, InputError
 from mecopt_rl.learners.learner import kind
 from mecopt_rl.training import bounds as bounds_module
-from mecopt_rl.training.any_size_training import SizesTraining, SizesValidation
+from mecopt_rl.training.any_size_curriculum import SizesValidation
 from mecopt_rl.training.bounds import Bounds, bounds_of
 from mecopt_rl.training.checkpoint import load_policy, read, write
+from mecopt_rl.training.curriculum import Judgement, Tally
 from mecopt_rl.training.loop import LAST, POLICY, TRAINING_FORMAT, Plan, Training
-from mecopt_rl.training.rounds import Tally
-from mecopt_rl.training.validation import Judgement, Validation, collapsed, rank, worth
+from mecopt_rl.training.validation import Validation, collapsed, rank, worth
 from mecopt_rl.world import masks
 from mecopt_rl.world.episodes import Episodes
 
@@ -180,17 +180,20 @@ def test_any_size_counts_violations_too(tmp_path):
     """Deadlines that tasks miss on a server that is far, and meet on the device."""
     spec = "paper-near:slots=8,servers=2|3,blocks=2|3,deadline=hard,max_delay_s=20"
     changes = {"width": 8, "environments": 4, "batch": 32}
-    done = SizesTraining(Plan(spec, "any-size", None, changes, 12, validation_episodes=1), tmp_path)
+    done = Training(Plan(spec, "any-size", None, changes, 12, validation_episodes=1), tmp_path)
     done.run()
-    validation = SizesValidation(done.families, 4)
+    validation = SizesValidation(done.curriculum.families, 4)
+
+    def ones(*shape):
+        return np.ones(shape, dtype=np.int64)
 
     class First:
         def decide(self, steps, masks, noise):
-            return np.ones(steps.shape[:2], dtype=np.int64), None
+            return ones(*steps.shape[:2]), None
 
     counts = [
-        len(mecopt.evaluate(batch.instance(0), np.ones((8, steps.shape[1]), dtype=np.int64)).violations)
-        for steps, batch, *_ in validation.drawn
+        len(mecopt.evaluate(one.batch.instance(0), ones(8, one.steps.shape[1])).violations)
+        for one in validation.drawn
     ]
     found = validation.judge(First())
     assert found.violations == sum(counts) > 0
@@ -264,7 +267,7 @@ def test_episodes_without_a_feasible_placement_are_left_out(tmp_path):
     good, notes = mecopt.load(DEADLINE), []
     never = dataclasses.replace(good.tasks, max_delay_s=np.full((1, 2), 0.01))
     training = Training(Plan(DEADLINE, "dqn", None, SMALL, 4), tmp_path, note=notes.append)
-    training.episodes = Episodes([good, good.replace(name="never", tasks=never)])
+    training.curriculum.episodes = Episodes([good, good.replace(name="never", tasks=never)])
     row = training.run()
     left = 20 - len(training.bounds.possible)
     assert 0 < left < 20

@@ -1,40 +1,59 @@
-"""Training of `mecopt_rl.learners.any_size`: episodes of many sizes in one training.
+"""Episodes of many sizes in one training, the smallest first; a task is seen as the seconds of its steps.
 
-The folder of a training is that of `mecopt_rl.training.loop`.
+The curriculum of `mecopt_rl.learners.any_size`. As every step's cost is known, no placement is tried: a
+rollout is some tasks, `Rollout.untried`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import os
-from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from mecopt.arrays import Floats
 from mecopt.entities import Coupling
 from mecopt.errors import InputError
 from mecopt.generation import Spec, expand
 from mecopt.result import gap
-from mecopt_rl.learners.any_size import KIND, PARTS, SHAPE, AnySize, StepScorer
-from mecopt_rl.learners.learner import Nodes
-from mecopt_rl.training.bounds import bounds_of
-from mecopt_rl.training.fingerprint import _rules as rules_of
-from mecopt_rl.training.loop import Training
+from mecopt_rl.learners.interfaces import Learner, Network, Rollout, Shape
+from mecopt_rl.learners.learner import LearnerKind
+from mecopt_rl.training.bounds import Bounds, Say, bounds_of
+from mecopt_rl.training.curriculum import Judgement, Round, Tally
+from mecopt_rl.training.fingerprint import rules_of
 from mecopt_rl.training.refusals import check_couplings, those
-from mecopt_rl.training.rounds import TRAINING, VALIDATION, Tally
-from mecopt_rl.training.training_plan import Plan
-from mecopt_rl.training.validation import Judgement, Score
+from mecopt_rl.training.seeds import VALIDATION
+from mecopt_rl.training.validation import Score
 from mecopt_rl.world.episodes import Batch, Episodes
 from mecopt_rl.world.fleet import Fleet, Pool
 from mecopt_rl.world.observation import Encoder
 
+ANY = 0  # stands in a shape where every size will do
+SHAPE = Shape(observation=ANY, blocks=ANY, nodes=ANY)
+PARTS = ("batch",)  # of an encoder that nobody looks at: the network sees the costs of steps
 FIRST = 0.1  # share of the specs, the smallest, that a training begins with
-MOST_ROUNDS = 20
 VALIDATION_FACTOR = 4  # more episodes than elsewhere, since their sizes differ
+
+
+class SizesSettings(Protocol):
+    """What the curriculum asks of a learner's settings."""
+
+    @property
+    def environments(self) -> int:
+        """Episodes of one size that are drawn at a time."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Tasks of an update."""
+        ...
+
+    @property
+    def small_first(self) -> float:
+        """Share of the training after which the largest sizes are drawn too."""
+        ...
 
 
 class Families:
@@ -42,6 +61,8 @@ class Families:
 
     Parameters
     ----------
+    kind : LearnerKind
+        Whose couplings they may have.
     text : str
         Specs, separated by spaces: ``"paper-near:blocks=3..18 camera-vgg:servers=2..4,..."``.
 
@@ -51,11 +72,11 @@ class Families:
         If one names nothing, or a fixed instance, or instances whose tasks are joined.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, kind: LearnerKind[Any, Any], text: str) -> None:
         for word in text.split():
             if word.endswith((".json", ".json.gz")):
                 can = those(lambda other: not other.any_size)
-                raise InputError(f"an instance; any-size takes specs of settings, instances: {can}", word)
+                raise InputError(f"an instance; {kind.name} takes specs of settings, instances: {can}", word)
         specs = [spec for word in text.split() for spec in expand(word)]
         if not specs:
             raise InputError("no spec, expected at least one")
@@ -63,7 +84,7 @@ class Families:
             if spec.seed is not None:
                 raise InputError(f"{spec}: a fixed instance, expected specs without a seed")
             on = frozenset(map(Coupling, spec.parameters().limits.couplings))
-            check_couplings(KIND, on, str(spec))
+            check_couplings(kind, on, str(spec))
         self.specs = sorted(specs, key=_work)
         self.first_of_each = [expand(word)[0] for word in text.split()]
         self._known: dict[str, tuple[Episodes, Encoder]] = {}
@@ -75,7 +96,7 @@ class Families:
             self._known[str(spec)] = episodes, episodes.encoder(PARTS)
         return self._known[str(spec)]
 
-    def draw(self, spec: Spec, count: int, rng: np.random.Generator) -> tuple[Tensor, Batch]:
+    def draw(self, spec: Spec, count: int, rng: np.random.Generator) -> tuple[Floats, Batch]:
         """Return the steps of all tasks of `count` episodes, (B, M, J, J) seconds, and the episodes."""
         episodes, encoder = self.of(spec)
         batch = episodes.draw(count, rng, encoder)
@@ -105,52 +126,71 @@ def _work(spec: Spec) -> float:
     return float(p.network.blocks * (p.servers.servers + 1) ** 2)
 
 
-def step_costs(pool: Pool, encoder: Encoder) -> Tensor:
+def step_costs(pool: Pool, encoder: Encoder) -> Floats:
     """Return the seconds of every step of all tasks, (K, M, J, J), inf where there is no link."""
     every = np.arange(len(pool.optimum))[None]
-    return torch.from_numpy(Fleet(pool, every, encoder).step_cost())
+    return Fleet(pool, every, encoder).step_cost()
 
 
-def cost_of(steps: Tensor, placement: Nodes) -> Tensor:
-    """Return the seconds of placements (B, M) whose steps cost (B, M, J, J), (B,)."""
-    now = torch.from_numpy(placement)
-    before = torch.nn.functional.pad(now[:, :-1], (1, 0))
-    rows, blocks = torch.arange(len(now))[:, None], torch.arange(now.shape[1])
-    return steps[rows, blocks, before, now].sum(-1)
+class Sizes:
+    """Rounds of episodes of one spec after the other, cut into updates; a `Curriculum`.
 
+    Parameters
+    ----------
+    families : Families
+    settings : SizesSettings
+    """
 
-class Rounds:
-    """Runs rounds: episodes of one spec after the other, cut into updates."""
+    shape = SHAPE
 
-    def __init__(self, families: Families, learner: AnySize, seed: int) -> None:
-        self.families, self.learner, self.seed = families, learner, seed
+    def __init__(self, families: Families, settings: SizesSettings) -> None:
+        self.families, self.settings = families, settings
 
-    def run(self, number: int, episodes: int, start: float, end: float) -> Tally:
-        """Run round `number`."""
-        rng = np.random.default_rng((TRAINING, self.seed, number))
-        settings, tally = self.learner.settings, Tally()
-        sums, updates = defaultdict[str, float](float), 0
-        while tally.episodes < episodes:
-            progress = start + (end - start) * tally.episodes / episodes
-            count = min(episodes - tally.episodes, settings.environments)
+    @property
+    def samples(self) -> list[str]:
+        """See `mecopt_rl.training.curriculum.Curriculum`, as for all that follow."""
+        firsts = (self.families.of(spec)[0] for spec in self.families.first_of_each)
+        return [instance.sha256 for episodes in firsts for instance in episodes.samples]
+
+    def prepare(self, learner: Learner) -> None:
+        """Nothing is scaled by a sample of episodes."""
+
+    def judge(self, count: int, bounds: Bounds | None, say: Say | None) -> SizesValidation:
+        """Return validation episodes."""
+        return SizesValidation(self.families, VALIDATION_FACTOR * count)
+
+    def seen(self, network: Network) -> dict[str, Any]:
+        """Return the sizes and rules; there is no encoder."""
+        return {"encoder": None, "fingerprint": self.families.fingerprint()}
+
+    def rollouts(self, learner: Learner, task: Round, tally: Tally) -> Iterator[tuple[Rollout, float]]:
+        """Yield tasks, their steps as what is seen of them, `batch` at a time."""
+        rng = np.random.default_rng(task.seed[:-1])  # without the worker's number: there is one
+        while tally.episodes < task.episodes:
+            progress = task.start + (task.end - task.start) * tally.episodes / task.episodes
+            count = min(task.episodes - tally.episodes, self.settings.environments)
             steps, _ = self.families.draw(self._spec(progress, rng), count, rng)
-            for rows in torch.split(torch.from_numpy(rng.permutation(len(steps))), settings.batch):
-                for name, value in self.learner.update(steps[rows], progress).items():
-                    sums[name] += value
-                updates += 1
+            order = rng.permutation(len(steps))
+            for at in range(0, len(order), self.settings.batch):
+                yield Rollout.untried(steps[order[at : at + self.settings.batch]]), progress
             tally.decisions += len(steps)
             tally.episodes += count
-        tally.figures = {name: value / updates for name, value in sums.items()}
-        return tally
 
     def _spec(self, progress: float, rng: np.random.Generator) -> Spec:
         """Draw a spec; the largest join only in the course of the training."""
-        late = self.learner.settings.small_first
+        late = self.settings.small_first
         share = min(1.0, FIRST + (1.0 - FIRST) * progress / late) if late else 1.0
         return self.families.specs[int(rng.integers(max(1, round(share * len(self.families.specs)))))]
 
-    def close(self) -> None:
-        """Nothing is left to end."""
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """One validation episode."""
+
+    steps: Floats  # (B, M, J, J) seconds
+    batch: Batch
+    encoder: Encoder
+    least: float  # seconds, the optimum
 
 
 class SizesValidation:
@@ -164,75 +204,37 @@ class SizesValidation:
         If none has one, or one costs nothing at all.
     """
 
+    bounds = None  # they take no time
+
     def __init__(self, families: Families, count: int, seed: int = VALIDATION) -> None:
         rng = np.random.default_rng((seed, count))
-        self.drawn = []
+        self.drawn: list[Drawn] = []
         for spec in _spread(families.specs, count):
             steps, batch = families.draw(spec, 1, rng)
             bounds = bounds_of(batch)
             if bounds.possible:
                 bounds.check(str(spec))
                 encoder = families.of(spec)[1]
-                self.drawn.append((steps, batch, encoder, bounds.sum()))
+                self.drawn.append(Drawn(steps, batch, encoder, bounds.sum()))
         if not self.drawn:
             bounds.check(str(spec))
 
-    def judge(self, policy: StepScorer) -> Judgement:
+    def judge(self, policy: Network) -> Judgement:
         """Return the mean gap of all episodes: all sizes count alike."""
         score, shares, gaps = Score(), [], []
-        for steps, batch, encoder, least in self.drawn:
-            placement = policy.decide(steps, None, None)[0]
-            every = Fleet(batch.pool, np.arange(len(placement))[None], encoder)
+        for drawn in self.drawn:
+            placement = policy.decide(torch.from_numpy(drawn.steps), None, None)[0]
+            every = Fleet(drawn.batch.pool, np.arange(len(placement))[None], drawn.encoder)
             one = Score()
-            one.add(every.decide(placement), batch.pool.rule)
-            gaps.append(None if one.violations else gap(one.objective, least))
+            one.add(every.decide(placement), drawn.batch.pool.rule)
+            gaps.append(None if one.violations else gap(one.objective, drawn.least))
             counts = np.unique(placement, axis=0, return_counts=True)[1]
             shares.append(counts.max() / counts.sum())
             score.join(one)
         kept = [value for value in gaps if value is not None]
         mean = float(np.mean(kept)) if len(kept) == len(gaps) else None
-        tasks = sum(len(steps) for steps, *_ in self.drawn)
+        tasks = sum(len(drawn.steps) for drawn in self.drawn)
         return Judgement(
             mean, score.reward / len(gaps), score.repairs, float(np.mean(shares)), score.violations,
             score.violating_tasks, tasks, tasks,
         )  # fmt: skip
-
-
-class SizesTraining(Training):
-    """As `mecopt_rl.training.loop.Training`, for a set of specs; always in this process.
-
-    Parameters
-    ----------
-    plan : Plan
-        Its `spec` are specs, separated by spaces.
-    folder, address, report, note
-        As of `Training`.
-    """
-
-    def __init__(self, plan: Plan, folder: str | os.PathLike[str], **options: Any) -> None:
-        if plan.workers > 1 or plan.engine != "local":
-            asked = f"--workers {plan.workers}" if plan.workers > 1 else f"--engine {plan.engine}"
-            raise InputError(f"{asked}: {plan.learner} trains in one process, on this machine")
-        length = max(plan.round_episodes, -(-plan.episodes // MOST_ROUNDS))  # its episodes are short
-        super().__init__(dataclasses.replace(plan, round_episodes=length), folder, **options)
-
-    def _make(self) -> None:
-        """Make the specs and the learner."""
-        self.families = Families(self.plan.spec)
-        self.shape = SHAPE
-        self.learner: Any = self.kind.make(SHAPE, self.settings, self.plan.seed, None)
-
-    def _samples(self) -> list[str]:
-        """Return what tells whether the episodes are still the same: identities of instances."""
-        firsts = (self.families.of(spec)[0] for spec in self.families.first_of_each)
-        return [instance.sha256 for episodes in firsts for instance in episodes.samples]
-
-    def _prepare(self) -> None:
-        """Nothing is scaled by a sample of episodes."""
-
-    def _parts(self) -> tuple[Any, Any]:
-        validation = SizesValidation(self.families, VALIDATION_FACTOR * self.plan.validation_episodes)
-        return validation, Rounds(self.families, self.learner, self.plan.seed)
-
-    def _seen(self) -> dict[str, Any]:
-        return {"encoder": None, "fingerprint": self.families.fingerprint()}
