@@ -257,9 +257,10 @@ def limits(name: str, instance: Instance, k: Ints) -> Floats:
     """Return the limits that a part is a share of, (tasks, width); inf = none or switched off."""
     limit, nodes = LIMIT_OF[name]
     rows = limit.rows(instance, k)[:, nodes]
-    if limit.coupling not in instance.rules.couplings:
+    if not limit.on(instance):
         return np.full(rows.shape, np.inf)
-    return limit.given(instance, rows)
+    given: Floats = limit.given(instance, rows)
+    return given
 
 
 def _values(name: str, instance: Instance) -> tuple[Floats, Ints | None]:
