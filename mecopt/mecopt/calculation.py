@@ -100,7 +100,7 @@ def device_costs(
             by_cycles = (
                 kappa * device_speed[:, None] ** 2 * np.nan_to_num(cycles)[tasks.model] * batch[:, None]
             )
-            spent = np.where(np.isnan(watts), by_cycles, watts * once)
+            spent = np.where(np.isnan(watts), by_cycles, np.where(watts == 0, 0.0, watts * once))
         seconds += _repeated(times[tasks.model, p], once)
         joules += _repeated(times[tasks.model, p], spent)
     return seconds, joules, np.nan_to_num(watts[:, 0])

@@ -30,6 +30,7 @@ class Feature(StrEnum):
     START = "start seconds"
     STATE = "state and shared parameters"
     TOTAL_DEADLINE = "end-to-end deadlines"
+    SOFT_END = "soft end-to-end deadlines"
     ONE_RUN = "one_run"
     ALLOW = "allow"
 
@@ -47,7 +48,7 @@ OF_STEPS = frozenset(
     }
 )
 # Those that a relaxation may leave out of an instance.
-RELAXABLE = frozenset({Feature.TOTAL_DEADLINE, Feature.ONE_RUN})
+RELAXABLE = frozenset({Feature.TOTAL_DEADLINE, Feature.SOFT_END, Feature.ONE_RUN})
 ALL = frozenset(Feature)
 
 
@@ -69,7 +70,8 @@ def of(instance: Instance) -> frozenset[Feature]:
         or any(block.cycles is None for block in blocks),
         Feature.START: any(block.start_seconds for block in blocks),
         Feature.STATE: "memory" in rules.couplings and held,
-        Feature.TOTAL_DEADLINE: rules.deadline is not Deadline.NONE and late,
+        Feature.TOTAL_DEADLINE: rules.deadline is Deadline.HARD and late,
+        Feature.SOFT_END: rules.deadline is Deadline.SOFT and late,
         Feature.ONE_RUN: rules.one_run is not OneRun.NONE,
         Feature.ALLOW: instance.barred is not None,
     }
@@ -83,7 +85,7 @@ def without(instance: Instance, features: frozenset[Feature]) -> Instance:
     if Feature.ONE_RUN in features:
         rules = dataclasses.replace(instance.rules, one_run=OneRun.NONE)
         instance = instance.replace(rules=rules)
-    if Feature.TOTAL_DEADLINE in features:
+    if features & {Feature.TOTAL_DEADLINE, Feature.SOFT_END}:
         tasks = dataclasses.replace(instance.tasks, max_total_delay_s=None, max_phase_delay_s=None)
         instance = instance.replace(tasks=tasks)
     return instance

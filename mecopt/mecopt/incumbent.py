@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mecopt import features
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
-from mecopt.entities import Coupling, Deadline
+from mecopt.entities import Coupling
 from mecopt.errors import DisagreementError, MethodError, PlacementError
 from mecopt.features import Feature
 from mecopt.handed_over import plain_notes, plain_reasons, whole_nodes
@@ -143,9 +143,10 @@ class Run:
     def adds_up(self) -> bool:
         """Whether the objective is the sum of what tasks cost by themselves, step by step."""
         judged_on = self.judged_on or self.instance
-        rules, asked = judged_on.rules, features.of(judged_on)
-        late = Feature.TOTAL_DEADLINE in asked and rules.deadline is Deadline.SOFT
-        return not (late or Coupling.SHARING in rules.couplings or rules.objective.period)
+        asked = features.of(judged_on)
+        return not (
+            asked & {Feature.SOFT_END, Feature.PERIOD} or Coupling.SHARING in judged_on.rules.couplings
+        )
 
     def free_bound(self, paths: Paths) -> float:
         """Return the bound that every task's shortest path gives, limits that tasks share left out."""

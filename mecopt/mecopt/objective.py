@@ -151,7 +151,7 @@ def of_steps(costs: ChainCosts, tasks: Ints, figures: StepFigures) -> Floats:
     total = _sum(costs, lambda term: term.of_steps(costs, figures), figures.delay_s.shape)
     if costs.weight is not None:
         total = costs.weight[tasks, None, None, None] * total
-    if costs.delay_worth == 0.0:
+    if costs.delay_worth == 0.0 or costs.energy_worth > 0:  # 0 times infinity is nothing
         total = np.where(np.isinf(figures.delay_s), np.inf, total)
     return total
 

@@ -320,7 +320,7 @@ def default_parts(instances: Sequence[Instance]) -> tuple[str, ...]:
     if Coupling.ENERGY in on and budgets:
         parts.append("energy_left")
     parts += [name for name in OPTIONAL if name not in LEFT and _differs(name, instances)]
-    parts += [name for name in ("free_capacity", "free_memory") if LIMIT_OF[name][0].coupling in on]
+    parts += [name for name in ("free_capacity", "free_memory") if LIMIT_OF[name][0].name in on]
     return tuple(parts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mecopt.arrays import Ints
@@ -79,5 +79,5 @@ class ProgramSearch:
         proved = own.gap is not None and own.gap <= DONE
         self.finished = proved or self.infeasible or not stopped
 
-    def _build(self, reduced: Reduced) -> Program:
+    def _build(self, reduced: Reduced, known: float | None, tangents: Mapping[int, list[float]]) -> Program:
         return build_flow(self.part, reduced.arcs)

@@ -39,6 +39,8 @@ class Job:
     program : Program
     unit : float
         Seconds of objective that the solver sees as 1.
+    start_value : float, optional
+        Objective of the start in seconds, where its column values do not tell it.
     start : array of shape (C,), optional
         Column values that are feasible: a hint, or only their value as a cutoff.
     found : callable
@@ -63,6 +65,7 @@ class Job:
     threads: int = 1
     seed: int = 0
     strict: bool = True
+    start_value: float | None = None
 
 
 def branch_and_bound(job: Job) -> Outcome:
@@ -114,7 +117,8 @@ def _branch_and_bound(job: Job, post: Post, tell: dict[str, bool]) -> Outcome:
         # Its value as a cutoff, not the start itself: presolve of HiGHS 1.16 gives a start that is set by
         # `setSolution` another, lower value wherever it has merged or removed columns, prunes by that and
         # ends as optimal with a worse solution (tests/solvers/programs). The run keeps the placement.
-        value = float(job.program.cost @ job.start) / job.unit
+        seconds = job.start_value
+        value = (float(job.program.cost @ job.start) if seconds is None else seconds) / job.unit
         highs.set(objective_bound=value + CUTOFF * max(value, 1.0))
     told = {"bound": -np.inf, "at": 0.0}
 

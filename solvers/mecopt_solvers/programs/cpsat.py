@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
+from mecopt.features import OF_STEPS, Feature
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.limits import OF_ROWS
@@ -170,7 +171,10 @@ def _solve(instance: Instance, run: Run) -> None:
         run.notes["scaling_error_s"] = scaled.error
 
     solve_exactly(
-        instance, run, lambda reduced: build_flow(instance, reduced.arcs), lambda job: search(job, note)
+        instance,
+        run,
+        lambda reduced, known, tangents: build_flow(instance, reduced.arcs),
+        lambda job: search(job, note),
     )
 
 
@@ -181,4 +185,5 @@ METHOD = Method(
     honours=OF_ROWS,
     solve=_solve,
     random=True,
+    takes=OF_STEPS | {Feature.ONE_RUN, Feature.TOTAL_DEADLINE, Feature.STATE},
 )

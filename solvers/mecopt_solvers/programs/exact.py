@@ -8,7 +8,7 @@ added.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,13 +18,15 @@ from mecopt.errors import MethodError
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation
-from mecopt.limits import nothing_fits
+from mecopt.limits import SHARING, nothing_fits
+from mecopt.limits.sharing import FULLEST
 from mecopt.trellis_arcs import Arcs, shortest
 from mecopt_solvers.programs.branch_and_bound import Job, Outcome
 from mecopt_solvers.programs.linear_program import Program
 from mecopt_solvers.programs.presolve import Reduced, reduce
 
-Build = Callable[[Reduced], Program]
+Tangents = Mapping[int, list[float]]
+Build = Callable[[Reduced, float | None, Tangents], Program]
 Engine = Callable[[Job], Outcome]
 
 SAFE = 1e-8  # a floating-point bound is lowered by this fraction
@@ -36,6 +38,7 @@ FINER = 6  # searches on a better scale, at most
 LEFT = 1e-7  # a larger gap than this, and the solver's optimum was one of its tolerances
 WIDEST = 10.0  # times the objective: larger costs are held down
 ROUNDS = 1000
+NEAR = 1e-9  # loads that are this close, relatively, are one
 
 
 @dataclass(eq=False)
@@ -53,6 +56,9 @@ class Search:
     offset: float = 0.0  # seconds that the program leaves out
     blur: float = 0.0  # seconds that the solver may not tell from nothing
     finer: int = 0  # searches repeated on a better scale
+    # Loads that incumbents of sharing have, by row: where the program is to be exact.
+    tangents: dict[int, list[float]] = field(default_factory=dict)
+    touched: bool = False  # whether there is a new one
 
     def work(self) -> None:
         """Go on until the optimum is proved, nothing is feasible, or a rule says stop."""
@@ -113,6 +119,9 @@ class Search:
             return False
         if outcome.ended == "infeasible":  # nothing better than what is known
             self._bound(known - self.offset)
+        if self.touched:  # the program thought the placement better than it is
+            self.touched = False
+            return not self._done()
         coarse = outcome.error > FINE * abs(known) or not 1e-2 < known / (unit * SCALE) < 1e2
         # What is known by now leaves out the arcs whose cost made the solver inexact, or was held down.
         coarse |= self.run.gap is None or self.run.gap > LEFT
@@ -121,7 +130,7 @@ class Search:
 
     def _unit(self) -> float:
         """Choose the unit of the objective: from the best known one, else from the relaxation."""
-        known = self.run.objective or self.reduced.offset
+        known = self.run.objective or self.reduced.offset or self.run.bound or 0.0
         if known <= 0:
             weights = self.reduced.arcs.weight
             positive = weights[np.isfinite(weights) & (weights > 0)]
@@ -132,12 +141,13 @@ class Search:
         reduced, known = self.reduced, self.run.objective
         if known is not None:
             reduced = reduced.within(known)
-        program = self.build(reduced)
+        program = self.build(reduced, known, self.tangents)
         rows = [row for judged in self.violating if _fits(program, judged) for row in program.cut_off(judged)]
         self.offset, self.blur = self.reduced.offset, BLUR * unit
         # A cost far above the objective times the solver's tolerance would move its bound. Held down, it can
         # only lower the bound.
-        cost = np.minimum(program.cost, WIDEST * SCALE * unit)
+        held = np.minimum(program.cost, WIDEST * SCALE * unit)
+        cost = np.where(program.task >= 0, held, program.cost)
         return dataclasses.replace(program, cost=cost).with_rows(rows)
 
     def _job(self, program: Program, unit: float, strict: bool) -> Job:
@@ -146,6 +156,7 @@ class Search:
         def found(x: np.ndarray) -> None:
             placement = program.decode(x, self.base)
             judged = run.found(placement)
+            self._touch(judged)
             if not judged.feasible:
                 self.violating.append(judged)
                 self.fresh = True
@@ -154,6 +165,7 @@ class Search:
             program=program,
             unit=unit,
             start=None if known is None else program.encode(known.placement),
+            start_value=None if known is None or not program.open else self._start_value(),
             found=found,
             bound=self._bound,
             due=lambda: self.fresh or run.is_due(),
@@ -162,6 +174,22 @@ class Search:
             seed=run.seed,
             strict=strict,
         )
+
+    def _start_value(self) -> float | None:
+        """Return what the program's objective is of the incumbent, where a placement does not tell."""
+        known = self.run.objective
+        return None if known is None else known - self.offset
+
+    def _touch(self, judged: Evaluation) -> None:
+        """Note the loads of a placement: there the next program is to be exact."""
+        if not SHARING.on(self.instance):
+            return
+        rows, loads = SHARING.used(judged)
+        for row, load in zip(rows.tolist(), loads.tolist(), strict=True):
+            known = self.tangents.setdefault(row, [])
+            if 0.0 < load <= FULLEST and all(abs(load - other) > NEAR * load for other in known):
+                known.append(load)
+                self.touched = True
 
     def _bound(self, bound: float) -> None:
         value = self.offset + bound
@@ -206,7 +234,7 @@ def take_warm_start(run: Run, arcs: Arcs, base: Ints) -> None:
         return
     placement = run.warm_start.copy()
     rows, stages = np.arange(len(placement))[:, None], np.arange(placement.shape[1])
-    real = stages < arcs.blocks[:, None]
+    real = (stages < arcs.blocks[:, None]) & (placement >= 0)
     now = np.where(real, placement, 0)
     before = np.concatenate([np.zeros((len(now), 1), dtype=np.int64), now[:, :-1]], axis=1)
     broken = (np.isinf(arcs.weight[rows, stages, before, now]) & real).any(axis=1)
@@ -223,4 +251,6 @@ def _fits(program: Program, judged: Evaluation) -> bool:
     """Say whether the program has a column for everything that a placement does."""
     decided = np.unique(np.stack([program.task, program.block])[:, program.decides], axis=1)
     placed = np.flatnonzero((program.encode(judged.placement) > 0.5) & program.decides)
-    return bool(len(placed) == decided.shape[1])
+    out = judged.dropped[decided[0]]
+    tasks = np.unique(decided[0][out])  # of which one column says that they are left out
+    return bool(len(placed) == np.count_nonzero(~out) + len(tasks))

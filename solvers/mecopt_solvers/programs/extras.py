@@ -1,8 +1,9 @@
 """What the flow program needs beyond steps: columns and rows for drops, soft ends, the period and sharing.
 
-Every extra column is between 0 and 1, a share of the most that it can be. A period column is at least what each
-resource of its slot is busy. A sharing column is at least every tangent that was asked for of the seconds by
-which load lengthens a server's calculations, a convex function (outer approximation: Duran and Grossmann 1986).
+Every extra column is between 0 and 1, a share of the most that it can be. A period column is at least what
+each resource of its slot is busy. A sharing column is at least every tangent that was asked for of the
+seconds by which load lengthens a server's calculations, a convex function (outer approximation: Duran and
+Grossmann 1986).
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mecopt import busy, limits
+from mecopt import busy, features, limits
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
 from mecopt.entities import Deadline, Sharing
+from mecopt.errors import InputError
+from mecopt.features import Feature
 from mecopt.instance import Instance
 from mecopt.limits.sharing import FULLEST
-from mecopt.tolerances import JUST_ABOVE, slack
+from mecopt.tolerances import JUST_ABOVE
 from mecopt.trellis_arcs import Arcs, delays
 from mecopt_solvers.programs.linear_program import WIDER, Label, Rows
 
@@ -113,7 +116,7 @@ def add_period(extras: Extras, instance: Instance, arcs: Arcs, steps: Steps, kno
     names, at = np.unique(row, return_inverse=True)
     order = np.argsort(at, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(at[order])) + 1)
-    most = {}
+    most: dict[int, float] = {}
     for name, part in zip(names.tolist(), parts, strict=True):
         slot = name // busy.resources(instance)
         most[slot] = max(most.get(slot, 0.0), _most_busy(k[step[part]], m[step[part]], seconds[part]))
@@ -174,7 +177,7 @@ def add_sharing(
         if worth > 0:
             points = [x for x in FIRST_LOADS if x < top] + [x for x in tangents.get(name, []) if x <= top]
             _lengthen(extras, column, share, points, worth, top, mm1=mm1)
-        _keep_deadlines(extras, arcs, steps, column, share, top, mm1=mm1)
+        _keep_deadlines(extras, arcs, steps, column, share, top, instance)
 
 
 def longer(load: Floats | float, *, mm1: bool) -> Floats | float:
@@ -205,7 +208,7 @@ def _lengthen(
 
 
 def _keep_deadlines(
-    extras: Extras, arcs: Arcs, steps: Steps, column: Ints, share: Floats, top: float, *, mm1: bool
+    extras: Extras, arcs: Arcs, steps: Steps, column: Ints, share: Floats, top: float, instance: Instance
 ) -> None:
     """A step whose block would be late under more load keeps the load below that."""
     k, m, i, j = (part[column] for part in steps)
@@ -213,23 +216,16 @@ def _keep_deadlines(
     tight = np.flatnonzero(np.isfinite(limit))
     if not len(tight):
         return
-    plain = _plain_delay(arcs, k, m, i, j)
+    mm1 = instance.rules.sharing is Sharing.MM1
+    plain = delays(arcs.costs, arcs.tasks, result=False)[k, m, i, j]
     for at in tight.tolist():
-        seconds = share[at] * _slot(arcs, column, share, at)
+        seconds = share[at] * instance.slot_s
         room = float(limit[at]) * JUST_ABOVE - (plain[at] - seconds)
         ratio = room / seconds  # the stretch that is still in time
         most = (1.0 - 1.0 / ratio if ratio > 1.0 else 0.0) if mm1 else ratio - 1.0
         if most < top:
             value = np.append(share / top, (top - most) / top)
             extras.add_row(np.append(column, column[at]), value, upper=1.0 + WIDER)
-
-
-def _slot(arcs: Arcs, column: Ints, share: Floats, at: int) -> float:
-    raise NotImplementedError
-
-
-def _plain_delay(arcs: Arcs, k: Ints, m: Ints, i: Ints, j: Ints) -> Floats:
-    return delays(arcs.costs, arcs.tasks, result=False)[k, m, i, j]
 
 
 def add_drops(extras: Extras, arcs: Arcs, cost: Floats) -> dict[int, int]:
@@ -240,14 +236,20 @@ def add_drops(extras: Extras, arcs: Arcs, cost: Floats) -> dict[int, int]:
     }
 
 
-__all__ = [
-    "Extras",
-    "Steps",
-    "add_drops",
-    "add_period",
-    "add_sharing",
-    "add_soft_ends",
-    "longer",
-    "needed",
-    "slack",
-]
+def together(instance: Instance, name: str) -> None:
+    """Refuse what does not go together in a linear program.
+
+    Raises
+    ------
+    InputError
+        Where products of loads and choices would be left: sharing with weights of tasks, or with deadlines
+        that add up over blocks or cost.
+    """
+    if not limits.SHARING.on(instance):
+        return
+    asked = features.of(instance) & {Feature.WEIGHT, Feature.TOTAL_DEADLINE, Feature.SOFT_END}
+    beside = sorted(str(feature) for feature in asked)
+    if instance.rules.deadline is Deadline.SOFT and np.isfinite(instance.tasks.max_delay_s).any():
+        beside.append("soft deadlines")
+    if beside:
+        raise InputError(f"{name} does not take sharing together with {', '.join(beside)}; enumeration does")

@@ -7,6 +7,7 @@ that appears in no such row has no columns: its best path is optimal whatever th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,14 @@ from mecopt.arrays import Floats, Ints
 from mecopt.instance import Instance
 from mecopt.limits import ChargedLimit, LinearLimit
 from mecopt.trellis_arcs import Arcs
+from mecopt_solvers.programs.extras import (
+    Extras,
+    add_drops,
+    add_period,
+    add_sharing,
+    add_soft_ends,
+    needed,
+)
 from mecopt_solvers.programs.linear_program import WIDER, Label, Program, Rows
 from mecopt_solvers.programs.presolve import most
 
@@ -30,7 +39,15 @@ class _Coupled:
     labels: list[Label]
 
 
-def build_flow(instance: Instance, arcs: Arcs, *, all_tasks: bool = False) -> Program:
+def build_flow(
+    instance: Instance,
+    arcs: Arcs,
+    *,
+    all_tasks: bool = False,
+    drop: Floats | None = None,
+    known: float | None = None,
+    tangents: Mapping[int, list[float]] | None = None,
+) -> Program:
     """Build the program.
 
     Parameters
@@ -40,24 +57,33 @@ def build_flow(instance: Instance, arcs: Arcs, *, all_tasks: bool = False) -> Pr
         Arcs of infinite weight get no column.
     all_tasks : bool
         Keep the tasks that no coupling touches.
+    drop : array of shape (K,), optional
+        Cost of leaving out each task; inf = it has to be served.
+    known : float, optional
+        An objective that is known: no longer period is looked for.
+    tangents : mapping, optional
+        As in `mecopt_solvers.programs.extras.add_sharing`.
     """
+    all_tasks = all_tasks or needed(instance)
     real = np.arange(arcs.weight.shape[1]) < arcs.blocks[:, None]
     columns = np.nonzero(arcs.allowed & real[:, :, None, None])
     linear = [_linear_rows(limit, instance, arcs, columns) for limit in limits.linear(instance)]
     charges = [_Charges.of(limit, instance, arcs, columns) for limit in limits.charged(instance)]
-    keep = np.full(len(columns[0]), all_tasks)
+    touched = np.full(len(arcs.tasks), all_tasks)
     if not all_tasks:
-        touched = np.zeros(len(arcs.tasks), dtype=bool)
         for part in linear:
             touched[columns[0][part.column]] = True
         for charge in charges:
             touched[columns[0][charge.user]] = True
-        keep = touched[columns[0]]
+            touched[columns[0][charge.own]] = True
+    keep = touched[columns[0]]
     at = np.cumsum(keep) - 1  # new column of every old one
     k, m, i, j = (part[keep] for part in columns)
     count = len(k)
     ends = np.cumsum([count, *(len(charge.piece_size) for charge in charges)])
-    flow = _flow_rows(arcs, k, m, i, j)
+    extras = Extras(int(ends[-1]))
+    dropped = {} if drop is None else add_drops(extras, arcs, np.where(touched, drop, np.inf))
+    flow = _flow_rows(arcs, k, m, i, j, dropped)
     coupled = [_rows(part, at) for part in linear]
     labels = [label for part in linear for label in part.labels]
     for charge, first in zip(charges, ends[:-1].tolist(), strict=True):
@@ -66,38 +92,55 @@ def build_flow(instance: Instance, arcs: Arcs, *, all_tasks: bool = False) -> Pr
         labels += charge.labels
         flow = flow.followed_by(links)
     first = len(flow.lower)
-    none = np.full(int(ends[-1]) - count, -1)
+    if needed(instance):
+        steps = (k, m, i, j)
+        add_soft_ends(extras, instance, arcs, steps)
+        if instance.rules.objective.period:
+            add_period(extras, instance, arcs, steps, known)
+        if limits.SHARING.on(instance):
+            add_sharing(extras, instance, arcs, steps, tangents or {})
+    held = int(ends[-1]) - count
+    others = np.array(extras.task, dtype=np.int64)
+    none = np.full(held, -1)
+    behind = np.concatenate([none, others])
+    blocks = np.where(behind >= 0, 0, -1)
+    binary = np.concatenate([np.ones(int(ends[-1]), dtype=bool), others >= 0])
+    rows = flow.followed_by(*coupled, extras.rows())
+    last = len(rows.lower) - len(extras.lower)
     pairs = [
         np.stack([at[charge.user], start + charge.piece], axis=1)
         for charge, start in zip(charges, ends[:-1].tolist(), strict=True)
     ]
     return Program(
-        cost=np.concatenate([arcs.weight[k, m, i, j], np.zeros(len(none))]),
-        integer=np.ones(ends[-1], dtype=bool),
-        decides=np.arange(ends[-1]) < count,
-        task=np.concatenate([arcs.tasks[k], none]),
-        block=np.concatenate([m, none]),
-        tail=np.concatenate([i, none]),
-        head=np.concatenate([j, none]),
-        rows=flow.followed_by(*coupled),
-        labels={label: first + row for row, label in enumerate(labels)},
+        cost=np.concatenate([arcs.weight[k, m, i, j], np.zeros(held), np.array(extras.cost)]),
+        integer=binary,
+        decides=(np.arange(len(binary)) < count) | np.concatenate([np.zeros(count, dtype=bool), behind >= 0]),
+        task=np.concatenate([arcs.tasks[k], behind]),
+        block=np.concatenate([m, blocks]),
+        tail=np.concatenate([i, np.full(len(behind), -1)]),
+        head=np.concatenate([j, np.full(len(behind), -1)]),
+        rows=rows,
+        labels={label: first + row for row, label in enumerate(labels)}
+        | {label: last + row for label, row in extras.labels.items()},
         holds=np.concatenate([np.empty((0, 2), dtype=np.int64), *pairs]),
     )
 
 
-def _flow_rows(arcs: Arcs, k: Ints, m: Ints, i: Ints, j: Ints) -> Rows:
-    """One unit leaves the device of every task; what enters a node with a block leaves it with the next."""
+def _flow_rows(arcs: Arcs, k: Ints, m: Ints, i: Ints, j: Ints, dropped: Mapping[int, int]) -> Rows:
+    """One unit leaves the device of every task, or it is left out; what enters a node leaves it."""
     _, stages, nodes, _ = arcs.weight.shape
     column = np.arange(len(k))
     enters = m < arcs.blocks[k] - 1
     into = ((k * stages + m) * nodes + j)[enters]
     out_of = ((k * stages + m - 1) * nodes + i)[m > 0]
     source = -1 - k[m == 0]
-    vertex = np.concatenate([source, into, out_of])
+    out = np.array(list(dropped.items()), dtype=np.int64).reshape(-1, 2)
+    vertex = np.concatenate([source, -1 - out[:, 0], into, out_of])
     names, row = np.unique(vertex, return_inverse=True)
-    value = np.concatenate([np.ones(len(source) + len(into)), -np.ones(len(out_of))])
+    value = np.concatenate([np.ones(len(source) + len(out) + len(into)), -np.ones(len(out_of))])
     side = np.where(names < 0, 1.0, 0.0)
-    return Rows.of(row, np.concatenate([column[m == 0], column[enters], column[m > 0]]), value, side, side)
+    columns = np.concatenate([column[m == 0], out[:, 1], column[enters], column[m > 0]])
+    return Rows.of(row, columns, value, side, side)
 
 
 def _linear_rows(limit: LinearLimit, instance: Instance, arcs: Arcs, columns: tuple[Ints, ...]) -> _Coupled:
@@ -147,7 +190,10 @@ class _Charges:
     labels: list[Label]  # one for every row
     user: Ints  # (U,) columns that need a piece
     piece: Ints  # (U,) the piece
-    link: Ints  # (U,) row of the link: one for every task, block and node
+    link: Ints  # (U,) row of the link: one for every task, block, node and layer of pieces
+    own: Ints  # (O,) columns that take something on top
+    own_share: Floats  # (O,) share of the row's limit
+    own_place: Ints  # (O,) row
 
     @classmethod
     def of(cls, limit: ChargedLimit, instance: Instance, arcs: Arcs, columns: tuple[Ints, ...]) -> _Charges:
@@ -155,32 +201,62 @@ class _Charges:
         k, m, _, j = columns
         task = arcs.tasks[k]
         row = limit.rows(instance, arcs.tasks)[k, j]
-        sizes = limit.sizes(instance)
-        share = sizes[instance.tasks.model[task], m] / most(limit, instance, row)
-        on = np.flatnonzero(share > 0)
-        key = row[on] * sizes.size + limit.pieces(instance)[task[on], m[on]]
-        keys, first, piece = np.unique(key, return_index=True, return_inverse=True)
-        places, at = np.unique(keys // sizes.size, return_inverse=True)
-        binds = np.bincount(at, share[on][first], len(places)) > 1.0
-        used = binds[at][piece]
-        renamed = np.cumsum(binds[at]) - 1
-        spot = (k[on] * arcs.weight.shape[1] + m[on]) * arcs.weight.shape[3] + j[on]
+        room = most(limit, instance, row)
+        sizes, layers = limit.all_pieces(instance)
+        piece = np.stack([layer[task, m] for layer in layers], axis=1)  # (C, layers)
+        share = np.where(piece >= 0, np.append(sizes, 0.0)[piece], 0.0) / room[:, None]
+        on, layer = np.nonzero(share > 0)
+        key = row[on] * len(sizes) + piece[on, layer]
+        keys, one, held = np.unique(key, return_index=True, return_inverse=True)
+        each = limit.each(instance)
+        own = np.zeros(len(k)) if each is None else each[task, m] / room
+        places, at = np.unique(np.concatenate([keys // len(sizes), row[own > 0]]), return_inverse=True)
+        place = at[: len(keys)]
+        fill = np.bincount(place, share[on, layer][one], len(places)) + _most(arcs, k, m, row, own, places)
+        binds = fill > 1.0
+        used = binds[place][held]
+        renamed = np.cumsum(binds[place]) - 1
+        spot = ((k[on] * arcs.weight.shape[1] + m[on]) * arcs.weight.shape[3] + j[on]) * len(layers) + layer
+        own_at = np.flatnonzero(own > 0)
+        own_place = at[len(keys) :]
+        own_binds = binds[own_place]
+        new_place = np.cumsum(binds) - 1
         return cls(
-            piece_size=share[on][first][binds[at]],
-            place=(np.cumsum(binds) - 1)[at[binds[at]]],
+            piece_size=share[on, layer][one][binds[place]],
+            place=new_place[place[binds[place]]],
             labels=[(limit.name, name) for name in places[binds].tolist()],
             user=on[used],
-            piece=renamed[piece[used]],
+            piece=renamed[held[used]],
             link=np.unique(spot[used], return_inverse=True)[1],
+            own=own_at[own_binds],
+            own_share=own[own_at[own_binds]],
+            own_place=new_place[own_place[own_binds]],
         )
 
     def rows(self, first: int, at: Ints) -> tuple[Rows, Rows]:
         """Return the limits, and y <= z for every task, block and node; z from column `first` on."""
         count, pieces = len(self.labels), np.arange(len(self.piece_size))
         none, full = np.full(count, -np.inf), np.full(count, 1.0 + WIDER)
-        limit = Rows.of(self.place, first + pieces, self.piece_size, none, full)
+        limit = Rows.of(
+            np.concatenate([self.place, self.own_place]),
+            np.concatenate([first + pieces, at[self.own]]),
+            np.concatenate([self.piece_size, self.own_share]),
+            none,
+            full,
+        )
         links, one = np.unique(self.link, return_index=True)
         row = np.concatenate([self.link, np.arange(len(links))])
         column = np.concatenate([at[self.user], first + self.piece[one]])
         value = np.concatenate([np.ones(len(self.user)), -np.ones(len(links))])
         return limit, Rows.of(row, column, value, np.full(len(links), -np.inf), np.zeros(len(links)))
+
+
+def _most(arcs: Arcs, k: Ints, m: Ints, row: Ints, own: Floats, places: Ints) -> Floats:
+    """Return a bound on what is taken on top in each place: the largest of every task and block."""
+    on = np.flatnonzero(own > 0)
+    key = (np.searchsorted(places, row[on]) * len(arcs.tasks) + k[on]) * arcs.weight.shape[1] + m[on]
+    keys, at = np.unique(key, return_inverse=True)
+    largest = np.zeros(len(keys))
+    np.maximum.at(largest, at, own[on])
+    owner = keys // (len(arcs.tasks) * arcs.weight.shape[1])
+    return np.bincount(owner, largest, len(places)).astype(np.float64, copy=False)

@@ -64,7 +64,8 @@ class Program:
     """Minimise cost @ x over rows and 0 <= x <= 1; C columns.
 
     Column c is 1 when block `block[c]` of task `task[c]` runs on node `head[c]`, coming from `tail[c]` (-1:
-    from anywhere). A column of task -1 is 1 when a column that points to it in `holds` is.
+    from anywhere); on node -1 when the task is left out. A column of task -1 is 1 when a column that points
+    to it in `holds` is; without one it is between 0 and 1, and no placement tells it.
     """
 
     cost: Floats  # (C,) seconds
@@ -79,6 +80,11 @@ class Program:
     holds: Ints = field(
         default_factory=lambda: np.empty((0, 2), dtype=np.int64)
     )  # (pairs, 2) column, its holder
+
+    @property
+    def open(self) -> bool:
+        """Whether there are columns that no placement tells."""
+        return not bool(self.integer.all())
 
     @property
     def columns(self) -> int:
@@ -101,6 +107,8 @@ class Program:
         chosen = np.flatnonzero((np.asarray(x) > 0.5) & self.decides)
         read = placement.copy()
         read[self.task[chosen], self.block[chosen]] = self.head[chosen]
+        left_out = self.task[chosen][self.head[chosen] < 0]
+        read[left_out] = -1
         return read
 
     def with_rows(self, more: Sequence[Rows]) -> Program:

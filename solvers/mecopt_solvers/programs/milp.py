@@ -18,6 +18,7 @@ import numpy as np
 
 from mecopt import limits
 from mecopt.errors import InputError
+from mecopt.features import OF_STEPS, Feature
 from mecopt.instance import Instance
 from mecopt.limits import OF_ROWS, ChargedLimit, Limit, LinearLimit
 from mecopt.registry import Method
@@ -28,6 +29,7 @@ from mecopt_solvers.programs.presolve import most
 
 if TYPE_CHECKING:
     from mecopt.incumbent import Run
+    from mecopt_solvers.programs.exact import Tangents
     from mecopt_solvers.programs.linear_program import Program
     from mecopt_solvers.programs.presolve import Reduced
 
@@ -156,7 +158,7 @@ def _solve(instance: Instance, run: Run) -> None:
     if formulation not in FORMULATIONS:
         raise InputError(f"formulation: {formulation!r}, expected one of {', '.join(FORMULATIONS)}")
 
-    def build(reduced: Reduced) -> Program:
+    def build(reduced: Reduced, known: float | None, tangents: Tangents) -> Program:
         model = build_model(instance, reduced.arcs, formulation, run.keep_time)
         return to_program(model, reduced.arcs, run.keep_time)
 
@@ -175,5 +177,6 @@ METHOD = Method(
     honours=OF_ROWS,
     solve=_solve,
     random=True,
+    takes=OF_STEPS | {Feature.ONE_RUN, Feature.TOTAL_DEADLINE},
     options=frozenset({"formulation"}),
 )

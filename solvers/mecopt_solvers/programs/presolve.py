@@ -36,9 +36,10 @@ def most(limit: Limit, instance: Instance, rows: Ints) -> Floats:
 class Reduced:
     """An instance's trellises in reduced weights; K tasks, M blocks, J = N + 1 nodes."""
 
-    arcs: Arcs  # weight: seconds above the task's best path, inf = cannot be in an optimum
+    arcs: Arcs  # weight: objective above the task's best, inf = cannot be in an optimum
     offset: float  # seconds, sum of the best paths: a lower bound on the optimum
-    best: Floats  # (K,) seconds of every task's best path
+    best: Floats  # (K,) objective of every task's best path, or of leaving it out
+    drop: Floats  # (K,) objective of leaving a task out above its best; inf = never
     reasons: tuple[dict[str, Any], ...] = ()  # why some task has no path, or a budget cannot hold
 
     def within(self, upper: float) -> Reduced:
@@ -46,7 +47,8 @@ class Reduced:
         room = upper - self.offset + LARGEST_EXCESS * abs(upper)
         through = _forward(self.arcs.weight)[:, :, :, None] + self.arcs.weight
         weight = np.where(through > room, np.inf, self.arcs.weight)
-        return dataclasses.replace(self, arcs=_with_weight(self.arcs, weight))
+        drop = np.where(self.drop > room, np.inf, self.drop)
+        return dataclasses.replace(self, arcs=_with_weight(self.arcs, weight), drop=drop)
 
 
 def reduce(instance: Instance, costs: ChainCosts, node_cost: Floats | None = None) -> Reduced:
@@ -73,15 +75,22 @@ def reduce(instance: Instance, costs: ChainCosts, node_cost: Floats | None = Non
             reasons += more
     after = _backward(weight)
     best: Floats = after[:, 0, 0].copy()
+    path = best.copy()
+    if costs.drop_cost is not None:
+        best = np.minimum(best, costs.drop_cost[arcs.tasks])
     stuck = np.isinf(best)
     if not reasons and stuck.any():
         reasons = [_stuck(instance, int(k)) for k in np.flatnonzero(stuck)]
     with np.errstate(invalid="ignore"):
         reduced = weight + after[:, 1:, None, :] - after[:, :-1, :, None]
+        reduced[:, 0] += np.where(path > best, path - best, 0.0)[:, None, None]  # dearer than leaving it out
     weight = np.where(np.isnan(reduced) | np.isinf(reduced), np.inf, np.maximum(reduced, 0.0))
     weight = np.where(np.isinf(_forward(weight))[:, :, :, None], np.inf, weight)
     offset = float(best[~stuck].sum())
-    return Reduced(_with_weight(arcs, weight), offset, best, tuple(reasons))
+    drop = np.full(len(best), np.inf)
+    if costs.drop_cost is not None:
+        drop = np.where(stuck, np.inf, costs.drop_cost[arcs.tasks] - best)
+    return Reduced(_with_weight(arcs, weight), offset, best, drop, tuple(reasons))
 
 
 def _within(limit: LinearLimit, instance: Instance, arcs: Arcs) -> tuple[Floats, list[dict[str, Any]]]:
@@ -93,7 +102,9 @@ def _within(limit: LinearLimit, instance: Instance, arcs: Arcs) -> tuple[Floats,
         return weight, []
     use = np.where(np.isfinite(weight), limit.use(arcs, instance), np.inf)
     after = _backward(use)
-    least = after[:, 0, 0]
+    least = after[:, 0, 0].copy()
+    if arcs.costs.drop_cost is not None:  # what may be left out need not use anything
+        least[np.isfinite(arcs.costs.drop_cost[arcs.tasks])] = 0.0
     spent = np.bincount(at, np.where(np.isinf(least), 0.0, least), len(rows))
     reasons = [
         limit.too_little(instance, int(rows[i]), float(spent[i])) for i in np.flatnonzero(spent > given)
@@ -106,7 +117,7 @@ def _within(limit: LinearLimit, instance: Instance, arcs: Arcs) -> tuple[Floats,
 
 def _stuck(instance: Instance, k: int) -> dict[str, Any]:
     """Say that a task which the trellis can serve has no path within the couplings' limits."""
-    names = sorted(instance.rules.couplings)
+    names = sorted(limit.name for limit in limits.of(instance))
     return {
         "kind": names[0] if len(names) == 1 else "couplings",
         "where": {"task": k},
