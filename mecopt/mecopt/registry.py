@@ -64,6 +64,9 @@ class Method:
         What it takes beyond links, block deadlines and couplings: members of `mecopt.features.Feature`, none
         by default. An instance that asks for another one is refused.
 
+    refuses : callable, optional
+        Returns why an instance of which it takes every part cannot be taken as a whole, "" where it can.
+
     Raises
     ------
     ValueError
@@ -80,6 +83,7 @@ class Method:
     warm_up: Callable[[], None] | None = None
     takes: frozenset[str] = frozenset()
     respects: frozenset[str] | None = None
+    refuses: Callable[[Instance], str] | None = None
 
     def __post_init__(self) -> None:
         from mecopt.entities import Coupling
@@ -103,6 +107,13 @@ class Method:
         if limit in (self.respects or ()):
             return "respects"
         return "tries" if limit in OF_ONE_TASK or limit in self.honours else "ignores"
+
+    def suits(self, instance: Instance) -> bool:
+        """Say whether it takes an instance, couplings included."""
+        from mecopt import features
+
+        able = self.honours >= instance.rules.couplings and self.takes >= features.of(instance)
+        return able and not (self.refuses is not None and self.refuses(instance))
 
     @property
     def exact(self) -> bool:
@@ -178,10 +189,16 @@ def check_takes(chosen: Method, instance: Instance) -> None:
 
     asked = features.of(instance)
     if not asked <= chosen.takes:
-        able = [m.name for m in methods() if m.takes >= asked and m.honours >= instance.rules.couplings]
         missed = ", ".join(sorted(asked - chosen.takes))
-        names = ", ".join(able) or "none installed"
-        raise InputError(f"{chosen.name} does not take {missed}; methods that take all of it: {names}")
+        raise InputError(f"{chosen.name} does not take {missed}; {_suited(instance)}")
+    reason = "" if chosen.refuses is None else chosen.refuses(instance)
+    if reason:
+        raise InputError(f"{chosen.name} {reason}; {_suited(instance)}")
+
+
+def _suited(instance: Instance) -> str:
+    names = ", ".join(m.name for m in methods() if m.suits(instance)) or "none installed"
+    return f"methods that take all of it: {names}"
 
 
 def check_options(chosen: Method, options: Iterable[str]) -> None:

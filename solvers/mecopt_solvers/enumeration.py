@@ -18,7 +18,6 @@ import numpy as np
 from mecopt import allowing, busy, limits
 from mecopt.arrays import Floats, Ints
 from mecopt.entities import Sharing
-from mecopt.errors import InputError
 from mecopt.features import ALL
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
@@ -144,8 +143,6 @@ def _choices(instance: Instance, run: Run, k: int) -> Choices:
     if run.node_cost is not None:
         allowed = np.isfinite(run.node_cost[k, :blocks])
     count = float(np.prod(allowed.sum(axis=1).astype(np.float64)))
-    if count > MOST:
-        raise InputError(f"enumeration: task {k} has {count:.3g} placements, expected at most {MOST}")
     run.keep_time()
     nodes_of = [np.flatnonzero(row).tolist() for row in allowed]
     paths = np.full((int(count) + 1, instance.max_blocks), -1)
@@ -214,6 +211,21 @@ def _busy(judged: Evaluation) -> Floats:
     return held
 
 
+def _too_many(instance: Instance) -> str:
+    """Say that a task has too many placements, if one has."""
+    nodes = float(instance.server_count + 1)
+    free = np.full((instance.task_count, instance.max_blocks), nodes)
+    if instance.barred is not None:
+        free -= instance.barred.sum(axis=2)
+    free[np.arange(instance.max_blocks) >= instance.block_count[:, None]] = 1.0
+    with np.errstate(over="ignore"):
+        count = free.prod(axis=1)
+    k = int(count.argmax())
+    return (
+        f"takes {MOST} placements of a task at most, task {k} has {count[k]:.3g}" if count[k] > MOST else ""
+    )
+
+
 def _solve(instance: Instance, run: Run) -> None:
     if run.free_optimum() is not None:
         Search(instance, run).work()
@@ -226,4 +238,5 @@ METHOD = Method(
     honours=frozenset(limits.COUPLINGS),
     solve=_solve,
     takes=ALL,
+    refuses=_too_many,
 )

@@ -222,7 +222,8 @@ def solve_exactly(instance: Instance, run: Run, build: Build, engine: Engine) ->
     if reduced.reasons:
         run.infeasible(reduced.reasons)
         return
-    base = shortest(reduced.arcs.weight, reduced.arcs.blocks)[1]
+    value, base = shortest(reduced.arcs.weight, reduced.arcs.blocks)
+    base[(reduced.drop == 0.0) & (value > 0)] = -1  # left out: that costs less than any path
     run.found(base, bound=reduced.offset * (1.0 - 0.5 * DONE))
     take_warm_start(run, reduced.arcs, base)
     Search(instance, run, build, engine, base, reduced).work()

@@ -17,7 +17,6 @@ from mecopt import busy, features, limits
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
 from mecopt.entities import Deadline, Sharing
-from mecopt.errors import InputError
 from mecopt.features import Feature
 from mecopt.instance import Instance
 from mecopt.limits.sharing import FULLEST
@@ -236,20 +235,16 @@ def add_drops(extras: Extras, arcs: Arcs, cost: Floats) -> dict[int, int]:
     }
 
 
-def together(instance: Instance, name: str) -> None:
-    """Refuse what does not go together in a linear program.
+def apart(instance: Instance) -> str:
+    """Say what does not go together in a linear program, nothing where all does.
 
-    Raises
-    ------
-    InputError
-        Where products of loads and choices would be left: sharing with weights of tasks, or with deadlines
-        that add up over blocks or cost.
+    Products of loads and choices would be left of sharing with weights of tasks, or with deadlines that add
+    up over blocks or cost.
     """
     if not limits.SHARING.on(instance):
-        return
+        return ""
     asked = features.of(instance) & {Feature.WEIGHT, Feature.TOTAL_DEADLINE, Feature.SOFT_END}
     beside = sorted(str(feature) for feature in asked)
     if instance.rules.deadline is Deadline.SOFT and np.isfinite(instance.tasks.max_delay_s).any():
         beside.append("soft deadlines")
-    if beside:
-        raise InputError(f"{name} does not take sharing together with {', '.join(beside)}; enumeration does")
+    return f"does not take sharing together with {', '.join(beside)}" if beside else ""

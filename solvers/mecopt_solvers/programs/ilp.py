@@ -10,15 +10,13 @@ from mecopt.limits import OF_ROWS
 from mecopt.registry import Method
 from mecopt_solvers.programs.branch_and_bound import branch_and_bound
 from mecopt_solvers.programs.exact import Tangents, solve_exactly
-from mecopt_solvers.programs.extras import together
+from mecopt_solvers.programs.extras import apart
 from mecopt_solvers.programs.flow import build_flow
 from mecopt_solvers.programs.linear_program import Program
 from mecopt_solvers.programs.presolve import Reduced
 
 
 def _solve(instance: Instance, run: Run) -> None:
-    together(instance, "ilp")
-
     def build(reduced: Reduced, known: float | None, tangents: Tangents) -> Program:
         return build_flow(instance, reduced.arcs, drop=reduced.drop, known=known, tangents=tangents)
 
@@ -33,4 +31,5 @@ METHOD = Method(
     solve=_solve,
     random=True,
     takes=ALL,
+    refuses=apart,
 )
