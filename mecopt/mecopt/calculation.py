@@ -59,12 +59,18 @@ def server_seconds(instance: Instance, times: Floats) -> tuple[Ints, Floats, Flo
     pairs, group = np.unique(keys, return_inverse=True)
     rest, model = np.divmod(pairs, len(instance.models))
     b, at = np.divmod(rest, speed.shape[1])
-    seconds = np.zeros((len(pairs), instance.max_blocks, instance.server_count))
+    size = kinds[b].astype(np.float64)[:, None, None]
+    seconds: Floats | None = None
     for p in np.flatnonzero(times.any(axis=0)).tolist():
         cycles = block_table(instance, "cycles", p)
+        with np.errstate(over="ignore", invalid="ignore"):
+            once = cycles[model][:, :, None] / speed.T[at][:, None, :]
+            once = once * size if roofs else once
         for n, server in enumerate(instance.servers):
-            once = _pass(instance, server, p, cycles, model, speed[n, at], kinds[b].astype(np.float64))
-            seconds[:, :, n] += _repeated(times[model, p], once)
+            if server.memory_bytes_per_s is not None or server.hardware is not None:
+                once[:, :, n] = _told(instance, server, p, once[:, :, n], model, size[:, 0])
+        seconds = _added(seconds, _known(once), times[model, p])
+    assert seconds is not None
     return group, frozen(seconds), np.ones(len(tasks)) if roofs else tasks.batch.astype(np.float64)
 
 
@@ -86,23 +92,29 @@ def device_costs(
     power = np.array([np.nan if d.compute_power_w is None else d.compute_power_w for d in devices])
     watts = power[tasks.device][:, None]
     batch = tasks.batch.astype(np.float64)
-    kinds, kind = _kinds(devices)
-    seconds = np.zeros((len(tasks), instance.max_blocks))
-    joules = np.zeros_like(seconds)
+    plain = all(d.hardware is None and d.memory_bytes_per_s is None for d in devices)
+    kinds, kind = ([], np.zeros(0)) if plain else _kinds(devices)
+    seconds: Floats | None = None
+    joules: Floats | None = None
+    by_power = ~np.isnan(power[tasks.device])
     for p in np.flatnonzero(times.any(axis=0)).tolist():
-        cycles = block_table(instance, "cycles", p)
-        once = np.empty_like(seconds)
-        for i, like in enumerate(kinds):
-            mine = kind[tasks.device] == i
-            model, speed = tasks.model[mine], device_speed[mine]
-            once[mine] = _pass(instance, like, p, cycles, model, speed, batch[mine])
+        work = block_table(instance, "cycles", p)[tasks.model]
         with np.errstate(over="ignore", invalid="ignore"):
-            by_cycles = (
-                kappa * device_speed[:, None] ** 2 * np.nan_to_num(cycles)[tasks.model] * batch[:, None]
-            )
-            spent = np.where(np.isnan(watts), by_cycles, np.where(watts == 0, 0.0, watts * once))
-        seconds += _repeated(times[tasks.model, p], once)
-        joules += _repeated(times[tasks.model, p], spent)
+            once = work / device_speed[:, None] * batch[:, None]
+            for i, like in enumerate(kinds):
+                mine = kind[tasks.device] == i
+                once[mine] = _told(instance, like, p, once[mine], tasks.model[mine], batch[mine, None])
+            once = _known(once)
+            spent = kappa * device_speed[:, None] ** 2 * work * batch[:, None]
+            if by_power.any():
+                # What takes no power takes none for however long.
+                spent[by_power] = np.where(watts == 0, 0.0, watts * once)[by_power]
+        if np.isnan(work).any():
+            spent[np.isnan(work) & ~by_power[:, None] & ~np.isnan(device_speed[:, None])] = 0.0
+        passes = times[tasks.model, p]
+        seconds, joules = _added(seconds, once, passes), _added(joules, spent, passes)
+    assert seconds is not None
+    assert joules is not None
     return seconds, joules, np.nan_to_num(watts[:, 0])
 
 
@@ -121,10 +133,21 @@ def start_seconds(instance: Instance, times: Floats) -> Floats | None:
     return start
 
 
-def _repeated(times: Floats, once: Floats) -> Floats:
-    """Return what some passes take, (rows, M); nothing where there is none, though one would be infinite."""
+def _added(sum_: Floats | None, once: Floats, times: Floats) -> Floats:
+    """Add some passes to a sum; nothing where there is none, though one would be infinite."""
+    if (times == 1.0).all():
+        return once if sum_ is None else sum_ + once
+    shape = (-1,) + (1,) * (once.ndim - 1)
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.where(times[:, None] > 0, times[:, None] * once, 0.0)
+        more = np.where(times.reshape(shape) > 0, times.reshape(shape) * once, 0.0)
+    return more if sum_ is None else sum_ + more
+
+
+def _known(seconds: Floats) -> Floats:
+    """Return infinity where nothing tells the seconds; what is only too large stays a number."""
+    if np.isfinite(seconds.max(initial=0.0)):
+        return seconds
+    return np.where(np.isnan(seconds), np.inf, np.minimum(seconds, np.finfo(np.float64).max))
 
 
 def _kinds(devices: Sequence[Device]) -> tuple[list[Device], Ints]:
@@ -135,19 +158,19 @@ def _kinds(devices: Sequence[Device]) -> tuple[list[Device], Ints]:
     return [devices[i] for i in found.values()], np.array([order[key] for key in keys])
 
 
-def _pass(
-    instance: Instance,
-    node: Device | Server,
-    phase: int,
-    cycles: Floats,
-    model: Ints,
-    speed: Floats,
-    batch: Floats,
+def _told(
+    instance: Instance, node: Device | Server, phase: int, seconds: Floats, model: Ints, size: Floats
 ) -> Floats:
-    """Return the seconds of one pass of some batches on a node, (rows, M), inf where nothing tells them."""
-    size = batch[:, None]
+    """Correct the seconds of one pass by the node's memory rate and by what is measured on its hardware.
+
+    Parameters
+    ----------
+    seconds : array of shape (rows, M)
+        By cycles, NaN where those do not tell them.
+    size : array of shape (rows, 1)
+        Batches.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
-        seconds = cycles[model] / speed[:, None] * size
         if node.memory_bytes_per_s is not None:
             read = _table(instance, lambda block: in_phase(_reads(block), phase))[model]
             state = block_table(instance, "state_read_bytes", phase)[model]
@@ -156,8 +179,7 @@ def _pass(
         if kind is not None:
             seen = _table(instance, lambda b: in_phase(b.measured_seconds.get(kind), phase))[model]
             seconds = np.where(np.isnan(seen), seconds, seen * size)
-    # What nothing tells is infinite; what is only too large stays a number, so that it is refused.
-    return np.where(np.isnan(seconds), np.inf, np.minimum(seconds, np.finfo(np.float64).max))
+    return seconds
 
 
 def _reads(block: Block) -> PerPhase:

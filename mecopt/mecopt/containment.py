@@ -47,6 +47,26 @@ def blamed(name: str) -> Iterator[None]:
         raise MethodError(f"method {name!r} failed: {said(error)}") from error
 
 
+# Those that somebody may have a handler for; asking for all of them takes longer than a small solve.
+_NAMES = (
+    "INT",
+    "TERM",
+    "HUP",
+    "QUIT",
+    "ALRM",
+    "VTALRM",
+    "PROF",
+    "USR1",
+    "USR2",
+    "PIPE",
+    "CHLD",
+    "ABRT",
+    "SEGV",
+    "FPE",
+)
+SIGNALS = [number for name in _NAMES if (number := getattr(signal, f"SIG{name}", None)) is not None]
+
+
 @contextlib.contextmanager
 def undone() -> Iterator[None]:
     """Undo what the block does to the process.
@@ -60,7 +80,7 @@ def undone() -> Iterator[None]:
         yield
         return
     folder, environment, place = _folder(), dict(os.environ), locale.setlocale(locale.LC_ALL)
-    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     alarm = hasattr(signal, "getitimer") and signal.getitimer(signal.ITIMER_REAL)[0] > 0
     streams, depth = (sys.stdin, sys.stdout, sys.stderr), sys.getrecursionlimit()
     drawn, numpy_drawn = random.getstate(), np.random.get_state()  # noqa: NPY002 - a method may use it

@@ -126,7 +126,7 @@ def chain_costs(
     free = rules.deadline is Deadline.NONE or phase is not None
     tau = no_deadline if free else tasks.max_delay_s
     start_s = calculation.start_seconds(instance, times)
-    passes = times.sum(axis=1)[tasks.model]
+    passes = times.sum(axis=1)
     of_servers = rules.objective.of == "all"
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         send_s = np.asfortranarray(1.0 / tasks.rate_bps)
@@ -157,7 +157,7 @@ def chain_costs(
             uniform=instance.links.uniform,
             delay_worth=rules.objective.delay,
             energy_worth=rules.objective.energy,
-            passes=None if (passes == 1.0).all() else passes,
+            passes=None if (passes == 1.0).all() else passes[tasks.model],
             start_s=start_s,
             device_w=None if start_s is None else device_w,
             server_w=_server_watts(instance) if of_servers else None,
@@ -253,21 +253,30 @@ def _refuse_overflow(costs: ChainCosts, instance: Instance) -> None:
 
     A node that cannot run a block at all (infinite seconds) is none of its concern.
     """
+    worst = _worst(costs, instance, costs.server_s, costs.device_s)
+    if not (worst < LARGEST).all():
+        known = (np.where(np.isinf(s), 0.0, s) for s in (costs.server_s, costs.device_s))
+        worst = _worst(costs, instance, *known)
+    for k, m in np.argwhere(~(worst < LARGEST))[:1]:
+        raise InstanceError(f"tasks[{k}]: a delay or energy of block {m} is above {LARGEST:g}, out of range")
+
+
+def _worst(costs: ChainCosts, instance: Instance, server_s: Floats, device_s: Floats) -> Floats:
+    """Return a bound on the delays and joules of every block together, (K, M)."""
     radio = np.where(instance.tasks.rate_bps > 0, costs.send_s, 0.0).max(axis=1)
     if costs.back_s is not costs.send_s:
         radio = np.maximum(radio, np.where(np.isfinite(costs.back_s), costs.back_s, 0.0).max(axis=1))
     wired = np.where(instance.links.server_bps > 0, costs.hop_s, 0.0).max()
     latency = costs.send_lat.max() + costs.hop_lat.max()
     with np.errstate(over="ignore", invalid="ignore"):
-        server_s, device_s = (np.where(np.isinf(s), 0.0, s) for s in (costs.server_s, costs.device_s))
         slowest = costs.batch[:, None] * server_s.max(axis=2)[costs.group] + device_s
         if costs.passes is not None:
             latency = latency * costs.passes[:, None]
         if costs.start_s is not None:
             slowest = slowest + costs.start_s.max(axis=2)
         flight = np.maximum(costs.bits, costs.result_bits[:, None]) * (radio + wired)[:, None]
-        joules = np.where(np.isinf(costs.device_s), 0.0, np.nan_to_num(costs.device_j))
+        joules = costs.device_j
+        if device_s is not costs.device_s:  # the joules of what takes for ever, or is not told, are no matter
+            joules = np.where(np.isinf(costs.device_s) | np.isnan(joules), 0.0, joules)
         worst = slowest + latency + flight * (1.0 + costs.send_w[:, None]) + joules
-        worst = worst * (1.0 + costs.penalty)
-    for k, m in np.argwhere(~(worst < LARGEST))[:1]:
-        raise InstanceError(f"tasks[{k}]: a delay or energy of block {m} is above {LARGEST:g}, out of range")
+        return worst * (1.0 + costs.penalty)

@@ -154,7 +154,11 @@ def _call(chosen: registry.Method, run: Run) -> None:
     returned: Any = None
     with blamed(chosen.name), undone(), contextlib.suppress(OutOfTime):  # what it found is in the run
         returned = chosen.solve(run.instance, run)  # type: ignore[func-returns-value]
-    changed = [name for name, total in _sums(run.costs).items() if total != before[name]]
+    changed = [
+        name
+        for name, total in _sums(run.costs).items()
+        if total != before[name] and not np.isnan(before[name])
+    ]
     if changed:
         raise MethodError(
             f"method {chosen.name!r} changed run.costs.{changed[0]}, which the judge uses too; "
@@ -171,7 +175,7 @@ def _call(chosen: registry.Method, run: Run) -> None:
 def _sums(costs: ChainCosts) -> dict[str, float]:
     """Return what shows that figures were changed; arrays that no one may write to would compile anew."""
     with np.errstate(over="ignore"):
-        return {name: float(np.nansum(a)) for name, a in vars(costs).items() if isinstance(a, np.ndarray)}
+        return {name: float(a.sum()) for name, a in vars(costs).items() if isinstance(a, np.ndarray)}
 
 
 def _relaxed(instance: Instance, chosen: registry.Method) -> Instance:
