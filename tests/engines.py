@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from mecopt_solvers.programs.branch_and_bound import Outcome
+from mecopt_solvers.programs.jobs import Outcome
 
 
 def answers(job, note):

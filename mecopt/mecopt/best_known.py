@@ -23,7 +23,8 @@ from mecopt.errors import DisagreementError, InputError, InstanceError
 from mecopt.files import read_bytes, write_bytes
 from mecopt.locks import FileLock
 from mecopt.result import Result, Status, gap
-from mecopt.schema import STRICT, parse
+from mecopt.schema import parse
+from mecopt.schema_docs import STRICT
 from mecopt.tolerances import OPTIMALITY_TOLERANCE, scale
 
 if TYPE_CHECKING:

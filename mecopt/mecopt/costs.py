@@ -130,7 +130,7 @@ def chain_costs(
     of_servers = rules.objective.of == "all"
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         send_s = np.asfortranarray(1.0 / tasks.rate_bps)
-        down = tasks.down_rate_bps
+        down = tasks.given("down_rate_bps")
         costs = ChainCosts(
             blocks=instance.block_count,
             group=group,
@@ -161,8 +161,8 @@ def chain_costs(
             start_s=start_s,
             device_w=None if start_s is None else device_w,
             server_w=_server_watts(instance) if of_servers else None,
-            weight=tasks.weight,
-            drop_cost=tasks.drop_cost,
+            weight=tasks.given("weight"),
+            drop_cost=tasks.given("drop_cost"),
         )
     _refuse_overflow(costs, instance)
     return costs
@@ -278,5 +278,6 @@ def _worst(costs: ChainCosts, instance: Instance, server_s: Floats, device_s: Fl
         joules = costs.device_j
         if device_s is not costs.device_s:  # the joules of what takes for ever, or is not told, are no matter
             joules = np.where(np.isinf(costs.device_s) | np.isnan(joules), 0.0, joules)
-        worst = slowest + latency + flight * (1.0 + costs.send_w[:, None]) + joules
-        return worst * (1.0 + costs.penalty)
+        worst: Floats = slowest + latency + flight * (1.0 + costs.send_w[:, None]) + joules
+        worst *= 1.0 + costs.penalty
+    return worst

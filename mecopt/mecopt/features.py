@@ -55,16 +55,16 @@ ALL = frozenset(Feature)
 def of(instance: Instance) -> frozenset[Feature]:
     """Return what an instance asks for."""
     rules, tasks = instance.rules, instance.tasks
-    late = tasks.max_total_delay_s is not None or tasks.max_phase_delay_s is not None
+    late = tasks.given("max_total_delay_s") is not None or tasks.given("max_phase_delay_s") is not None
     nodes: list[Device | Server] = [*instance.devices, *instance.servers]
     blocks = [block for model in instance.models for block in model.blocks]
     held = any(b.state_bytes for b in blocks) or any(model.shared_params for model in instance.models)
     asked = {
         Feature.ENERGY_OBJECTIVE: rules.objective.energy > 0 or rules.objective.delay not in (0.0, 1.0),
         Feature.PERIOD: rules.objective.period,
-        Feature.WEIGHT: tasks.weight is not None,
-        Feature.DROP: tasks.drop_cost is not None,
-        Feature.DOWN_RATE: tasks.down_rate_bps is not None,
+        Feature.WEIGHT: tasks.given("weight") is not None,
+        Feature.DROP: tasks.given("drop_cost") is not None,
+        Feature.DOWN_RATE: tasks.given("down_rate_bps") is not None,
         Feature.PHASES: any(model.phases != ONE_PASS for model in instance.models),
         Feature.ROOFLINE: any(n.memory_bytes_per_s is not None or n.cycles_per_s is None for n in nodes)
         or any(block.cycles is None for block in blocks),
@@ -86,7 +86,10 @@ def without(instance: Instance, features: frozenset[Feature]) -> Instance:
         rules = dataclasses.replace(instance.rules, one_run=OneRun.NONE)
         instance = instance.replace(rules=rules)
     if features & {Feature.TOTAL_DEADLINE, Feature.SOFT_END}:
-        tasks = dataclasses.replace(instance.tasks, max_total_delay_s=None, max_phase_delay_s=None)
+        no_limit = np.full(instance.task_count, np.inf)
+        tasks = dataclasses.replace(
+            instance.tasks, max_total_delay_s=no_limit, max_phase_delay_s=no_limit[:, None]
+        )
         instance = instance.replace(tasks=tasks)
     return instance
 

@@ -146,7 +146,7 @@ class Instance:
         """The format of the file that says all of it: the wider one only where it is needed."""
         wider = _wider(self.rules) or self.barred is not None or any(map(_wider, self.devices))
         wider = wider or any(map(_wider, self.servers)) or any(map(_wider_model, self.models))
-        return WIDER_FORMAT if wider or _wider(self.tasks) else FORMAT
+        return WIDER_FORMAT if wider or self.tasks.wider else FORMAT
 
     @cached_property
     def sha256(self) -> str:
@@ -158,8 +158,8 @@ class Instance:
         for floats in (tasks.rate_bps, tasks.max_delay_s):
             digest.update((floats + 0.0).astype("<f8").tobytes())  # + 0.0 turns -0.0 into 0.0
         for added in dataclasses.fields(tasks):
-            table = getattr(tasks, added.name)
-            if added.metadata and table is not None:
+            table = tasks.given(added.name) if added.metadata else None
+            if table is not None:
                 digest.update(added.name.encode() + (table + 0.0).astype("<f8").tobytes())
         if self.barred is not None:
             digest.update(b"allow" + np.packbits(self.barred).tobytes())
@@ -253,7 +253,7 @@ def _wider_problems(instance: Instance) -> list[str]:
     found = [
         f"tasks.{name}: beside the objective period, which has no place for it"
         for name in ("weight", "drop_cost")
-        if rules.objective.period and getattr(tasks, name) is not None
+        if rules.objective.period and tasks.given(name) is not None
     ]
     if rules.objective.energy or "energy" in rules.couplings:
         found += [
@@ -321,25 +321,23 @@ def _task_problems(instance: Instance) -> list[str]:
     check((tasks.device >= 0) & (tasks.device < len(instance.devices)), "device", "a device of the instance")
     check((tasks.model >= 0) & (tasks.model < len(instance.models)), "model", "a model of the instance")
     check(tasks.batch >= 1, "batch", "a whole number >= 1")
-    for name in ("rate_bps", "down_rate_bps"):
-        rates = getattr(tasks, name)
-        if rates is not None:
-            fine = (np.isfinite(rates) & (rates >= 0)).all(axis=1)
-            check(fine, name, "finite numbers >= 0")
-            if rates.shape[1] != len(instance.servers):
-                problems.append(f"tasks: {rates.shape[1]} rates each for {len(instance.servers)} servers")
+    finite = np.isfinite(tasks.rate_bps) & (tasks.rate_bps >= 0)
+    check(finite.all(axis=1), "rate_bps", "finite numbers >= 0")
+    down = tasks.down_rate_bps
+    fine = np.isnan(down) | (np.isfinite(down) & (down >= 0))
+    check(fine.all(axis=1), "down_rate_bps", "finite numbers >= 0")
+    if not np.isnan(down).all() and down.shape != tasks.rate_bps.shape:
+        problems.append(f"tasks: {down.shape[1]} down rates each for {len(instance.servers)} servers")
     check((tasks.max_delay_s >= 0).all(axis=1), "max_delay_s", "numbers >= 0")
-    if tasks.weight is not None:
-        check(np.isfinite(tasks.weight) & (tasks.weight > 0), "weight", "a number > 0")
-    if tasks.drop_cost is not None:
-        check(tasks.drop_cost >= 0, "drop_cost", "a number >= 0")
-    if tasks.max_total_delay_s is not None:
-        check(tasks.max_total_delay_s >= 0, "max_total_delay_s", "a number >= 0")
-    phases = tasks.max_phase_delay_s
-    if phases is not None:
-        check((phases >= 0).all(axis=1), "max_phase_delay_s", "numbers >= 0")
-        if phases.shape[1] != instance.phase_count:
-            problems.append(f"tasks: {phases.shape[1]} delays each for {instance.phase_count} phases")
+    check(np.isfinite(tasks.weight) & (tasks.weight > 0), "weight", "a number > 0")
+    check(tasks.drop_cost >= 0, "drop_cost", "a number >= 0")
+    check(tasks.max_total_delay_s >= 0, "max_total_delay_s", "a number >= 0")
+    check((tasks.max_phase_delay_s >= 0).all(axis=1), "max_phase_delay_s", "numbers >= 0")
+    if tasks.rate_bps.shape != (len(tasks), len(instance.servers)):
+        problems.append(f"tasks: {tasks.rate_bps.shape[1]} rates each for {len(instance.servers)} servers")
+    phases = tasks.given("max_phase_delay_s")
+    if phases is not None and phases.shape[1] != instance.phase_count:
+        problems.append(f"tasks: {phases.shape[1]} delays each for {instance.phase_count} phases")
     if tasks.max_delay_s.shape != (len(tasks), instance.max_blocks):
         problems.append(f"tasks: {tasks.max_delay_s.shape[1]} delays each for {instance.max_blocks} blocks")
     return problems

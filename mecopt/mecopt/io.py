@@ -34,7 +34,7 @@ from mecopt.hardware import warn_of_unmeasured
 from mecopt.instance import Instance
 
 if TYPE_CHECKING:
-    from mecopt.schema import InstanceDoc, RulesDoc, SolutionDoc
+    from mecopt.schema_docs import InstanceDoc, RulesDoc, SolutionDoc
     from mecopt.schema_wider import AllowDoc
 
 SOLUTION_FORMAT = "mecopt-solution/1"
@@ -424,12 +424,12 @@ def _add_wider(documents: list[dict[str, Any]], instance: Instance) -> None:
     """Add to the tasks what only the wider format has."""
     tasks = instance.tasks
     for name in ("max_total_delay_s", "down_rate_bps", "weight", "drop_cost"):
-        table = getattr(tasks, name)
+        table = tasks.given(name)
         if table is not None:
             for document, value in zip(documents, table.tolist(), strict=True):
                 if value not in (np.inf, 1.0) or (value == 1.0 and name != "weight"):
                     document[name] = value
-    if tasks.max_phase_delay_s is not None:
+    if tasks.given("max_phase_delay_s") is not None:
         for k in np.flatnonzero(np.isfinite(tasks.max_phase_delay_s).any(axis=1)).tolist():
             count = len(instance.models[tasks.model[k]].phases)
             limits = tasks.max_phase_delay_s[k, :count].tolist()

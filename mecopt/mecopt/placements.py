@@ -31,7 +31,7 @@ def placement_array(
         If a task or block is missing or left over, or a node does not exist.
     """
     behind = np.arange(instance.max_blocks) >= instance.block_count[:, None]
-    cost = instance.tasks.drop_cost
+    cost = instance.tasks.given("drop_cost")
     may_drop = np.zeros(instance.task_count, dtype=bool) if cost is None else np.isfinite(cost)
     if isinstance(placement, np.ndarray):
         nodes = _checked_array(placement, instance)

@@ -1,4 +1,4 @@
-"""The format mecopt-instance/2 as pydantic types: what `mecopt.schema` has, and more.
+"""The format mecopt-instance/2 as pydantic types: what `mecopt.schema_docs` has, and more.
 
 A module of its own, since most files are of the first format and reading those must not wait for this one.
 """
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
-from mecopt.schema import (
+from mecopt.schema_docs import (
     STRICT,
     AnyRulesDoc,
     Depth,

@@ -82,8 +82,10 @@ def _tasks_a_slot(instance: Instance) -> float:
 def _solve(instance: Instance, run: Run) -> None:
     methods = list(choose(instance).methods)
     if not methods or "trellis" in methods:
-        run.free_optimum()
-        if not methods:
+        if methods:
+            _turn("trellis", instance, run, math.inf)
+        else:
+            run.free_optimum()
             run.notes["proof"] = "no installed method takes all of it: a bound without what tasks share"
         return
     if instance.rules.couplings - {Coupling.ENERGY}:

@@ -52,7 +52,7 @@ class Search:
         self.rows = [limit for limit in limits.linear(instance) if limit.name in limits.KNOWN]
         self.most = _most(instance, self.rows)
         self.period = instance.rules.objective.period
-        weight = instance.tasks.weight
+        weight = instance.tasks.given("weight")
         # A second of stretch costs at least this much, whichever task it belongs to.
         self.stretch = run.costs.delay_worth * (1.0 if weight is None else float(weight.min()))
         self.placement = np.full((instance.task_count, instance.max_blocks), -1)
@@ -147,7 +147,7 @@ def _choices(instance: Instance, run: Run, k: int) -> Choices:
     nodes_of = [np.flatnonzero(row).tolist() for row in allowed]
     paths = np.full((int(count) + 1, instance.max_blocks), -1)
     paths[:-1, :blocks] = np.array(list(product(*nodes_of)), dtype=np.int64).reshape(-1, blocks)
-    cost = instance.tasks.drop_cost
+    cost = instance.tasks.given("drop_cost")
     if cost is None or not np.isfinite(cost[k]):  # the last one leaves the task out
         paths = paths[:-1]
     judged = _alone(instance, k, paths)

@@ -167,12 +167,12 @@ def test_every_array_is_checked(bad):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda bad: Block(bad, 1),
+        lambda bad: Block("none" if bad is None else bad, 1),  # None: left out
         lambda bad: Block(1, bad),
         lambda bad: Block(1, 1, bad),
         lambda bad: Block(1, 1, measured_seconds={"gpu": bad}),
         lambda bad: Model("m", [Block(1, 1)], bad),
-        lambda bad: Device("d", bad),
+        lambda bad: Device("d", "none" if bad is None else bad),
         lambda bad: Device("d", 1, bad),
         lambda bad: Device("d", 1, kappa=bad),
         lambda bad: Rules(deadline_penalty=bad),

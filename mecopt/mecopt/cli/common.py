@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from mecopt.instance import Instance
     from mecopt.judge import Evaluation
-    from mecopt.schema import SolutionDoc
+    from mecopt.schema_docs import SolutionDoc
 
 STDIN = "-"
 PATIENCE_S = 2.0  # what takes longer shows that it is alive

@@ -10,7 +10,7 @@ from mecopt.cli import common
 
 if TYPE_CHECKING:
     from mecopt.judge import Evaluation
-    from mecopt.schema import SolutionDoc
+    from mecopt.schema_docs import SolutionDoc
 
 VIOLATING = 5  # exit status
 FIGURES = ("objective", "total_delay_s", "edge_delay_s", "local_delay_s", "deadline_excess_s", "energy_j")

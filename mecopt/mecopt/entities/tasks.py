@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from mecopt.arrays import Floats, Ints
 from mecopt.entities.fields import array_of, frozen, text
@@ -21,7 +20,7 @@ from mecopt.scalars import is_whole, whole_numbers
 class Tasks:
     """All tasks as parallel arrays, in the instance's own order.
 
-    Those that may be None are None where no task has what they say.
+    Those with a default may be left out; then they are arrays of it.
     """
 
     slot: Ints  # (tasks,)
@@ -31,26 +30,33 @@ class Tasks:
     rate_bps: Floats  # (tasks, servers) uplink rate in bits/s, 0 = no link
     max_delay_s: Floats  # (tasks, longest model) tau in seconds, inf = none
     # (tasks,) limit D on the task's whole delay in seconds, inf = none
-    max_total_delay_s: Floats | None = field(default=None, metadata=ADDED)
+    max_total_delay_s: Floats = field(default=None, metadata=ADDED)  # type: ignore[arg-type]
     # (tasks, most phases) limit on the delay of each phase in seconds, inf = none
-    max_phase_delay_s: Floats | None = field(default=None, metadata=ADDED)
-    # (tasks, servers) rate from the servers to the device in bits/s, 0 = no way back; None: as the uplink
-    down_rate_bps: Floats | None = field(default=None, metadata=ADDED)
-    weight: Floats | None = field(default=None, metadata=ADDED)  # (tasks,) factor of the task's objective
+    max_phase_delay_s: Floats = field(default=None, metadata=ADDED)  # type: ignore[arg-type]
+    # (tasks, servers) rate from the servers to the device in bits/s, 0 = no way back, NaN = as the uplink
+    down_rate_bps: Floats = field(default=None, metadata=ADDED)  # type: ignore[arg-type]
+    # (tasks,) factor of the task's objective
+    weight: Floats = field(default=None, metadata=ADDED)  # type: ignore[arg-type]
     # (tasks,) objective of leaving the task out, inf = it must be served
-    drop_cost: Floats | None = field(default=None, metadata=ADDED)
+    drop_cost: Floats = field(default=None, metadata=ADDED)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)
 
         count = len(self.rate_bps)
-        for name in ("rate_bps", "max_delay_s", "max_phase_delay_s", "down_rate_bps"):
-            if getattr(self, name) is not None:
-                put(name, self._rows(name, 2))
-        for name in ("max_total_delay_s", "weight", "drop_cost"):
-            if getattr(self, name) is not None:
-                put(name, self._rows(name, 1))
+        for name in ("rate_bps", "max_delay_s"):
+            put(name, self._rows(name, 2))
+        for name, dimensions, default in (
+            ("max_total_delay_s", 1, np.full(count, np.inf)),
+            ("max_phase_delay_s", 2, np.full((count, 1), np.inf)),
+            ("down_rate_bps", 2, np.full((count, 1), np.nan)),
+            ("weight", 1, np.ones(count)),
+            ("drop_cost", 1, np.full(count, np.inf)),
+        ):
+            if getattr(self, name) is None:
+                put(name, default)
+            put(name, self._rows(name, dimensions))
         for name in ("slot", "device", "model", "batch"):
             column = np.asarray(getattr(self, name))
             whole = whole_numbers(column)
@@ -59,7 +65,6 @@ class Tasks:
                 expected = f"whole numbers, one for each of {count} tasks"
                 raise InstanceError(f"tasks.{name}: {given}, expected {expected}")
             put(name, frozen(whole))
-        self._leave_out_defaults()
 
     def _rows(self, name: str, dimensions: int) -> Floats:
         table, count = array_of(getattr(self, name), f"tasks.{name}"), len(self.rate_bps)
@@ -71,16 +76,17 @@ class Tasks:
         rows: Floats = frozen(table)
         return rows
 
-    def _leave_out_defaults(self) -> None:
-        """Forget what says no more than its default does: identity depends on content."""
-        limits = (self.max_total_delay_s, self.max_phase_delay_s, self.drop_cost)
-        for name, table in zip(("max_total_delay_s", "max_phase_delay_s", "drop_cost"), limits, strict=True):
-            if table is not None and np.isposinf(table).all():
-                object.__setattr__(self, name, None)
-        if self.weight is not None and (self.weight == 1.0).all():
-            object.__setattr__(self, "weight", None)
-        if self.down_rate_bps is not None and np.array_equal(self.down_rate_bps, self.rate_bps):
-            object.__setattr__(self, "down_rate_bps", None)
+    def given(self, name: str) -> Floats | None:
+        """Return an array that has a default, or None where it says no more than that."""
+        table: Floats = getattr(self, name)
+        if name == "down_rate_bps":
+            as_uplink = np.isnan(table)
+            if as_uplink.all():
+                return None
+            down: Floats = np.where(as_uplink, self.rate_bps, table)
+            return None if np.array_equal(down, self.rate_bps) else down
+        said = bool((table != (1.0 if name == "weight" else np.inf)).any())
+        return table if said else None
 
     @classmethod
     def of(
@@ -123,24 +129,26 @@ class Tasks:
             rates,
             tau,
             column(max_total_delay_s),
-            None if max_phase_delay_s is None else array_of(max_phase_delay_s, "tasks.max_phase_delay_s"),
-            None if down_rate_bps is None else array_of(down_rate_bps, "tasks.down_rate_bps"),
+            max_phase_delay_s,  # type: ignore[arg-type]
+            down_rate_bps,  # type: ignore[arg-type]
             column(weight),
             column(drop_cost),
         )
 
-    def take(self, rows: Ints | slice) -> Tasks:
-        """Return some of the tasks, each as often as it is named."""
-        chosen: dict[str, Any] = {
-            f.name: None if getattr(self, f.name) is None else getattr(self, f.name)[rows]
-            for f in dataclasses.fields(self)
-        }
-        return Tasks(**chosen)
-
     @property
     def back_bps(self) -> Floats:
         """Rate from every server to the device in bits/s, (tasks, servers), 0 = no way back."""
-        return self.rate_bps if self.down_rate_bps is None else self.down_rate_bps
+        down = self.given("down_rate_bps")
+        return self.rate_bps if down is None else down
+
+    @property
+    def wider(self) -> bool:
+        """Whether an array that has a default says something."""
+        return any(f.metadata and self.given(f.name) is not None for f in dataclasses.fields(self))
+
+    def take(self, rows: Ints | slice) -> Tasks:
+        """Return some of the tasks, each as often as it is named."""
+        return Tasks(**{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
 
     def __len__(self) -> int:
         return len(self.slot)

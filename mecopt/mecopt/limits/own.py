@@ -39,8 +39,8 @@ class TotalDeadline(LinearLimit):
         """Say whether some task has one, whatever it does."""
         tasks = instance.tasks
         if self.phase is None:
-            return tasks.max_total_delay_s is not None
-        table = tasks.max_phase_delay_s
+            return tasks.given("max_total_delay_s") is not None
+        table = tasks.given("max_phase_delay_s")
         return table is not None and bool(np.isfinite(table[:, self.phase]).any())
 
     def rows(self, instance: Instance, tasks: Ints | slice = slice(None)) -> Ints:
@@ -52,9 +52,10 @@ class TotalDeadline(LinearLimit):
         """Return the deadlines in seconds."""
         tasks = instance.tasks
         if self.phase is None:
-            found = tasks.max_total_delay_s
+            found = tasks.given("max_total_delay_s")
         else:
-            found = None if tasks.max_phase_delay_s is None else tasks.max_phase_delay_s[:, self.phase]
+            table = tasks.given("max_phase_delay_s")
+            found = None if table is None else table[:, self.phase]
         return np.full(rows.shape, np.inf) if found is None else found[rows]
 
     def where(self, instance: Instance, row: int) -> Where:

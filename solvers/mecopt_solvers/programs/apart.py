@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from mecopt.errors import MethodError
 from mecopt.processes import SAFE
-from mecopt_solvers.programs.branch_and_bound import Job, Outcome
+from mecopt_solvers.programs.jobs import Job, Outcome
 from mecopt_solvers.programs.watched import Post, watched
 
 MAIN = "import sys; sys.path[:] = {path!r}; from {module} import main; main()"

@@ -4,68 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from mecopt.arrays import Floats
 from mecopt.stop import COMPILER
-from mecopt_solvers.programs.linear_program import Program
+from mecopt_solvers.programs.jobs import Job, Outcome
 from mecopt_solvers.programs.watched import Post, watched
 
 BOUND_EVERY_S = 0.05
 STRICT = 1e-9  # feasibility tolerance of scaled rows, and of reduced costs in scaled seconds
 LOOSE = 1e-7
 CUTOFF = 1e-6  # what is worse than a known solution by more than this fraction is not looked at
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a search ended; the bound is in the program's own seconds, as the solver gives it."""
-
-    ended: Literal["optimal", "infeasible", "stopped", "failed"]
-    bound: float | None = None
-    message: str = ""
-    error: float = 0.0  # seconds by which the solver's own costs can be wrong
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """What a search is asked to do.
-
-    Parameters
-    ----------
-    program : Program
-    unit : float
-        Seconds of objective that the solver sees as 1.
-    start_value : float, optional
-        Objective of the start in seconds, where its column values do not tell it.
-    start : array of shape (C,), optional
-        Column values that are feasible: a hint, or only their value as a cutoff.
-    found : callable
-        Called with column values as they are found.
-    bound : callable
-        Called with a lower bound, in the program's own seconds.
-    due : callable
-        Says whether to stop.
-    time_left_s, threads, seed
-        As in `mecopt.Run`.
-    strict : bool
-        Whether to use the tightest tolerances; on a second try they are wider.
-    """
-
-    program: Program
-    unit: float
-    start: Floats | None
-    found: Callable[[Floats], None]
-    bound: Callable[[float], None]
-    due: Callable[[], bool]
-    time_left_s: float = np.inf
-    threads: int = 1
-    seed: int = 0
-    strict: bool = True
-    start_value: float | None = None
 
 
 def branch_and_bound(job: Job) -> Outcome:

@@ -21,9 +21,9 @@ from mecopt.instance import Instance
 from mecopt.limits import OF_ROWS
 from mecopt.registry import Method
 from mecopt.stop import COMPILER
-from mecopt_solvers.programs.branch_and_bound import Job, Outcome
 from mecopt_solvers.programs.exact import SCALE, solve_exactly
 from mecopt_solvers.programs.flow import build_flow
+from mecopt_solvers.programs.jobs import Job, Outcome
 from mecopt_solvers.programs.linear_program import Program
 from mecopt_solvers.programs.watched import Post, watched
 

@@ -21,7 +21,7 @@ from mecopt.judge import Evaluation
 from mecopt.limits import SHARING, nothing_fits
 from mecopt.limits.sharing import FULLEST
 from mecopt.trellis_arcs import Arcs, shortest
-from mecopt_solvers.programs.branch_and_bound import Job, Outcome
+from mecopt_solvers.programs.jobs import Job, Outcome
 from mecopt_solvers.programs.linear_program import Program
 from mecopt_solvers.programs.presolve import Reduced, reduce
 

@@ -14,7 +14,7 @@ from mecopt.entities import Device, Server
 from mecopt.processes import left_behind
 from mecopt_solvers.crosscheck import SETS, brute_force, check, random_instance
 from mecopt_solvers.programs import watched
-from mecopt_solvers.programs.branch_and_bound import Outcome
+from mecopt_solvers.programs.jobs import Outcome
 
 ALL = ("milp", "ilp", "cpsat", "decomposition", "auto")
 ENERGY = (*ALL, "energy-path")

@@ -15,8 +15,8 @@ from mecopt.trellis import shortest_paths
 from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.crosscheck import brute_force, instances
 from mecopt_solvers.programs import exact, watched
-from mecopt_solvers.programs.branch_and_bound import Outcome
 from mecopt_solvers.programs.flow import build_flow
+from mecopt_solvers.programs.jobs import Outcome
 from mecopt_solvers.programs.linear_program import at_most, safe_bound
 from mecopt_solvers.programs.presolve import reduce
 from mecopt_solvers.programs.relaxation import lp_bound
