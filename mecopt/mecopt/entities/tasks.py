@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from mecopt.arrays import Floats, Ints
 from mecopt.entities.fields import array_of, frozen, text
