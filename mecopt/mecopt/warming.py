@@ -29,7 +29,10 @@ SPECS = (
     ("crowd:batch=10,server_memory_bytes=4e7", ("memory",)),
     ("crowd:slots=2,batch=6,energy_budget_share=1.05", ("capacity", "energy")),
     ("crowd:slots=3,batch=10,ratio=0.8,energy_budget_share=1.0", ("capacity", "energy")),
-    ("crowd:slots=2,servers=2,batch=12,energy_budget_j=0.01,server_memory_bytes=4e7", tuple(Coupling)),
+    (
+        "crowd:slots=2,servers=2,batch=12,energy_budget_j=0.01,server_memory_bytes=4e7",
+        ("energy", "capacity", "memory"),
+    ),
 )
 
 

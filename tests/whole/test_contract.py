@@ -9,12 +9,13 @@ from places import ROOT
 
 import mecopt
 from mecopt.judge import evaluate
+from mecopt.limits import OF_ROWS
 from mecopt.result import Status
 from mecopt_solvers.crosscheck import brute_force, random_instance
 
 METHODS = [method for method in mecopt.methods() if method.kind != "learner"]
 NAMES = {method.name: method for method in METHODS}
-SETS = [frozenset(some) for size in range(4) for some in combinations(mecopt.Coupling, size)]
+SETS = [frozenset(some) for size in range(4) for some in combinations(sorted(OF_ROWS), size)]
 FEW = 3000  # placements that brute force looks at in a moment
 CASES = [(method.name, some) for method in METHODS for some in SETS if some <= method.honours]
 

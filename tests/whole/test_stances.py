@@ -9,11 +9,12 @@ from strategies import MINIMAL
 
 import mecopt
 from mecopt import Method, registry
+from mecopt.limits import OF_ROWS
 from mecopt.result import Status
 from mecopt_solvers.crosscheck import brute_force, random_instance
 
-SETS = [frozenset(some) for size in range(4) for some in combinations(sorted(mecopt.Coupling), size)]
-LIMITS = (*registry.OF_ONE_TASK, *mecopt.Coupling)
+SETS = [frozenset(some) for size in range(4) for some in combinations(sorted(OF_ROWS), size)]
+LIMITS = (*registry.OF_ONE_TASK, "energy", "capacity", "memory")
 METHODS = {method.name: method for method in mecopt.methods() if method.kind != "learner"}
 FEW = 2000  # placements that brute force looks at in a moment
 

@@ -6,13 +6,14 @@ import pytest
 import mecopt
 from mecopt.costs import chain_costs
 from mecopt.judge import evaluate
+from mecopt.limits import OF_ROWS
 from mecopt.trellis import shortest_paths
 from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.crosscheck import brute_force, random_instance
 from mecopt_solvers.local_search import move_kernels
 from mecopt_solvers.local_search.state import open_state
 
-ALL = frozenset(mecopt.Coupling)
+ALL = OF_ROWS
 
 
 def drawn(seed, count, couplings=ALL):
