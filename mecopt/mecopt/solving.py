@@ -23,6 +23,7 @@ from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.interrupts import interrupts_noted
 from mecopt.io import placement_array
+from mecopt.own import MethodLike, method_of
 from mecopt.pins import forbidden
 from mecopt.result import OPTIMALITY_TOLERANCE, Result, Status
 from mecopt.sources import instance_of
@@ -31,7 +32,7 @@ from mecopt.stop import COMPILER, AnyOf, GapTarget, IterationLimit, OutOfTime, S
 
 def solve(
     instance: Instance | str | os.PathLike[str],
-    method: str = "auto",
+    method: MethodLike = "auto",
     *,
     time_limit_s: float | None = None,
     gap: float | None = None,
@@ -50,8 +51,11 @@ def solve(
     ----------
     instance : Instance, str or path
         Or what `load` takes: a file, the name of a shipped instance, a generator's spec.
-    method : str
-        Name of a registered method. "auto" picks those that suit the couplings and the size.
+    method : str, Method or callable
+        Name of a registered method ("auto" picks those that suit the couplings and the size), or one of your
+        own: a `Method`, a function ``f(instance)`` that returns a placement, or the text ``file.py:NAME`` for
+        either of them in a file. Of a function, parameters called `seed`, `threads` and `run` get what they
+        say, all others are options; without `run` it is ended at the time limit.
     time_limit_s : float, optional
         Seconds after which the best placement so far is returned with its bound.
     gap : float, optional
@@ -95,7 +99,7 @@ def solve(
     pins, bans = list(pins), list(bans)
     seed, threads = whole("seed", seed, 0, LARGEST_SEED), whole("threads", threads, 1)
     stopping = _stopping(time_limit_s, gap, iterations)
-    chosen = registry.method(method)
+    chosen = method_of(method)
     if relax:
         limits.of(instance)  # what nothing judges cannot be left out either
     else:
@@ -150,7 +154,11 @@ def _begin_with(run: Run, placement: Ints) -> None:
 def _call(chosen: registry.Method, run: Run) -> None:
     before = _sums(run.costs)
     returned: Any = None
-    with blamed(chosen.name), undone(), contextlib.suppress(OutOfTime):  # what it found is in the run
+    with (
+        blamed(chosen.name, chosen.solve),
+        undone(),
+        contextlib.suppress(OutOfTime),
+    ):  # what it found is in the run
         returned = chosen.solve(run.instance, run)  # type: ignore[func-returns-value]
     changed = [name for name, total in _sums(run.costs).items() if total != before[name]]
     if changed:
