@@ -46,11 +46,11 @@ def blamed(name: str, solve: Any = None) -> Iterator[None]:
         raise DisagreementError(f"method {name!r}: {error}") from error.__cause__
     except (MethodError, PlacementError) as error:
         text = " ".join(str(error).split())
-        raise MethodError(f"method {name!r}: {text}{_place(error, solve)}") from error.__cause__
+        raise MethodError(f"method {name!r}: {text}{place_in(solve, error)}") from error.__cause__
     except MecoptError:
         raise
     except BaseException as error:
-        raise MethodError(f"method {name!r} failed: {said(error)}{_place(error, solve)}") from error
+        raise MethodError(f"method {name!r} failed: {said(error)}{place_in(solve, error)}") from error
 
 
 def line_in(error: BaseException, file: str) -> tuple[str, int] | None:
@@ -82,12 +82,13 @@ def unwrapped(function: Any) -> Any:
     return function
 
 
-def _place(error: BaseException, solve: Any) -> str:
-    """Return where in the code of a method an error came up, else where that code begins."""
+def place_in(solve: Any, error: BaseException | None = None) -> str:
+    """Return where in the code of a method an error came up, else where that code begins, for a message."""
     code: CodeType | None = getattr(unwrapped(solve), "__code__", None)
     if code is None:
         return ""
-    file, line = line_in(error, code.co_filename) or (code.co_filename, code.co_firstlineno)
+    inner = None if error is None else line_in(error, code.co_filename)
+    file, line = inner or (code.co_filename, code.co_firstlineno)
     here = os.path.join(_folder() or os.sep, "")
     return f" ({file.removeprefix(here)}, line {line})"
 
