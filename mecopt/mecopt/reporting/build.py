@@ -130,8 +130,8 @@ def draw(numbers: Numbers, charts: Charts, *, legend: bool) -> list[Figure]:
             for group, found in numbers.curves
         ),
         curves.size(charts, cells, legend=legend),
-        maps.delays(charts, cells),
-        maps.energy(charts, cells),
+        maps.delays(charts, cells, numbers.shared),
+        maps.energy(charts, cells, numbers.shared),
         maps.collapse(charts, cells, numbers.top_share),
         maps.triviality(charts),
     ]
@@ -153,8 +153,12 @@ def _unicode(value: Any) -> Any:
 
 def _pictures(figure: Figure) -> dict[str, bytes]:
     """Return a figure as PNG and SVG."""
+    import altair as alt
+
+    # The letters of a map are part of the picture, which goes where there is no caption.
+    title = alt.TitleParams(figure.title, subtitle=figure.key or alt.Undefined)
     return pictures(
-        figure.name, figure.chart.properties(width=max(FIGURE_WIDTH, figure.min_width), title=figure.title)
+        figure.name, figure.chart.properties(width=max(FIGURE_WIDTH, figure.min_width), title=title)
     )
 
 
