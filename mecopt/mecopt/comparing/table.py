@@ -311,6 +311,12 @@ class Comparison:
             self._instances[sha256] = instance
         return self._instances[sha256]
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: one row a method."""
+        from mecopt.drawing.html import of_comparison
+
+        return of_comparison(self)
+
     def close(self) -> None:
         """Close the store."""
         self._connection.close()

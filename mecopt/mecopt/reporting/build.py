@@ -163,15 +163,25 @@ def _pictures(figure: Figure) -> dict[str, bytes]:
 
 
 def pictures(name: str, chart: Any, scale: float = 2.0) -> dict[str, bytes]:
-    """Return an Altair chart as SVG and PNG on white, under their names in the folder ``figures``."""
+    """Return an Altair chart as SVG, PNG and PDF on white, under their names in the folder ``figures``."""
     import vl_convert
 
     spec = chart.to_dict()
-    options: dict[str, Any] = {"config": {"background": "white"}}
+    # One weight of type: two fonts in a PDF come in an order of their own each time.
+    words = {"titleFontWeight": "normal"}
+    plain = {"title": {"fontWeight": "normal"}, "axis": words, "legend": words}
+    options: dict[str, Any] = {"config": {"background": "white", **plain}}
     # Vega numbers gradients through the whole process; a chart has one at most, and the same data is to
     # give the same bytes.
     svg = re.sub(r"gradient_\d+", "gradient_0", vl_convert.vegalite_to_svg(spec, **options))
     return {
         f"figures/{name}.svg": svg.encode(),
         f"figures/{name}.png": vl_convert.svg_to_png(svg, scale=scale),
+        f"figures/{name}.pdf": _settled(vl_convert.svg_to_pdf(svg)),
     }
+
+
+def _settled(pdf: bytes) -> bytes:
+    """Return a PDF with the entries of its dictionaries in order; all places in it stay the same."""
+    entries = rb"(?<=<<\n)((?: +/\w+ \d+ 0 R\n)+)"
+    return re.sub(entries, lambda found: b"".join(sorted(found[1].splitlines(keepends=True))), pdf)

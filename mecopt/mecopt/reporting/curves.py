@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
+MARK_EACH = 14  # points of the grid from one mark of a line to the next
 WITHIN = 0.01  # the gap that counts as "close" in the chart of times
 
 
@@ -168,13 +169,7 @@ def size(charts: fg.Charts, cells: pd.DataFrame, *, legend: bool) -> fg.Figure:
         ],
     )
     line = base.mark_line(strokeWidth=1).encode(strokeDash=charts.dash(legend))
-    points = base.mark_point(filled=True, size=55).encode(
-        shape=alt.Shape(
-            "method:N",
-            scale=alt.Scale(domain=charts.methods.places, range=[x.shape for x in charts.looks]),
-            legend=charts.legend(legend),
-        )
-    )
+    points = base.mark_point(filled=True, size=55).encode(shape=charts.shape(legend))
     return fg.Figure(
         "gap_size",
         "Gap against size",
@@ -221,8 +216,13 @@ def _lines(charts: fg.Charts, rows: Iterable[tuple[Any, ...]], x: alt.X, y: alt.
             alt.Tooltip("y:Q", format=".3~g"),
         ],
     )
+    marks = (
+        alt.Chart(fg.data(_marked(frame)))
+        .mark_point(filled=True, size=45)
+        .encode(x=x, y=y, color=charts.colour(legend), shape=charts.shape(legend), opacity=charts.faded())
+    )
     if "low" not in frame or frame["low"].isna().all():
-        return fg.sized(chart.add_params(fg.chosen()), 320)
+        return fg.sized(alt.layer(chart, marks).add_params(fg.chosen()), 320)
     low = y.copy()
     low.shorthand = "low:Q"
     bands = (
@@ -230,7 +230,13 @@ def _lines(charts: fg.Charts, rows: Iterable[tuple[Any, ...]], x: alt.X, y: alt.
         .mark_area(interpolate="step-after")
         .encode(x=x, y=low, y2="high:Q", color=charts.colour(legend), opacity=charts.faded(0.2))
     )
-    return fg.sized(alt.layer(bands, chart).add_params(fg.chosen()), 320)
+    return fg.sized(alt.layer(bands, chart, marks).add_params(fg.chosen()), 320)
+
+
+def _marked(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a few points of every line, which bear its shape; those of two lines lie apart."""
+    place = frame.groupby("method").cumcount()
+    return frame[(place - 3 * frame["method"]) % MARK_EACH == MARK_EACH // 2][["method", "x", "y"]]
 
 
 def _thinned(frame: pd.DataFrame) -> pd.DataFrame:

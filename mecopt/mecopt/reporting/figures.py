@@ -117,7 +117,8 @@ class Charts:
         import altair as alt
 
         names = self.methods.at("datum.value")
-        return alt.Legend(title=None, symbolStrokeWidth=2, labelLimit=240, labelExpr=names) if shown else None
+        style: Any = {"symbolStrokeWidth": 2, "symbolOpacity": 1, "symbolSize": 110, "labelLimit": 240}
+        return alt.Legend(title=None, labelExpr=names, **style) if shown else None
 
     def colour(self, legend: bool) -> alt.Color:
         """Return the colour of the methods."""
@@ -132,6 +133,13 @@ class Charts:
 
         scale = alt.Scale(domain=self.methods.places, range=[look.dash for look in self.looks])
         return alt.StrokeDash("method:N", scale=scale, legend=self.legend(legend))
+
+    def shape(self, legend: bool) -> alt.Shape:
+        """Return the shape of the methods."""
+        import altair as alt
+
+        scale = alt.Scale(domain=self.methods.places, range=[look.shape for look in self.looks])
+        return alt.Shape("method:N", scale=scale, legend=self.legend(legend))
 
 
 def chosen() -> Any:

@@ -52,7 +52,8 @@ def gap_map(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
             orient="bottom",
             gradientLength=260,
             values=[0, 0.1, 1, 10, 100, 300],
-            labelExpr="datum.value >= 300 ? '300 and more' : datum.label",
+            labelExpr="datum.value >= 300 ? '300 +' : '' + datum.value",
+            labelOverlap=False,
         ),
     )
     rect = base.transform_filter("isValid(datum.percent)").mark_rect(cornerRadius=2).encode(color=colour)

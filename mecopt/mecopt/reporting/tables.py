@@ -129,7 +129,8 @@ def pair_table(name: str, kind: str, rows: list[dict[str, Any]]) -> Table:
 
 def _estimated(found: dict[str, Any], write: Callable[[float], str]) -> Cell:
     """Return an estimate with its interval in small print."""
-    small = "" if found["low"] is None else f"{write(found['low'])} to {write(found['high'])}"
+    low, high = ("" if found[end] is None else write(found[end]) for end in ("low", "high"))
+    small = "" if low == high else f"{low} to {high}"
     return Cell(write(found["value"]), found["value"], small)
 
 
