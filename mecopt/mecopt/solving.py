@@ -7,7 +7,7 @@ import dataclasses
 import os
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from mecopt.arguments import LARGEST_SEED, number, plain, whole
 from mecopt.arrays import Ints
 from mecopt.containment import blamed, undone
 from mecopt.costs import ChainCosts
-from mecopt.errors import InputError, MethodError
-from mecopt.incumbent import Run
+from mecopt.errors import InputError, MethodError, shown
+from mecopt.incumbent import Progress, Run
 from mecopt.instance import Instance
 from mecopt.interrupts import interrupts_noted
 from mecopt.io import placement_array
@@ -37,6 +37,8 @@ def solve(
     time_limit_s: float | None = None,
     gap: float | None = None,
     iterations: int | None = None,
+    stop: StopRule | None = None,
+    progress: Callable[[Progress], object] | None = None,
     seed: int = 0,
     threads: int = 1,
     warm_start: Sequence[Sequence[int]] | NDArray[Any] | None = None,
@@ -62,6 +64,12 @@ def solve(
         Stop at a gap of this fraction.
     iterations : int, optional
         Stop after so many rounds of the method.
+    stop : StopRule, optional
+        A rule beside these: `TimeLimit`, `GapTarget` and `IterationLimit` put together by ``|`` (any) and
+        ``&`` (all), or a function that gets the gap (None while unknown) and returns a `StopReason` or None.
+    progress : callable, optional
+        Gets a `Progress` (seconds, objective, bound, gap) as often as the method asks whether to stop, ten
+        times a second at most. When it returns False the solve ends with what it has, as by an interrupt.
     seed, threads : int
     warm_start : placement, optional
         A placement to start from. A feasible one is the first incumbent of every method; one that violates
@@ -99,6 +107,9 @@ def solve(
     pins, bans = list(pins), list(bans)
     seed, threads = whole("seed", seed, 0, LARGEST_SEED), whole("threads", threads, 1)
     stopping = _stopping(time_limit_s, gap, iterations)
+    for name, called in (("stop", stop), ("progress", progress)):
+        if called is not None and not callable(called):
+            raise InputError(f"{name}: {shown(called)}, expected a function")
     chosen = method_of(method)
     if relax:
         limits.of(instance)  # what nothing judges cannot be left out either
@@ -107,7 +118,8 @@ def solve(
     registry.check_options(chosen, options)
     run = Run(
         _relaxed(instance, chosen) if relax else instance,
-        stop=AnyOf(_rules(**stopping)),
+        stop=AnyOf((*_rules(**stopping), *(() if stop is None else (stop,)))),
+        progress=progress,
         seed=seed,
         threads=threads,
         warm_start=None if warm_start is None else placement_array(warm_start, instance),
