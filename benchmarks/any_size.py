@@ -132,6 +132,9 @@ def write(name: str, rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
+    from common import clean_tree
+
+    clean_tree()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

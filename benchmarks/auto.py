@@ -25,7 +25,7 @@ from typing import Any
 
 from auto_page import Row, write_page
 from auto_shapes import shape
-from common import ROOT
+from common import ROOT, clean_tree
 
 import mecopt
 from mecopt.result import gap
@@ -209,4 +209,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    clean_tree()
     sys.exit(main())

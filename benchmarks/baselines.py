@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from common import ROOT
+from common import ROOT, clean_tree
 
 import mecopt
 
@@ -46,4 +46,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    clean_tree()
     sys.exit(main())

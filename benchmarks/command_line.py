@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import ROOT, machine, random_instance, table
+from common import ROOT, clean_tree, machine, random_instance, table
 
 import mecopt
 
@@ -92,4 +92,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

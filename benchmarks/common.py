@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ import numpy as np
 
 import mecopt
 
+TOLD, VARIABLE = "--dirty", "MECOPT_BENCHMARK_DIRTY"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -85,11 +88,33 @@ def machine(*packages: str) -> list[str]:
     ]
 
 
+def clean_tree() -> None:
+    """Refuse to measure code that no commit has, unless told to by ``--dirty``.
+
+    The first thing that a benchmark does; what it starts is told by the environment.
+    """
+    if TOLD in sys.argv:
+        sys.argv.remove(TOLD)
+        os.environ[VARIABLE] = "1"
+    changed = _changed()
+    if changed and not os.environ.get(VARIABLE):
+        raise SystemExit(
+            f"{changed[0]} and {len(changed) - 1} more differ from the commit: figures are of a commit, so "
+            f"commit first, or give {TOLD} to measure nevertheless (the report then says so)"
+        )
+
+
+def _changed() -> list[str]:
+    """Return what differs from the commit; a report that is being written does not count."""
+    tracked = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!reports")
+    new = _git("ls-files", "--others", "--exclude-standard", "--", "*.py", ":!reports")
+    return [line.split()[-1] for line in (*tracked.splitlines(), *new.splitlines())]
+
+
 def _commit() -> str:
-    """Return the commit, marked where code differs from it: a report that is being written does not count."""
-    head = _git("rev-parse", "--short", "HEAD")
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!reports")
-    return f"{head or 'unknown'}{'-dirty' if changed else ''}"
+    """Return the commit, with a remark where the code is not that of the commit."""
+    head = _git("rev-parse", "--short", "HEAD") or "unknown"
+    return f"{head}-dirty (with changes that are in no commit)" if _changed() else head
 
 
 def _git(*words: str) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, machine, random_instance, table
+from common import ROOT, clean_tree, machine, random_instance, table
 
 import mecopt
 from mecopt.comparing import database, store
@@ -182,4 +182,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, machine, table
+from common import ROOT, clean_tree, machine, table
 from learners_page import FIRST_SEED, interval
 
 import mecopt
@@ -151,4 +151,5 @@ def _shown(method: str) -> str:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

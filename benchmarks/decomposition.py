@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import highspy
 import numpy as np
-from common import ROOT, machine, table
+from common import ROOT, clean_tree, machine, table
 
 import mecopt
 from mecopt import limits
@@ -265,4 +265,5 @@ def write(rows: list[dict[str, object]], chosen: list[Case], bounds: list[list[s
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

@@ -9,7 +9,7 @@ import csv
 import sys
 import time
 
-from common import ROOT, machine, table
+from common import ROOT, clean_tree, machine, table
 
 import mecopt
 from mecopt.cli.show import gap_text
@@ -98,4 +98,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

@@ -13,7 +13,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from common import ROOT, machine, table
+from common import ROOT, clean_tree, machine, table
 from gymnasium.vector import SyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -144,4 +144,5 @@ def write(raw: list[dict[str, Any]], times: dict[str, dict[str, float]], busy: s
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

@@ -10,7 +10,7 @@ import csv
 import sys
 from collections import Counter
 
-from common import ROOT, machine, table
+from common import ROOT, clean_tree, machine, table
 
 from mecopt_solvers.crosscheck import AGREEMENT, check, instances
 
@@ -62,4 +62,5 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)

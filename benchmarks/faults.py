@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from common import ROOT, machine, table
+from common import ROOT, clean_tree, machine, table
 
 from mecopt.comparing import Comparison
 from mecopt.errors import InputError
@@ -552,4 +552,5 @@ def page(args: argparse.Namespace, rows: list[dict[str, Any]], known: dict[str, 
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

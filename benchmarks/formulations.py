@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import sys
 
-from common import ROOT, machine, random_instance, table, timed
+from common import ROOT, clean_tree, machine, random_instance, table, timed
 
 import mecopt
 from mecopt.costs import chain_costs
@@ -108,4 +108,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, machine, table
+from common import ROOT, clean_tree, machine, table
 from decomposition import crowd, two_models
 
 import mecopt
@@ -199,4 +199,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

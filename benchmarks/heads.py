@@ -307,4 +307,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    from common import clean_tree
+
+    clean_tree()
     main()

@@ -20,7 +20,7 @@ import time
 from math import ceil
 
 import numpy as np
-from common import ROOT, machine, table
+from common import ROOT, clean_tree, machine, table
 
 import mecopt
 from mecopt.costs import chain_costs
@@ -184,4 +184,5 @@ def write(rows: list[dict[str, object]]) -> None:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

@@ -22,7 +22,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from common import machine, timed
+from common import clean_tree, machine, timed
 from learners_page import (
     FACTORS,
     FIRST_SEED,
@@ -284,4 +284,5 @@ PARTS = {"main": train, "peers": train, "ablation": train, "time": decision_time
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

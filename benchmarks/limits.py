@@ -25,7 +25,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, machine, table
+from common import ROOT, clean_tree, machine, table
 
 import mecopt
 
@@ -254,4 +254,5 @@ def line(row: Row) -> str:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from common import ROOT, machine, table
+from common import ROOT, clean_tree, machine, table
 
 import mecopt
 from mecopt.result import gap
@@ -118,4 +118,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

@@ -80,4 +80,7 @@ def test_gap(spec: str, policy: Any) -> float:
 
 
 if __name__ == "__main__":
+    from common import clean_tree
+
+    clean_tree()
     main()

@@ -168,4 +168,7 @@ def _cell(row: Row) -> str:
 
 
 if __name__ == "__main__":
+    from common import clean_tree
+
+    clean_tree()
     sys.exit(main())

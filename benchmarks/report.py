@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, machine, table
+from common import ROOT, clean_tree, machine, table
 
 import mecopt
 from mecopt.comparing import database, store
@@ -124,4 +124,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

@@ -11,7 +11,7 @@ import sys
 import highspy
 import networkx as nx
 import numpy as np
-from common import ROOT, machine, random_instance, table, timed
+from common import ROOT, clean_tree, machine, random_instance, table, timed
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
@@ -271,4 +271,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

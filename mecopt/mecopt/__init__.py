@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from mecopt._version import __version__
 
 _HOME = {
+    "AllOf": "stop",
+    "AnyOf": "stop",
     "Block": "entities",
     "Coupling": "entities",
     "CouplingError": "errors",
@@ -19,9 +21,11 @@ _HOME = {
     "Device": "entities",
     "DisagreementError": "errors",
     "Evaluation": "judge",
+    "GapTarget": "stop",
     "InputError": "errors",
     "Instance": "instance",
     "InstanceError": "errors",
+    "IterationLimit": "stop",
     "Links": "entities",
     "MecoptError": "errors",
     "Method": "registry",
@@ -29,6 +33,7 @@ _HOME = {
     "MissingExtraError": "errors",
     "Model": "entities",
     "PlacementError": "errors",
+    "Progress": "incumbent",
     "Range": "generation",
     "Result": "result",
     "Rules": "entities",
@@ -36,7 +41,9 @@ _HOME = {
     "Server": "entities",
     "Status": "result",
     "StopReason": "stop",
+    "StopRule": "stop",
     "Tasks": "entities",
+    "TimeLimit": "stop",
     "UnknownMethodError": "errors",
     "Violation": "judge",
     "census": "generation",
@@ -54,6 +61,8 @@ _HOME = {
 }
 
 __all__ = [
+    "AllOf",
+    "AnyOf",
     "Block",
     "Coupling",
     "CouplingError",
@@ -61,9 +70,11 @@ __all__ = [
     "Device",
     "DisagreementError",
     "Evaluation",
+    "GapTarget",
     "InputError",
     "Instance",
     "InstanceError",
+    "IterationLimit",
     "Links",
     "MecoptError",
     "Method",
@@ -71,6 +82,7 @@ __all__ = [
     "MissingExtraError",
     "Model",
     "PlacementError",
+    "Progress",
     "Range",
     "Result",
     "Rules",
@@ -78,7 +90,9 @@ __all__ = [
     "Server",
     "Status",
     "StopReason",
+    "StopRule",
     "Tasks",
+    "TimeLimit",
     "UnknownMethodError",
     "Violation",
     "__version__",
@@ -112,7 +126,7 @@ if TYPE_CHECKING:
     )
     from mecopt.evaluating import evaluate
     from mecopt.generation import Range, census, expand, generate
-    from mecopt.incumbent import Run
+    from mecopt.incumbent import Progress, Run
     from mecopt.instance import Instance
     from mecopt.io import from_dict, save, to_dict
     from mecopt.judge import Evaluation, Violation
@@ -120,7 +134,7 @@ if TYPE_CHECKING:
     from mecopt.result import Result, Status
     from mecopt.solving import solve
     from mecopt.sources import load
-    from mecopt.stop import StopReason
+    from mecopt.stop import AllOf, AnyOf, GapTarget, IterationLimit, StopReason, StopRule, TimeLimit
     from mecopt.warming import warm_up
 
 

@@ -7,24 +7,31 @@ in processes of their own, and writes such an end down as a failed run.
 from __future__ import annotations
 
 import contextlib
+import functools
 import locale
 import os
 import random
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
+from types import CodeType
+from typing import Any
 
 import numpy as np
 
 from mecopt.errors import DisagreementError, MecoptError, MethodError, PlacementError, said
 
+CORE = os.path.join(os.path.dirname(__file__), "")
+
 
 @contextlib.contextmanager
-def blamed(name: str) -> Iterator[None]:
+def blamed(name: str, solve: Any = None) -> Iterator[None]:
     """Turn whatever a method raises into an error of mecopt's that names it; an interrupt stays one.
 
-    What a method refuses on purpose (`InputError` of an option) stays as it is.
+    What a method refuses on purpose (`InputError` of an option) stays as it is. Given its `solve`, the error
+    names the file and the line in it.
 
     Raises
     ------
@@ -40,11 +47,52 @@ def blamed(name: str) -> Iterator[None]:
     except DisagreementError as error:
         raise DisagreementError(f"method {name!r}: {error}") from error.__cause__
     except (MethodError, PlacementError) as error:
-        raise MethodError(f"method {name!r}: {' '.join(str(error).split())}") from error.__cause__
+        text = " ".join(str(error).split())
+        raise MethodError(f"method {name!r}: {text}{place_in(solve, error)}") from error.__cause__
     except MecoptError:
         raise
     except BaseException as error:
-        raise MethodError(f"method {name!r} failed: {said(error)}") from error
+        raise MethodError(f"method {name!r} failed: {said(error)}{place_in(solve, error)}") from error
+
+
+def line_in(error: BaseException, file: str) -> tuple[str, int] | None:
+    """Return file and line of the innermost frame of an error that lies in the folder of a file, or below.
+
+    Frames of mecopt's core are passed over, wherever it is installed.
+    """
+    folder = os.path.join(os.path.dirname(file), "") if os.path.dirname(file) else None
+    found = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        own = frame.f_code.co_filename
+        inside = folder is not None and own.startswith(folder) and not own.startswith(CORE)
+        if own == file or inside:
+            found = own, line
+    return found
+
+
+def unwrapped(function: Any) -> Any:
+    """Return what is behind a callable: the function in a partial, a bound method or a wrapper of ours."""
+    while not hasattr(function, "__code__"):
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif hasattr(function, "__func__"):
+            function = function.__func__
+        elif hasattr(function, "function"):
+            function = function.function
+        else:
+            return vars(type(function)).get("__call__")
+    return function
+
+
+def place_in(solve: Any, error: BaseException | None = None) -> str:
+    """Return where in the code of a method an error came up, else where that code begins, for a message."""
+    code: CodeType | None = getattr(unwrapped(solve), "__code__", None)
+    if code is None:
+        return ""
+    inner = None if error is None else line_in(error, code.co_filename)
+    file, line = inner or (code.co_filename, code.co_firstlineno)
+    here = os.path.join(_folder() or os.sep, "")
+    return f" ({file.removeprefix(here)}, line {line})"
 
 
 # Those that somebody may have a handler for; asking for all of them takes longer than a small solve.

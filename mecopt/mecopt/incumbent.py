@@ -21,7 +21,7 @@ from mecopt import features
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
 from mecopt.entities import Coupling
-from mecopt.errors import DisagreementError, MethodError, PlacementError
+from mecopt.errors import DisagreementError, InputError, MethodError, PlacementError, said
 from mecopt.features import Feature
 from mecopt.handed_over import plain_notes, plain_reasons, whole_nodes
 from mecopt.instance import Instance
@@ -29,13 +29,36 @@ from mecopt.judge import Evaluation, evaluate
 from mecopt.period import period_bound
 from mecopt.result import gap
 from mecopt.scalars import LARGEST_COUNT, scalar
-from mecopt.stop import COMPILER, AnyOf, IterationLimit, OutOfTime, StopReason, StopRule, TimeLimit
+from mecopt.stop import (
+    COMPILER,
+    AnyOf,
+    OutOfTime,
+    StopReason,
+    StopRule,
+    TimeLimit,
+    reason_of,
+    time_left_s,
+    without_iterations,
+)
 from mecopt.tolerances import agree
 from mecopt.trellis import Paths, infeasible_tasks, shortest_paths
 
 # What a method may assign to; of the rest these are set by what it hands over.
 FREE = ("repairs", "notes", "warm_start")
 SET_BY = {"best": "run.found(...)", "bound": "run.improve_bound(...)", "reasons": "run.infeasible(...)"}
+
+
+TELL_EACH_S = 0.1  # how often the caller's callback is called
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a solve stands: seconds so far, and objective, bound and gap (None while unknown)."""
+
+    seconds: float
+    objective: float | None
+    bound: float | None
+    gap: float | None
 
 
 @dataclass(eq=False)
@@ -60,6 +83,8 @@ class Run:
         Options that belong to the method.
     judged_on : Instance, optional
         What placements are judged on, where that is another one: with couplings that a relaxation ignores.
+    progress : callable, optional
+        Gets a `Progress` now and then; False from it is an interrupt.
     """
 
     instance: Instance
@@ -70,6 +95,7 @@ class Run:
     node_cost: Floats | None = None
     options: dict[str, Any] = field(default_factory=dict)
     judged_on: Instance | None = None
+    progress: Callable[[Progress], object] | None = None
 
     start: float = field(default_factory=time.perf_counter)
     best: Evaluation | None = field(default=None, init=False)
@@ -84,7 +110,7 @@ class Run:
     def __post_init__(self) -> None:
         self._points: list[tuple[float, float | None, float | None]] = []
         self._turn = threading.RLock()  # a method may hand over from several threads
-        self._interrupted = False
+        self._told = -np.inf
         if self.node_cost is not None:
             self.node_cost.setflags(write=False)
         self._closed = False  # last: from here on assignments are looked at
@@ -279,7 +305,7 @@ class Run:
     @property
     def time_left_s(self) -> float:
         """Seconds until the time limit, inf without one."""
-        return min((rule.left for rule in self.stop.rules if isinstance(rule, TimeLimit)), default=np.inf)
+        return time_left_s(self.stop)
 
     @staticmethod
     def loading() -> AbstractContextManager[None]:
@@ -288,14 +314,28 @@ class Run:
 
     def is_due(self) -> bool:
         """Ask the stopping rules in the middle of a piece of work: nothing is counted as an iteration."""
-        return self._ask(
-            AnyOf(tuple(rule for rule in self.stop.rules if not isinstance(rule, IterationLimit)))
-        )
+        return self._ask(without_iterations(self.stop))
 
-    def _ask(self, rules: AnyOf) -> bool:
+    def _ask(self, rules: StopRule | None) -> bool:
         if self.stopped_by is None and not self._closed:
-            self._set("stopped_by", rules(self.gap))
+            self._tell()
+        if self.stopped_by is None and not self._closed and rules is not None:
+            self._set("stopped_by", reason_of(rules, self.gap))
         return self._closed or self.stopped_by is not None
+
+    def _tell(self) -> None:
+        """Show the caller how it goes, every `TELL_EACH_S`; what he answers may end the run."""
+        now = time.perf_counter()
+        if self.progress is None or now - self._told < TELL_EACH_S:
+            return
+        self._told = now
+        state = Progress(now - self.start, self.objective, self.bound, self.gap)
+        try:
+            wanted = self.progress(state)
+        except Exception as error:
+            raise InputError(f"progress: the callback raised {said(error)}") from error
+        if wanted is False:
+            self.interrupt()
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

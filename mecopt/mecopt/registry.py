@@ -126,6 +126,11 @@ def _entries() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
+def entry(name: str) -> EntryPoint:
+    """Return the entry point of a registered method."""
+    return _entries()[name]
+
+
 def method(name: str) -> Method:
     """Return the method of that name.
 

@@ -165,6 +165,12 @@ class Result:
             }
         )
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what was found, how good it is, and which nodes are used."""
+        from mecopt.drawing.html import of_result
+
+        return of_result(self)
+
     def __repr__(self) -> str:
         worth = "none" if self.objective is None else f"{self.objective:.6g} s"
         proved = "no gap" if self.gap is None else f"gap {self.gap:.3%}"

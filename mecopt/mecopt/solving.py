@@ -7,7 +7,7 @@ import dataclasses
 import os
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,11 @@ from mecopt import features, limits, registry
 from mecopt.arrays import Ints
 from mecopt.containment import blamed, undone
 from mecopt.costs import ChainCosts
-from mecopt.errors import InputError, MethodError
-from mecopt.incumbent import Run
+from mecopt.errors import InputError, MethodError, shown
+from mecopt.incumbent import Progress, Run
 from mecopt.instance import Instance
 from mecopt.interrupts import interrupts_noted
+from mecopt.own import MethodLike, method_of
 from mecopt.pins import forbidden
 from mecopt.placements import placement_array
 from mecopt.result import Result, Status
@@ -32,11 +33,13 @@ from mecopt.tolerances import OPTIMALITY_TOLERANCE
 
 def solve(
     instance: Instance | str | os.PathLike[str],
-    method: str = "auto",
+    method: MethodLike = "auto",
     *,
     time_limit_s: float | None = None,
     gap: float | None = None,
     iterations: int | None = None,
+    stop: StopRule | None = None,
+    progress: Callable[[Progress], object] | None = None,
     seed: int = 0,
     threads: int = 1,
     warm_start: Sequence[Sequence[int]] | NDArray[Any] | None = None,
@@ -51,14 +54,23 @@ def solve(
     ----------
     instance : Instance, str or path
         Or what `load` takes: a file, the name of a shipped instance, a generator's spec.
-    method : str
-        Name of a registered method. "auto" picks those that suit the couplings and the size.
+    method : str, Method or callable
+        Name of a registered method ("auto" picks those that suit the couplings and the size), or one of your
+        own: a `Method`, a function ``f(instance)`` that returns a placement, or the text ``file.py:NAME`` for
+        either of them in a file. Of a function, parameters called `seed`, `threads` and `run` get what they
+        say, all others are options; without `run` it is ended at the time limit.
     time_limit_s : float, optional
         Seconds after which the best placement so far is returned with its bound.
     gap : float, optional
         Stop at a gap of this fraction.
     iterations : int, optional
         Stop after so many rounds of the method.
+    stop : StopRule, optional
+        A rule beside these: `TimeLimit`, `GapTarget` and `IterationLimit` put together by ``|`` (any) and
+        ``&`` (all), or a function that gets the gap (None while unknown) and returns a `StopReason` or None.
+    progress : callable, optional
+        Gets a `Progress` (seconds, objective, bound, gap) as often as the method asks whether to stop, ten
+        times a second at most. When it returns False the solve ends with what it has, as by an interrupt.
     seed, threads : int
     warm_start : placement, optional
         A placement to start from. A feasible one is the first incumbent of every method; one that violates
@@ -96,7 +108,10 @@ def solve(
     pins, bans = list(pins), list(bans)
     seed, threads = whole("seed", seed, 0, LARGEST_SEED), whole("threads", threads, 1)
     stopping = _stopping(time_limit_s, gap, iterations)
-    chosen = registry.method(method)
+    for name, called in (("stop", stop), ("progress", progress)):
+        if called is not None and not callable(called):
+            raise InputError(f"{name}: {shown(called)}, expected a function")
+    chosen = method_of(method)
     if relax:
         limits.of(instance)  # what nothing judges cannot be left out either
         registry.check_takes(chosen, _relaxed(instance, chosen))
@@ -105,7 +120,8 @@ def solve(
     registry.check_options(chosen, options)
     run = Run(
         _relaxed(instance, chosen) if relax else instance,
-        stop=AnyOf(_rules(**stopping)),
+        stop=AnyOf((*_rules(**stopping), *(() if stop is None else (stop,)))),
+        progress=progress,
         seed=seed,
         threads=threads,
         warm_start=None if warm_start is None else placement_array(warm_start, instance),
@@ -152,7 +168,11 @@ def _begin_with(run: Run, placement: Ints) -> None:
 def _call(chosen: registry.Method, run: Run) -> None:
     before = _sums(run.costs)
     returned: Any = None
-    with blamed(chosen.name), undone(), contextlib.suppress(OutOfTime):  # what it found is in the run
+    with (
+        blamed(chosen.name, chosen.solve),
+        undone(),
+        contextlib.suppress(OutOfTime),
+    ):  # what it found is in the run
         returned = chosen.solve(run.instance, run)  # type: ignore[func-returns-value]
     changed = [
         name

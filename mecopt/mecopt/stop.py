@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+from mecopt.errors import InputError, shown
 
 
 class StopReason(StrEnum):
@@ -25,7 +28,10 @@ class OutOfTime(Exception):
 
 
 class StopRule(Protocol):
-    """Asked between two pieces of work; answers with a reason to stop, or None."""
+    """Asked between two pieces of work; answers with a reason to stop, or None.
+
+    Any function of the gap will do. Rules of mecopt are put together by ``|`` (any of them) and ``&`` (all).
+    """
 
     def __call__(self, gap: float | None) -> StopReason | None:
         """Return a reason to stop, given the gap (a fraction; None while unknown)."""
@@ -101,11 +107,23 @@ class Compiler:
 
 
 COMPILER = Compiler()
+
+
+class Composed:
+    """What lets rules be put together: ``TimeLimit(60) | GapTarget(0.01)``."""
+
+    def __or__(self, other: StopRule) -> AnyOf:
+        return AnyOf((self, other))  # type: ignore[arg-type]
+
+    def __and__(self, other: StopRule) -> AllOf:
+        return AllOf((self, other))  # type: ignore[arg-type]
+
+
 LOADING_S = 1.0  # most seconds of loading that a time limit does not count: 0.25 are usual
 
 
 @dataclass
-class TimeLimit:
+class TimeLimit(Composed):
     """Stop when so many seconds have passed since the rule was made.
 
     Compiling is not counted, and neither are the first `LOADING_S` seconds of loading.
@@ -129,7 +147,7 @@ class TimeLimit:
 
 
 @dataclass
-class IterationLimit:
+class IterationLimit(Composed):
     """Stop at the question after so many."""
 
     iterations: int
@@ -142,7 +160,7 @@ class IterationLimit:
 
 
 @dataclass(frozen=True)
-class GapTarget:
+class GapTarget(Composed):
     """Stop when the gap (a fraction) is as small as asked."""
 
     gap: float
@@ -153,7 +171,7 @@ class GapTarget:
 
 
 @dataclass(frozen=True)
-class AnyOf:
+class AnyOf(Composed):
     """Stop when any of the rules says so; the first one gives the reason."""
 
     rules: tuple[StopRule, ...]
@@ -162,3 +180,59 @@ class AnyOf:
         """Ask every rule."""
         reasons = [rule(gap) for rule in self.rules]  # each is asked, since some of them count
         return next((reason for reason in reasons if reason is not None), None)
+
+
+@dataclass(frozen=True)
+class AllOf(Composed):
+    """Stop when all of the rules say so at the same time; the first one gives the reason."""
+
+    rules: tuple[StopRule, ...]
+
+    def __call__(self, gap: float | None) -> StopReason | None:
+        """Ask every rule."""
+        reasons = [rule(gap) for rule in self.rules]
+        return reasons[0] if reasons and all(reason is not None for reason in reasons) else None
+
+
+def without_iterations(rule: StopRule) -> StopRule | None:
+    """Return a rule that is asked in the middle of a piece of work, where nothing is counted; None for none.
+
+    Of rules that all have to say so, one that counts cannot be asked there, so all of them wait.
+    """
+    if isinstance(rule, IterationLimit):
+        return None
+    if isinstance(rule, AnyOf):
+        return AnyOf(tuple(kept for own in rule.rules if (kept := without_iterations(own)) is not None))
+    if isinstance(rule, AllOf):
+        same = all(without_iterations(own) is own for own in rule.rules)
+        return rule if same else None
+    return rule
+
+
+def time_left_s(rule: StopRule) -> float:
+    """Return the seconds after which a rule stops whatever else happens, inf where it may never."""
+    if isinstance(rule, TimeLimit):
+        return rule.left
+    if isinstance(rule, AnyOf):
+        return min(map(time_left_s, rule.rules), default=math.inf)
+    if isinstance(rule, AllOf):
+        return max(map(time_left_s, rule.rules), default=math.inf)
+    return math.inf
+
+
+def reason_of(rule: StopRule, gap: float | None) -> StopReason | None:
+    """Ask a rule, which may be the caller's own.
+
+    Raises
+    ------
+    InputError
+        If it answers with something else than a reason or None.
+    """
+    reason = rule(gap)
+    if reason is None:
+        return None
+    try:
+        return StopReason(reason)
+    except ValueError:
+        known = ", ".join(StopReason)
+        raise InputError(f"stop: a rule answered {shown(reason)}, expected None or one of {known}") from None

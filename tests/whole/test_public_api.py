@@ -8,6 +8,8 @@ import pytest
 import mecopt
 
 PUBLIC = [
+    "AllOf",
+    "AnyOf",
     "Block",
     "Coupling",
     "CouplingError",
@@ -15,9 +17,11 @@ PUBLIC = [
     "Device",
     "DisagreementError",
     "Evaluation",
+    "GapTarget",
     "InputError",
     "Instance",
     "InstanceError",
+    "IterationLimit",
     "Links",
     "MecoptError",
     "Method",
@@ -25,6 +29,7 @@ PUBLIC = [
     "MissingExtraError",
     "Model",
     "PlacementError",
+    "Progress",
     "Range",
     "Result",
     "Rules",
@@ -32,7 +37,9 @@ PUBLIC = [
     "Server",
     "Status",
     "StopReason",
+    "StopRule",
     "Tasks",
+    "TimeLimit",
     "UnknownMethodError",
     "Violation",
     "__version__",

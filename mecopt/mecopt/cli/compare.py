@@ -21,7 +21,10 @@ NOTHING = ("infeasible", "unknown", "refused", "failed", "timeout")  # no placem
 @click.command(short_help="Run many methods on many instances, and compare them.")
 @click.argument("instances", metavar="INSTANCES...", nargs=-1, required=True)
 @click.option(
-    "--methods", metavar="A,B,C=FILE", required=True, help="Methods, a learner with its policy file."
+    "--methods",
+    metavar="A,B,C=FILE",
+    required=True,
+    help="Methods, a learner with its policy file, file.py:NAME or mine=file.py:NAME.",
 )
 @click.option(
     "--seeds", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Seeds 0 to N-1."
@@ -46,6 +49,9 @@ NOTHING = ("infeasible", "unknown", "refused", "failed", "timeout")  # no placem
 @click.option(
     "--out", metavar="DIR", required=True, help="Folder of the comparison; an unfinished one goes on."
 )
+@click.option(
+    "--rerun", metavar="METHOD", multiple=True, help="Make its finished runs again; may be repeated."
+)
 @common.json_option
 @click.pass_context
 def compare(
@@ -61,6 +67,7 @@ def compare(
     engine: Any,
     address: str | None,
     out: str,
+    rerun: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Run methods on instances: files, globs, folders, names of shipped ones, or specs as paper:servers=2..9.
@@ -85,6 +92,7 @@ def compare(
             time_limit_s=time_limit,
             gap=gap,
             threads=threads,
+            rerun=rerun,
         )
     interrupted = False
     try:
@@ -99,6 +107,9 @@ def compare(
             common.emit_json(_document(comparison, out))
         else:
             _show(comparison.runs)
+        for method, count in comparison.outdated["method"].value_counts().items():
+            kept = common.counted(int(count), "run")
+            common.note(f"{common.plain(str(method))}: {kept} of other code kept, and not counted")
         wrong = comparison.disagreements()
         for line in wrong[:MOST_TOLD]:
             common.note(common.plain(line))
@@ -154,6 +165,10 @@ def _show(runs: pd.DataFrame) -> None:
     common.table(heads, rows, numbers=7, wraps=(0,))
     for line in apart:
         common.console().print(common.plain(line))
+    for method, group in runs[runs["status"] == "refused"].groupby("method", sort=False):
+        first = group.iloc[0]
+        count = common.counted(len(group), "run")
+        common.note(common.plain(f"{method!s}: refused {count}, first {first['instance']}: {first['error']}"))
     failures = runs[runs["status"].isin(("failed", "timeout"))]
     for row in failures.head(MOST_TOLD).itertuples():
         place = f"{row.method} on {row.instance}, seed {row.seed}"

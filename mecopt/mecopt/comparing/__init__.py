@@ -12,14 +12,15 @@ from mecopt.comparing.table import Comparison
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mecopt.comparing.plan import MethodChoice, Source
+    from mecopt.comparing.choices import MethodChoices
+    from mecopt.comparing.plan import Source
 
 __all__ = ["Comparison", "compare"]
 
 
 def compare(
     instances: Source | Iterable[Source],
-    methods: MethodChoice | Iterable[MethodChoice],
+    methods: MethodChoices,
     *,
     seeds: int = 1,
     time_limit_s: float | None = None,
@@ -31,6 +32,7 @@ def compare(
     address: str | None = None,
     isolate: bool = False,
     progress: bool = False,
+    rerun: str | Iterable[str] = (),
 ) -> pd.DataFrame:
     """Run methods on instances, and return the table of the runs.
 
@@ -38,8 +40,9 @@ def compare(
     ----------
     instances : Instance, path, glob, folder, shipped name or generator spec, or an iterable of these
         A spec such as ``"paper:servers=2..9"`` may stand for several.
-    methods : str or (str, dict), or an iterable of these
-        Names of registered methods; ``"name=FILE"`` gives a learner its policy, a pair any options.
+    methods : str, Method, callable, a pair of one of these and options, an iterable or a dict of them
+        What `solve` takes as a method; ``"name=FILE"`` gives a learner its policy, a pair ``(method, {option:
+        value})`` any options. A dict gives the methods the names that they have in the table.
     seeds : int
         Methods with randomness run with seeds 0 to seeds - 1, the others once.
     time_limit_s, gap : float, optional
@@ -58,6 +61,8 @@ def compare(
         One process for each run, whose peak memory is kept.
     progress : bool
         Show progress on standard error when that is a terminal.
+    rerun : str or iterable of str
+        Names of methods whose finished runs in `out` are made again.
 
     Returns
     -------
@@ -67,7 +72,8 @@ def compare(
     Raises
     ------
     InputError
-        If nothing matches, a method does not exist, or the folder holds another comparison.
+        If nothing matches, a method does not exist or cannot be sent to another process, or the folder holds
+        another comparison.
     MissingExtraError
         If Ray is asked for and not installed.
 
@@ -81,7 +87,9 @@ def compare(
     from mecopt.comparing.plan import Plan
     from mecopt.comparing.session import conduct
 
-    plan = Plan.of(instances, methods, seeds=seeds, time_limit_s=time_limit_s, gap=gap, threads=threads)
+    plan = Plan.of(
+        instances, methods, seeds=seeds, time_limit_s=time_limit_s, gap=gap, threads=threads, rerun=rerun
+    )
     with tempfile.TemporaryDirectory(prefix="mecopt-") as temporary:
         folder = temporary if out is None else out
         conduct(

@@ -23,7 +23,7 @@ from mecopt.locks import FileLock
 FILE = "comparison.sqlite"
 LOCK, PART = ".comparison.lock", ".comparison.part"
 APPLICATION = 0x6D65636F  # "meco", in the header of the file
-VERSION = 1
+VERSION = 2
 # Errors of the database that say nothing of the file; all others do.
 OF_THE_SYSTEM = (
     "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_BUSY",
@@ -38,16 +38,20 @@ CREATE TABLE instances (
     devices INTEGER, servers INTEGER, blocks INTEGER, couplings TEXT, deadline TEXT, local_share REAL,
     one_server_share REAL, mixed_share REAL, trellis_bound REAL, document BLOB NOT NULL
 );
-CREATE TABLE methods (method TEXT, options TEXT, files TEXT NOT NULL, PRIMARY KEY (method, options));
+CREATE TABLE methods (
+    method TEXT, options TEXT, fingerprint TEXT, files TEXT NOT NULL,
+    PRIMARY KEY (method, options, fingerprint)
+);
 CREATE TABLE machines (host TEXT PRIMARY KEY, description TEXT NOT NULL);
 CREATE TABLE owners (owner INTEGER PRIMARY KEY, host TEXT NOT NULL, pid INTEGER, since REAL);
 CREATE TABLE runs (
     run INTEGER PRIMARY KEY, instance_sha256 TEXT NOT NULL, method TEXT NOT NULL, options TEXT NOT NULL,
-    seed INTEGER NOT NULL, owner INTEGER, status TEXT, stopped_by TEXT, error TEXT, objective REAL,
+    fingerprint TEXT NOT NULL, seed INTEGER NOT NULL, owner INTEGER,
+    status TEXT, stopped_by TEXT, error TEXT, objective REAL,
     lower_bound REAL, gap REAL, total_delay_s REAL, edge_delay_s REAL, local_delay_s REAL,
     deadline_excess_s REAL, energy_j REAL, violations INTEGER, violation_kinds TEXT, repairs INTEGER,
     runtime_s REAL, cpu_s REAL, wall_s REAL, peak_memory_bytes INTEGER, mecopt_version TEXT, started TEXT,
-    host TEXT, UNIQUE (instance_sha256, method, options, seed)
+    host TEXT, UNIQUE (instance_sha256, method, options, fingerprint, seed)
 );
 CREATE INDEX unfinished ON runs (run) WHERE status IS NULL;
 CREATE TABLE details (

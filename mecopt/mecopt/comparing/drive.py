@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from mecopt.comparing.store import RunStore
-from mecopt.comparing.work import Order, Outcome, ended
-from mecopt.entities import Coupling
+from mecopt.comparing.work import Order, Outcome, ended, part_of
 from mecopt.errors import MecoptError
 from mecopt.instance import Instance
 
@@ -29,7 +28,12 @@ class Ready:
 
 @dataclass(frozen=True)
 class Warm:
-    """A worker has warmed up for the run that it was given, and waits for it."""
+    """A worker has warmed up for the run that it was given, and waits for it.
+
+    `taken` says whether that is good for further runs: a method may have refused the run's instance.
+    """
+
+    taken: bool
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,8 @@ Event = Ready | Warm | Outcome | Lost
 class Worker(Protocol):
     """Makes one run at a time; hashable by identity."""
 
-    def warm_up(self, order: Order, couplings: frozenset[Coupling]) -> None:
-        """Import what the method of a run needs."""
+    def warm_up(self, order: Order, part: Instance) -> None:
+        """Import what the method of a run needs, and try it on a part of its instance."""
         ...
 
     def submit(self, order: Order, instance: Any) -> None:
@@ -157,16 +161,20 @@ class Drive(Generic[W]):
         """Begin a run, or what comes before the first run of a method in a process."""
         instance = self.instances[order.instance_sha256]
         known = self._kind(order) in self.cold | self.warm[worker]
-        self.busy[worker] = Job(order, warming=not known)
         if known:
-            worker.submit(order, self.pool.share(instance))
+            self._submit(worker, order)
         else:
-            worker.warm_up(order, instance.rules.couplings)
+            self.busy[worker] = Job(order, warming=True)
+            worker.warm_up(order, part_of(instance))
+
+    def _submit(self, worker: W, order: Order) -> None:
+        self.busy[worker] = Job(order, warming=False)
+        worker.submit(order, self.pool.share(self.instances[order.instance_sha256]))
 
     def _kind(self, order: Order) -> str:
         """Return what one warm-up is good for."""
         couplings = sorted(self.instances[order.instance_sha256].rules.couplings)
-        return f"{order.method} {order.options} {couplings}"
+        return f"{order.method.name} {order.method.code} {order.options} {couplings}"
 
     def _start(self) -> None:
         """Start as many workers as there is work for, and room."""
@@ -200,8 +208,9 @@ class Drive(Generic[W]):
             self.idle.append(worker)
         elif isinstance(event, Warm):
             order = self.busy.pop(worker).order
-            self.warm[worker].add(self._kind(order))
-            self._give(worker, order)
+            if event.taken:
+                self.warm[worker].add(self._kind(order))
+            self._submit(worker, order)
         elif isinstance(event, Outcome):
             self.busy.pop(worker)
             if self.pool.isolate:

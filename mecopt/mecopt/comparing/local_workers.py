@@ -23,7 +23,6 @@ from typing import Any
 from mecopt.comparing import machine
 from mecopt.comparing.drive import Event, Lost, Ready, Warm
 from mecopt.comparing.work import Order, perform, warm_up
-from mecopt.entities import Coupling
 from mecopt.errors import MecoptError
 from mecopt.instance import Instance
 from mecopt.processes import SAFE
@@ -56,15 +55,15 @@ class LocalWorker:
         )
         theirs.close()
 
-    def warm_up(self, order: Order, couplings: frozenset[Coupling]) -> None:
-        """Let it import what the method of a run needs."""
-        self._send((order, couplings))
+    def warm_up(self, order: Order, part: Instance) -> None:
+        """Let it import what the method of a run needs, and try it on a part of its instance."""
+        self._send((order, part, True))
 
     def submit(self, order: Order, instance: Instance) -> None:
         """Send a run; the instance travels only when it is another one than before."""
         new = self._sent != order.instance_sha256
         self._sent = order.instance_sha256
-        self._send((order, instance if new else None))
+        self._send((order, instance if new else None, False))
 
     def event(self) -> Event:
         """Receive what it says, or find out how it died."""
@@ -160,10 +159,9 @@ def main(handle: int, isolated: bool) -> None:
     instance: Instance | None = None
     while True:
         try:
-            order, given = connection.recv()
-            if isinstance(given, frozenset):
-                warm_up(order, given)
-                connection.send(Warm())
+            order, given, warming = connection.recv()
+            if warming:
+                connection.send(Warm(warm_up(order, given)))
                 continue
             instance = instance if given is None else given
             assert instance is not None

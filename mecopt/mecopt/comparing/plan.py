@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import datetime
 import glob
-import hashlib
 import json
 import os
 import shlex
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mecopt import io, registry, sources
+from mecopt import io, sources
 from mecopt._version import __version__
+from mecopt.comparing.carried import Carried
+from mecopt.comparing.choices import Choice, MethodChoices, chosen, distinct, listed, typed
 from mecopt.errors import InputError
 from mecopt.files import read_bytes
 from mecopt.generation import census, expand, generate
 from mecopt.instance import Instance
-from mecopt.scalars import number, whole, without_numpy
+from mecopt.scalars import number, whole
 
 OTHER_FORMATS = ("mecopt-best-known/", "mecopt-solution/")  # they lie beside instances, and are passed over
 
 Source = Instance | str | os.PathLike[str]
-MethodChoice = str | tuple[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,21 +63,6 @@ class Entry:
         }
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A method with the options that it gets; `files` has the SHA-256 of every file that they name."""
-
-    name: str
-    options: Mapping[str, Any]
-    random: bool
-    files: Mapping[str, str]
-
-    @cached_property
-    def options_text(self) -> str:
-        """The options as JSON text, the same for the same options."""
-        return json.dumps(dict(self.options), sort_keys=True, ensure_ascii=False, allow_nan=False)
-
-
 @dataclass(frozen=True, eq=False)
 class Plan:
     """The runs of a comparison, and what all of them have in common."""
@@ -89,6 +74,7 @@ class Plan:
     gap: float | None = None
     threads: int = 1
     command: str = ""
+    rerun: frozenset[str] = frozenset()  # names of methods whose finished runs are made again
     created: str = field(
         default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat("T", "seconds")
     )
@@ -97,13 +83,14 @@ class Plan:
     def of(
         cls,
         instances: Source | Iterable[Source],
-        methods: MethodChoice | Iterable[MethodChoice],
+        methods: MethodChoices,
         *,
         seeds: int = 1,
         time_limit_s: float | None = None,
         gap: float | None = None,
         threads: int = 1,
         command: str | None = None,
+        rerun: str | Iterable[str] = (),
     ) -> Plan:
         """Read what is to be compared.
 
@@ -116,17 +103,25 @@ class Plan:
         seeds, threads = whole("seeds", seeds, 1), whole("threads", threads, 1)
         time_limit_s = None if time_limit_s is None else float(number("time_limit_s", time_limit_s))
         gap = None if gap is None else float(number("gap", gap))
-        chosen: list[Any] = [methods] if _is_choice(methods) else list(methods)
+        given_methods = listed(methods)
+        texts = [typed(method) for _, method in given_methods]
         given = [instances] if isinstance(instances, (Instance, str, os.PathLike)) else list(instances)
-        return cls(
-            methods=_distinct_methods(_choice(method) for method in chosen),  # first: it is the quicker check
+        plan = cls(
+            # First, since it is the quicker check.
+            methods=distinct(chosen(name, method) for name, method in given_methods),
             entries=_distinct_entries(entry for source in given for entry in _entries(source)),
             seeds=seeds,
             time_limit_s=time_limit_s,
             gap=gap,
             threads=threads,
-            command=_call(given, chosen, seeds, time_limit_s, gap, threads) if command is None else command,
+            command=_call(given, texts, seeds, time_limit_s, gap, threads) if command is None else command,
+            rerun=frozenset([rerun] if isinstance(rerun, str) else rerun),
         )
+        unknown = plan.rerun - {method.name for method in plan.methods}
+        if unknown:
+            there = ", ".join(method.name for method in plan.methods)
+            raise InputError(f"rerun: {', '.join(sorted(unknown))}, expected among the methods ({there})")
+        return plan
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -143,12 +138,17 @@ class Plan:
         """The instances by their SHA-256."""
         return {entry.sha256: entry.instance for entry in self.entries}
 
-    def runs(self) -> Iterator[tuple[str, str, str, int]]:
-        """Yield SHA-256, method, options and seed of every run, one instance after the other."""
+    @cached_property
+    def carried(self) -> dict[tuple[str, str], Carried]:
+        """The methods by their names and options."""
+        return {(chosen.name, chosen.options_text): chosen.carried for chosen in self.methods}
+
+    def runs(self) -> Iterator[tuple[str, str, str, str, int]]:
+        """Yield SHA-256, method, options, fingerprint and seed of every run, one instance after the other."""
         for entry in self.entries:
             for method in self.methods:
                 for seed in range(self.seeds if method.random else 1):
-                    yield entry.sha256, method.name, method.options_text, seed
+                    yield entry.sha256, method.name, method.options_text, method.fingerprint, seed
 
 
 def _entries(source: Source) -> Iterator[Entry]:
@@ -220,53 +220,9 @@ def _distinct_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(kept.values())
 
 
-def _is_choice(methods: Any) -> bool:
-    """Whether this is one method, and not a list of them."""
-    return isinstance(methods, str) or (
-        isinstance(methods, tuple) and len(methods) == 2 and isinstance(methods[1], Mapping)
-    )
-
-
-def _choice(given: MethodChoice) -> Choice:
-    if isinstance(given, str):
-        name, equals, path = given.partition("=")
-        options: dict[str, Any] = {"policy": path} if equals else {}
-    elif _is_choice(given):
-        name, options = given[0], without_numpy(dict(given[1]))
-    else:
-        raise InputError(f"methods: {given!r}, expected a name, 'name=FILE' or (name, options)")
-    method = registry.method(name.strip())
-    registry.check_options(method, options)
-    try:
-        json.dumps(options, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"options of {method.name}: {error}, expected plain values") from None
-    files = {
-        value: hashlib.sha256(_file_bytes(method.name, name, value)).hexdigest()
-        for name, value in options.items()
-        if isinstance(value, str) and (name == "policy" or Path(value).is_file())
-    }
-    return Choice(method.name, options, method.random, files)
-
-
-def _file_bytes(method: str, option: str, path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{option} of {method}: {path!r} cannot be read ({reason})") from None
-
-
-def _distinct_methods(methods: Iterable[Choice]) -> tuple[Choice, ...]:
-    kept = {(method.name, method.options_text): method for method in methods}
-    if not kept:
-        raise InputError("methods: none, expected at least one")
-    return tuple(kept.values())
-
-
 def _call(
     instances: Sequence[Source],
-    methods: Sequence[Any],
+    methods: Sequence[str],
     seeds: int,
     time_limit_s: float | None,
     gap: float | None,
@@ -274,8 +230,7 @@ def _call(
 ) -> str:
     """Return the command that does the same, as far as instances and options can be typed."""
     texts = [source.name if isinstance(source, Instance) else os.fspath(source) for source in instances]
-    chosen = [m if isinstance(m, str) else f"{m[0]}{dict(m[1]) or ''}" for m in methods]
-    words = ["mecopt", "compare", *texts, "--methods", ",".join(chosen), "--seeds", str(seeds)]
+    words = ["mecopt", "compare", *texts, "--methods", ",".join(methods), "--seeds", str(seeds)]
     words += ["--time-limit", f"{time_limit_s:g}"] if time_limit_s is not None else []
     words += ["--gap", f"{gap:g}"] if gap is not None else []
     words += ["--threads", str(threads)] if threads != 1 else []

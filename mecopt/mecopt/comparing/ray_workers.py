@@ -13,7 +13,6 @@ from mecopt.comparing import machine
 from mecopt.comparing.drive import Event, Lost, Ready, Warm
 from mecopt.comparing.local_workers import thread_limits
 from mecopt.comparing.work import Order, Outcome, perform, warm_up
-from mecopt.entities import Coupling
 from mecopt.errors import MecoptError
 from mecopt.instance import Instance
 from mecopt.ray_cluster import STEP_S, check_release, connect, first_line, import_ray
@@ -31,10 +30,9 @@ class Maker:
         """Return the release of mecopt, and which machine this is."""
         return __version__, machine.machine_id(), machine.description()
 
-    def warm_up(self, order: Order, couplings: frozenset[Coupling]) -> Warm:
-        """Import what the method of a run needs."""
-        warm_up(order, couplings)
-        return Warm()
+    def warm_up(self, order: Order, part: Instance) -> Warm:
+        """Import what the method of a run needs, and try it on a part of its instance."""
+        return Warm(warm_up(order, part))
 
     def perform(self, order: Order, instance: Instance, isolated: bool) -> Outcome:
         """Make a run."""
@@ -50,9 +48,9 @@ class RayWorker:
         self._isolate = isolate
         self.answer = actor.hello.remote()  # what it is to say next
 
-    def warm_up(self, order: Order, couplings: frozenset[Coupling]) -> None:
-        """Let it import what the method of a run needs."""
-        self.answer = self._actor.warm_up.remote(order, couplings)
+    def warm_up(self, order: Order, part: Instance) -> None:
+        """Let it import what the method of a run needs, and try it on a part of its instance."""
+        self.answer = self._actor.warm_up.remote(order, part)
 
     def submit(self, order: Order, instance: Any) -> None:
         """Send a run; `instance` is a reference into the object store."""

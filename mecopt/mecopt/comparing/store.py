@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mecopt.comparing.plan import Plan
 
 
+OF_THE_ORDER = ("run", "instance_sha256", "method", "options", "fingerprint", "seed")  # columns of runs
 ATTEMPTS = 5  # at finding the store ready, while others settle it
 CHECKPOINT_S = 10.0  # how long, in the midst of the work, what is finished may stand in the log alone
 
@@ -93,9 +94,8 @@ class RunStore:
             run, sha256, method, options, seed = found
             db.execute("UPDATE runs SET owner = ? WHERE run = ?", (self.owner, run))
         plan = self.plan
-        return Order(
-            run, sha256, method, json.loads(options), seed, plan.time_limit_s, plan.gap, plan.threads
-        )
+        carried, given = plan.carried[method, options], json.loads(options)
+        return Order(run, sha256, carried, given, seed, plan.time_limit_s, plan.gap, plan.threads)
 
     def finish(self, outcome: Outcome) -> None:
         """Keep what a run came to; a run that is finished already stays as it is."""
@@ -249,16 +249,10 @@ class RunStore:
             for entry in plan.entries
             if known.get(entry.name, entry.sha256) != entry.sha256
         ]
-        methods = {(m, o): json.loads(f) for m, o, f in db.execute("SELECT * FROM methods").fetchall()}
-        problems += [
-            f"{path} of {chosen.name} has changed"
-            for chosen in plan.methods
-            for path, digest in chosen.files.items()
-            if methods.get((chosen.name, chosen.options_text), {}).get(path, digest) != digest
-        ]
         if not problems:
+            methods = set(db.execute("SELECT method, options FROM methods").fetchall())
             shared = {entry.sha256 for entry in plan.entries} & set(known.values()) or (
-                {(m.name, m.options_text) for m in plan.methods} & set(methods)
+                {(m.name, m.options_text) for m in plan.methods} & methods
             )
             if known and not shared:
                 problems = ["none of its instances and methods are among yours"]
@@ -276,24 +270,47 @@ class RunStore:
             # Another process may have added it since.
             names = ", ".join(row)
             db.execute(f"INSERT OR IGNORE INTO instances ({names}) VALUES ({marks})", tuple(row.values()))
+        # The last row of a method with its options is of the code that counts (`Comparison.runs`).
         db.executemany(
-            "INSERT OR IGNORE INTO methods VALUES (?, ?, ?)",
-            [(m.name, m.options_text, json.dumps(m.files, sort_keys=True)) for m in plan.methods],
+            "INSERT OR REPLACE INTO methods VALUES (?, ?, ?, ?)",
+            [
+                (m.name, m.options_text, m.fingerprint, json.dumps(m.files, sort_keys=True))
+                for m in plan.methods
+            ],
+        )
+        db.executemany(  # nobody has their code any more
+            "DELETE FROM runs WHERE status IS NULL AND owner IS NULL AND method = ? AND options = ? "
+            "AND fingerprint != ?",
+            [(m.name, m.options_text, m.fingerprint) for m in plan.methods],
         )
         db.executemany(
-            "INSERT OR IGNORE INTO runs (instance_sha256, method, options, seed) VALUES (?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO runs (instance_sha256, method, options, fingerprint, seed) "
+            "VALUES (?, ?, ?, ?, ?)",
             plan.runs(),
         )
         # The folder may hold runs of other commands, which are not this one's to make.
         db.execute("CREATE TEMP TABLE planned (run INTEGER PRIMARY KEY)")
         db.executemany(
             "INSERT INTO planned SELECT run FROM runs "
-            "WHERE instance_sha256 = ? AND method = ? AND options = ? AND seed = ?",
+            "WHERE instance_sha256 = ? AND method = ? AND options = ? AND fingerprint = ? AND seed = ?",
             plan.runs(),
         )
+        self._forget(db)
         commands = get(db, "commands", self.path)
         if plan.command not in commands:
             put(db, "commands", [*commands, plan.command])
+
+    def _forget(self, db: sqlite3.Connection) -> None:
+        """Let the finished runs of the methods that are to run again be made anew."""
+        names = ", ".join("?" * len(self.plan.rerun))
+        again = (
+            f"SELECT run FROM runs JOIN planned USING (run) WHERE status IS NOT NULL AND method IN ({names})"
+        )
+        kept = db.execute(again, tuple(self.plan.rerun)).fetchall()
+        db.executemany("DELETE FROM details WHERE run = ?", kept)
+        columns = [name for _, name, *_ in db.execute("PRAGMA table_info(runs)") if name not in OF_THE_ORDER]
+        blank = ", ".join(f"{name} = NULL" for name in columns)
+        db.executemany(f"UPDATE runs SET {blank} WHERE run = ?", kept)
 
     def _count(self, where: str) -> int:
         with self._clear():

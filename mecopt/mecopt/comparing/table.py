@@ -28,7 +28,18 @@ if TYPE_CHECKING:
 Trace = list[tuple[float, float | None, float | None]]
 
 COLUMNS = [
-    *("run", "instance", "instance_sha256", "method", "options", "seed", "status", "stopped_by", "error"),
+    *(
+        "run",
+        "instance",
+        "instance_sha256",
+        "method",
+        "options",
+        "fingerprint",
+        "seed",
+        "status",
+        "stopped_by",
+        "error",
+    ),
     "contradiction",
     *("objective", "lower_bound", "gap", "best_bound", "best_known", "gap_to_best_bound"),
     *("excess_over_best_known", "total_delay_s", "edge_delay_s", "local_delay_s", "deadline_excess_s"),
@@ -100,13 +111,27 @@ class Comparison:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """One row a finished run; best bound and best known value over all methods are joined in."""
+        """One row a finished run; best bound and best known value over all methods are joined in.
+
+        Of every method with its options, the runs of the code that was compared last; `outdated` has others.
+        """
+        return self._finished("=")
+
+    @cached_property
+    def outdated(self) -> pd.DataFrame:
+        """The runs of earlier code of the methods, in the same columns; they bear on nothing in `runs`."""
+        return self._finished("!=")
+
+    def _finished(self, code: str) -> pd.DataFrame:
+        """Return the finished runs of the code compared last ("="), or those of other code ("!=")."""
         import pandas as pd
 
         own = [name for name in COLUMNS if name not in _JOINED]
         query = (
             f"SELECT {', '.join('runs.' + name for name in own)}, instances.instance FROM runs "
-            "JOIN instances USING (instance_sha256) WHERE status IS NOT NULL ORDER BY run"
+            "JOIN instances USING (instance_sha256) JOIN (SELECT method, options, fingerprint AS latest, "
+            "max(rowid) FROM methods GROUP BY method, options) USING (method, options) "
+            f"WHERE status IS NOT NULL AND fingerprint {code} latest ORDER BY run"
         )
         frame = self._read(query)
         for name in _NUMBERS:
@@ -151,7 +176,7 @@ class Comparison:
                 host: unpacked_json(text, f"table machines: {host!r}", self.path)
                 for host, text in self._db.execute("SELECT host, description FROM machines ORDER BY rowid")
             }
-            methods = self._db.execute("SELECT DISTINCT method FROM methods ORDER BY rowid").fetchall()
+            methods = self._db.execute("SELECT method FROM runs GROUP BY method ORDER BY min(run)").fetchall()
             (last,) = self._db.execute("SELECT max(seed) FROM runs").fetchone()
         return {
             "command": "\n".join(self._get("commands")),
@@ -285,6 +310,12 @@ class Comparison:
                 raise InputError(f"{place}: the instance there is another", str(self.path))
             self._instances[sha256] = instance
         return self._instances[sha256]
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: one row a method."""
+        from mecopt.drawing.html import of_comparison
+
+        return of_comparison(self)
 
     def close(self) -> None:
         """Close the store."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import json
@@ -16,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecopt._version import __version__
+from mecopt.comparing.carried import Carried
 from mecopt.comparing.machine import machine_id, peak_memory_bytes
 from mecopt.entities import Coupling
-from mecopt.errors import CouplingError
+from mecopt.errors import InputError
 from mecopt.generation import generate
 from mecopt.solving import solve
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mecopt.instance import Instance
     from mecopt.result import Result
 
-WARM_UP = "camera-alexnet:slots=2,servers=2"
+WARM_UP_TASKS = 8
 # With limits that bind, for energy budgets alone and for all else; budgets join the slots of the second.
 TIGHT_BUDGETS = "energy:slots=2,servers=2,energy_budget_share=0.8"
 TIGHT_SERVERS = "crowd:slots=2,servers=2,batch=12,energy_budget_j=0.01,server_memory_bytes=4e7"
@@ -43,7 +43,7 @@ class Order:
 
     run: int
     instance_sha256: str
-    method: str
+    method: Carried
     options: dict[str, Any]
     seed: int
     time_limit_s: float | None
@@ -65,26 +65,55 @@ class Outcome:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def warm_up(order: Order, couplings: frozenset[Coupling]) -> None:
+def part_of(instance: Instance) -> Instance:
+    """Return a few tasks of an instance, some of every model: as it is in all that methods look at first."""
+    tasks = instance.tasks
+    _, first = np.unique(tasks.model, return_index=True)
+    rows = np.union1d(first, np.arange(min(WARM_UP_TASKS, len(tasks))))
+    kept = {field.name: getattr(tasks, field.name)[rows] for field in dataclasses.fields(tasks)}
+    return instance.replace(tasks=dataclasses.replace(tasks, **kept))
+
+
+def warm_up(order: Order, part: Instance) -> bool:
     """Let the method import and compile what it needs, so that its first run is measured like the others.
 
-    It is called once in every process, on a tiny instance, and where there are couplings on another whose
-    limits bind: most methods compile what they need for those only then. What comes out is of no interest: a
-    method that fails does so again in the run.
+    It solves a part of the run's own instance, which has its servers, models and rules, so that also a method
+    that takes one shape only does what it is going to do; and where there are couplings another instance
+    whose limits bind: most methods compile what they need for those only then. A method that fails does so
+    again in the run.
+
+    Returns
+    -------
+    bool
+        False if it refused the part: then it has done nothing yet, and is warmed up again for its next run.
     """
-    tight = TIGHT_BUDGETS if couplings == {Coupling.ENERGY} else TIGHT_SERVERS
-    for spec in (WARM_UP, tight) if couplings else (WARM_UP,):
-        with contextlib.suppress(BaseException), warnings.catch_warnings(action="ignore"):
-            instance = generate(spec)
-            rules = dataclasses.replace(instance.rules, couplings=couplings)
-            solve(
-                instance.replace(rules=rules),
-                order.method,
-                time_limit_s=WARM_UP_LIMIT_S,
-                seed=order.seed,
-                threads=order.threads,
-                **order.options,
-            )
+    couplings, taken = part.rules.couplings, True
+    instances = [part]
+    if couplings:
+        tight = generate(TIGHT_BUDGETS if couplings == {Coupling.ENERGY} else TIGHT_SERVERS)
+        rules = dataclasses.replace(tight.rules, couplings=couplings)
+        instances.append(tight.replace(rules=rules))
+    for instance in instances:
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                _solved(instance, order, WARM_UP_LIMIT_S, None)
+        except InputError:
+            taken = taken and instance is not part
+        except BaseException:  # a method may be anybody's code
+            continue
+    return taken
+
+
+def _solved(instance: Instance, order: Order, time_limit_s: float | None, gap: float | None) -> Result:
+    return solve(
+        instance,
+        order.method.method(),
+        time_limit_s=time_limit_s,
+        gap=gap,
+        seed=order.seed,
+        threads=order.threads,
+        **order.options,
+    )
 
 
 def perform(instance: Instance, order: Order, *, isolated: bool = False) -> Outcome:
@@ -103,23 +132,16 @@ def perform(instance: Instance, order: Order, *, isolated: bool = False) -> Outc
         "mecopt_version": __version__,
     }
     details: dict[str, Any] = {}
-    cpu, wall = time.process_time(), time.perf_counter()
     try:
+        order.method.method()  # imported before the clock begins
+        cpu, wall = time.process_time(), time.perf_counter()
         try:
-            result = solve(
-                instance,
-                order.method,
-                time_limit_s=order.time_limit_s,
-                gap=order.gap,
-                seed=order.seed,
-                threads=order.threads,
-                **order.options,
-            )
+            result = _solved(instance, order, order.time_limit_s, order.gap)
         finally:
             columns |= {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
         found, details = _figures(result), _details(result)
         columns |= found
-    except CouplingError as error:
+    except InputError as error:  # a coupling, a shape, an option that it does not take
         columns |= failure("refused", str(error))
     except BaseException as error:  # a method may be anybody's code, and may raise SystemExit too
         columns |= failure("failed", f"{type(error).__name__}: {error}")

@@ -136,8 +136,8 @@ def draw(numbers: Numbers, charts: Charts, *, legend: bool) -> list[Figure]:
             for group, found in numbers.curves
         ),
         curves.size(charts, cells, legend=legend),
-        maps.delays(charts, cells),
-        maps.energy(charts, cells),
+        maps.delays(charts, cells, numbers.shared),
+        maps.energy(charts, cells, numbers.shared),
         maps.collapse(charts, cells, numbers.top_share),
         maps.triviality(charts),
     ]
@@ -159,21 +159,35 @@ def _unicode(value: Any) -> Any:
 
 def _pictures(figure: Figure) -> dict[str, bytes]:
     """Return a figure as PNG and SVG."""
+    import altair as alt
+
+    # The letters of a map are part of the picture, which goes where there is no caption.
+    title = alt.TitleParams(figure.title, subtitle=figure.key or alt.Undefined)
     return pictures(
-        figure.name, figure.chart.properties(width=max(FIGURE_WIDTH, figure.min_width), title=figure.title)
+        figure.name, figure.chart.properties(width=max(FIGURE_WIDTH, figure.min_width), title=title)
     )
 
 
 def pictures(name: str, chart: Any, scale: float = 2.0) -> dict[str, bytes]:
-    """Return an Altair chart as SVG and PNG on white, under their names in the folder ``figures``."""
+    """Return an Altair chart as SVG, PNG and PDF on white, under their names in the folder ``figures``."""
     import vl_convert
 
     spec = chart.to_dict()
-    options: dict[str, Any] = {"config": {"background": "white"}}
+    # One weight of type: two fonts in a PDF come in an order of their own each time.
+    words = {"titleFontWeight": "normal"}
+    plain = {"title": {"fontWeight": "normal"}, "axis": words, "legend": words}
+    options: dict[str, Any] = {"config": {"background": "white", **plain}}
     # Vega numbers gradients through the whole process; a chart has one at most, and the same data is to
     # give the same bytes.
     svg = re.sub(r"gradient_\d+", "gradient_0", vl_convert.vegalite_to_svg(spec, **options))
     return {
         f"figures/{name}.svg": svg.encode(),
         f"figures/{name}.png": vl_convert.svg_to_png(svg, scale=scale),
+        f"figures/{name}.pdf": _settled(vl_convert.svg_to_pdf(svg)),
     }
+
+
+def _settled(pdf: bytes) -> bytes:
+    """Return a PDF with the entries of its dictionaries in order; all places in it stay the same."""
+    entries = rb"(?<=<<\n)((?: +/\w+ \d+ 0 R\n)+)"
+    return re.sub(entries, lambda found: b"".join(sorted(found[1].splitlines(keepends=True))), pdf)

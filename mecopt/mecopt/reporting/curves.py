@@ -9,11 +9,13 @@ import numpy as np
 
 from mecopt.reporting import figures as fg
 from mecopt.reporting import statistics as st
+from mecopt.reporting.pairs import band
 
 if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
+MARK_EACH = 14  # points of the grid from one mark of a line to the next
 WITHIN = 0.01  # the gap that counts as "close" in the chart of times
 
 
@@ -25,10 +27,7 @@ def profile(charts: fg.Charts, runs: pd.DataFrame, *, legend: bool) -> fg.Figure
     top = 10 ** np.ceil(np.log10(max(100 * largest, 1e-3)))
     grid = np.concatenate([[0.0, 1e-4], np.geomspace(1e-3, top, 80)]) / 100
     weight = np.asarray(st.weights(runs), dtype=np.float64)
-    rows = []
-    for label, own in runs.groupby("label", sort=False).indices.items():
-        share = st.shares_within(runs["gap_used"].to_numpy()[own], weight[own], grid)
-        rows += [(label, 100 * x, 100 * y) for x, y in zip(grid, share, strict=True)]
+    rows = _shares(runs, runs["gap_used"].to_numpy(), weight, grid, 100.0)
     chart = _lines(
         charts,
         rows,
@@ -50,7 +49,8 @@ def profile(charts: fg.Charts, runs: pd.DataFrame, *, legend: bool) -> fg.Figure
         "Share of the instances within a gap",
         "Higher and further left is better. Of all instances: a run without a feasible placement is within "
         "no gap, so a line that ends below 100 % shows how often a method has none. Each instance weighs the "
-        "same, whatever its number of seeds. The axis is linear below 0.001 %, so that 0 is 0.",
+        "same, whatever its number of seeds; a band is the 95 % interval over the seeds. The axis is linear "
+        "below 0.001 %, so that 0 is 0.",
         "Performance profile: for each method the share of instances whose gap is at most the value on the "
         "axis.",
         chart,
@@ -85,10 +85,7 @@ def solved(
         ),
     ):
         grid = time_grid(runs["wall_s"].to_numpy(float))
-        rows = []
-        for label, own in runs.groupby("label", sort=False).indices.items():
-            share = st.shares_within(np.maximum(times[own], grid[0]), weight[own], grid)
-            rows += [(label, x, 100 * y) for x, y in zip(grid, share, strict=True)]
+        rows = _shares(runs, np.maximum(times, grid[0]), weight, grid)
         chart = _lines(
             charts,
             rows,
@@ -96,7 +93,7 @@ def solved(
             alt.Y("y:Q", title=f"{what} [% of instances]", scale=alt.Scale(domain=[0, 100])),
             legend,
         )
-        caption = f"{when} Of all instances, each weighing the same."
+        caption = f"{when} Of all instances, each weighing the same; bands as above."
         text = f"Share of the instances {what} against time, a line for each method."
         found.append(fg.Figure(name, title, caption, text, chart))
     return found
@@ -172,13 +169,7 @@ def size(charts: fg.Charts, cells: pd.DataFrame, *, legend: bool) -> fg.Figure:
         ],
     )
     line = base.mark_line(strokeWidth=1).encode(strokeDash=charts.dash(legend))
-    points = base.mark_point(filled=True, size=55).encode(
-        shape=alt.Shape(
-            "method:N",
-            scale=alt.Scale(domain=charts.methods.places, range=[x.shape for x in charts.looks]),
-            legend=charts.legend(legend),
-        )
-    )
+    points = base.mark_point(filled=True, size=55).encode(shape=charts.shape(legend))
     return fg.Figure(
         "gap_size",
         "Gap against size",
@@ -189,36 +180,71 @@ def size(charts: fg.Charts, cells: pd.DataFrame, *, legend: bool) -> fg.Figure:
     )
 
 
+def _shares(
+    runs: pd.DataFrame, values: st.Floats, weight: st.Floats, grid: st.Floats, times: float = 1.0
+) -> list[tuple[Any, ...]]:
+    """Return label, x, share of the instances within x, and the ends of its band, in percent.
+
+    Methods with one run an instance have no band. `times` is the factor from the grid to x.
+    """
+    instances, rows = runs["instance_sha256"].to_numpy(), list[tuple[Any, ...]]()
+    for label, own in runs.groupby("label", sort=False).indices.items():
+        share = st.shares_within(values[own], weight[own], grid)
+        several = len(own) > len(np.unique(instances[own]))
+        low, high = band(values[own], instances[own], grid) if several else (np.full(len(grid), np.nan),) * 2
+        columns = times * grid, 100 * share, 100 * low, 100 * high
+        rows += [(label, *row) for row in zip(*columns, strict=True)]
+    return rows
+
+
 def _lines(charts: fg.Charts, rows: Iterable[tuple[Any, ...]], x: alt.X, y: alt.Y, legend: bool) -> Any:
     import altair as alt
 
-    frame = fg.frame(rows, "label x y")
+    rows = list(rows)
+    frame = fg.frame(rows, "label x y low high" if rows and len(rows[0]) > 3 else "label x y")
     frame.insert(0, "method", frame.pop("label").map(charts.places))
-    chart = (
-        alt.Chart(fg.data(_thinned(frame)))
-        .transform_calculate(called=charts.methods.at("datum.method"))
-        .mark_line(interpolate="step-after", strokeWidth=2)
-        .encode(
-            x=x,
-            y=y,
-            color=charts.colour(legend),
-            strokeDash=charts.dash(legend),
-            opacity=charts.faded(),
-            tooltip=[
-                alt.Tooltip("called:N", title="method"),
-                alt.Tooltip("x:Q", format=".3~g"),
-                alt.Tooltip("y:Q", format=".3~g"),
-            ],
-        )
+    base = alt.Chart(fg.data(_thinned(frame))).transform_calculate(called=charts.methods.at("datum.method"))
+    chart = base.mark_line(interpolate="step-after", strokeWidth=2).encode(
+        x=x,
+        y=y,
+        color=charts.colour(legend),
+        strokeDash=charts.dash(legend),
+        opacity=charts.faded(),
+        tooltip=[
+            alt.Tooltip("called:N", title="method"),
+            alt.Tooltip("x:Q", format=".3~g"),
+            alt.Tooltip("y:Q", format=".3~g"),
+        ],
     )
-    return fg.sized(chart.add_params(fg.chosen()), 320)
+    marks = (
+        alt.Chart(fg.data(_marked(frame)))
+        .mark_point(filled=True, size=45)
+        .encode(x=x, y=y, color=charts.colour(legend), shape=charts.shape(legend), opacity=charts.faded())
+    )
+    if "low" not in frame or frame["low"].isna().all():
+        return fg.sized(alt.layer(chart, marks).add_params(fg.chosen()), 320)
+    low = y.copy()
+    low.shorthand = "low:Q"
+    bands = (
+        base.transform_filter("isValid(datum.low)")
+        .mark_area(interpolate="step-after")
+        .encode(x=x, y=low, y2="high:Q", color=charts.colour(legend), opacity=charts.faded(0.2))
+    )
+    return fg.sized(alt.layer(bands, chart, marks).add_params(fg.chosen()), 320)
+
+
+def _marked(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a few points of every line, which bear its shape; those of two lines lie apart."""
+    place = frame.groupby("method").cumcount()
+    return frame[(place - 3 * frame["method"]) % MARK_EACH == MARK_EACH // 2][["method", "x", "y"]]
 
 
 def _thinned(frame: pd.DataFrame) -> pd.DataFrame:
     """Drop the points of steps where nothing changes; first and last point of every line stay."""
     same = frame["method"] == frame["method"].shift()
     last = frame["method"] != frame["method"].shift(-1)
-    return frame[~same | last | ((frame["y"] - frame["y"].shift()).abs() > 1e-9)]
+    values = frame.drop(columns=["method", "x"])
+    return frame[~same | last | ((values - values.shift()).abs() > 1e-9).any(axis=1)]
 
 
 def time_grid(walls: st.Floats) -> st.Floats:

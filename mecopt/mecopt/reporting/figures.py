@@ -60,6 +60,8 @@ class Figure:
     chart : alt.Chart
     min_width : int
         Pixels below which the page lets it scroll sideways.
+    key : str
+        What marks in it mean, where no legend says so.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Figure:
     text: str
     chart: alt.TopLevelMixin
     min_width: int = 0
+    key: str = ""
 
 
 class Charts:
@@ -102,19 +105,20 @@ class Charts:
         )
         return grouped.reset_index(), "kind", Names(order)
 
-    def faded(self) -> Any:
+    def faded(self, opacity: float = 0.9) -> Any:
         """Return the opacity: that of methods which are not picked in the key of the page is low."""
         import altair as alt
 
         chosen = f"length(chosen) == 0 || indexof(chosen, {self.methods.at('datum.method')}) >= 0"
-        return alt.condition(chosen, alt.value(0.9), alt.value(0.08))
+        return alt.condition(chosen, alt.value(opacity), alt.value(0.08 * opacity))
 
     def legend(self, shown: bool) -> alt.Legend | None:
         """Return the legend of the methods, or none."""
         import altair as alt
 
         names = self.methods.at("datum.value")
-        return alt.Legend(title=None, symbolStrokeWidth=2, labelLimit=240, labelExpr=names) if shown else None
+        style: Any = {"symbolStrokeWidth": 2, "symbolOpacity": 1, "symbolSize": 110, "labelLimit": 240}
+        return alt.Legend(title=None, labelExpr=names, **style) if shown else None
 
     def colour(self, legend: bool) -> alt.Color:
         """Return the colour of the methods."""
@@ -129,6 +133,13 @@ class Charts:
 
         scale = alt.Scale(domain=self.methods.places, range=[look.dash for look in self.looks])
         return alt.StrokeDash("method:N", scale=scale, legend=self.legend(legend))
+
+    def shape(self, legend: bool) -> alt.Shape:
+        """Return the shape of the methods."""
+        import altair as alt
+
+        scale = alt.Scale(domain=self.methods.places, range=[look.shape for look in self.looks])
+        return alt.Shape("method:N", scale=scale, legend=self.legend(legend))
 
 
 def chosen() -> Any:

@@ -11,6 +11,10 @@ from mecopt.reporting import figures as fg
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mecopt.reporting.statistics import Group
+
+LETTERS = ("violating", "infeasible", "unknown", "failed", "refused", "timeout")
+
 
 def gap_map(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
     """Gap of every method on every instance, or what there is instead of one."""
@@ -43,7 +47,14 @@ def gap_map(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
         scale=alt.Scale(
             type="symlog", constant=0.1, scheme="viridis", reverse=True, domain=[0, 300], clamp=True
         ),
-        legend=None,
+        legend=alt.Legend(
+            title="mean gap [%]",
+            orient="bottom",
+            gradientLength=260,
+            values=[0, 0.1, 1, 10, 100, 300],
+            labelExpr="datum.value >= 300 ? '300 +' : '' + datum.value",
+            labelOverlap=False,
+        ),
     )
     rect = base.transform_filter("isValid(datum.percent)").mark_rect(cornerRadius=2).encode(color=colour)
     text = (
@@ -58,11 +69,18 @@ def gap_map(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
     return fg.Figure(
         "gap_map",
         "Every method on every instance",
-        "Mean gap in percent; darker is worse. A letter stands where no run found a feasible placement: "
-        "V violating, I infeasible, U unknown, F failed, R refused, T timeout.",
+        "Mean gap in percent; darker is worse. A letter stands where no run found a feasible placement.",
         "Map of the mean gap of each method on each instance; the numbers are in the tables below.",
         _slanted(alt.layer(rect, text, marks), 20 * len(rows.texts)),
         min_width=230 + 42 * len(charts.labels),
+        key=_letters(data["mark"]),
+    )
+
+
+def _letters(marks: pd.Series[Any]) -> str:
+    """Return the key of the letters that stand in a map."""
+    return ", ".join(
+        f"{status[0].upper()} {status}" for status in LETTERS if (marks == status[0].upper()).any()
     )
 
 
@@ -104,11 +122,12 @@ def collapse(charts: fg.Charts, cells: pd.DataFrame, top: dict[tuple[str, str], 
     )
 
 
-def delays(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
+def delays(charts: fg.Charts, cells: pd.DataFrame, shared: Group) -> fg.Figure:
     """Which share of the delay is spent on servers and on devices."""
     import altair as alt
 
-    own = cells[cells["total_delay_s"] > 0]
+    own = _on_common(cells, shared)
+    own = own[own["total_delay_s"] > 0]
     share = (own["local_delay_s"] / own["total_delay_s"]).groupby(own["label"]).agg(["mean", "size"])
     rows = [
         (charts.places[label], where, value, int(share["size"][label]))
@@ -144,17 +163,18 @@ def delays(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
         "delay_split",
         "Where the delay comes from",
         "Edge is the delay of what runs on servers, with the transfers to them; local that of what runs on "
-        "the device. Mean over the instances that the method placed.",
+        f"the device. Mean over {_which(shared)}.",
         "Share of the inference delay on servers and on devices, a bar for each method.",
         fg.sized(chart, 18 * len(charts.labels)),
     )
 
 
-def energy(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
+def energy(charts: fg.Charts, cells: pd.DataFrame, shared: Group) -> fg.Figure:
     """Energy against that of the best placement of the same instance."""
     import altair as alt
 
-    own = cells[cells["energy_j"].notna() & cells["objective"].notna()]
+    own = _on_common(cells, shared)
+    own = own[own["energy_j"].notna() & own["objective"].notna()]
     best = own.loc[own.groupby("instance_sha256")["objective"].idxmin()].set_index("instance_sha256")[
         "energy_j"
     ]
@@ -193,11 +213,26 @@ def energy(charts: fg.Charts, cells: pd.DataFrame) -> fg.Figure:
         "energy",
         "Energy of the devices",
         "Against the placement of the least objective on the same instance: point is the geometric mean "
-        "over the instances that the method placed, the line reaches from the 10th to the 90th percentile. "
+        f"over {_which(shared)}; the line reaches from the 10th to the 90th percentile. "
         "Where that energy is 0, the instance is left out.",
         "Energy relative to that of the best placement, a point and a range for each method.",
         fg.sized(alt.layer(bar, point), 18 * len(charts.labels)),
     )
+
+
+def _on_common(cells: pd.DataFrame, shared: Group) -> pd.DataFrame:
+    """Return what can stand side by side: the methods of a group on the instances that all of them placed."""
+    return cells[cells["instance_sha256"].isin(shared.common) & cells["label"].isin(shared.methods)]
+
+
+def _which(shared: Group) -> str:
+    """Say which instances these are, and who is left out."""
+    count, methods = len(shared.common), len(shared.methods)
+    of = f"{count} of {len(shared.instances)} instances"
+    text = f"the {of} on which every run of these {methods} methods was placed"
+    if shared.left_out:
+        text += f"; left out, since they placed less than half: {', '.join(shared.left_out)}"
+    return text
 
 
 def triviality(charts: fg.Charts) -> fg.Figure:

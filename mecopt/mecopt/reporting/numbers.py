@@ -32,6 +32,7 @@ class Numbers:
         )
         self.cells = st.cells(self.runs)
         self.groups = st.groups(self.cells, self.instances)
+        self.shared = st.group(self.cells, "all instances", self.instances["instance_sha256"])
         self.kinds = {sha: group.name for group in self.groups for sha in group.instances}
         self.shares: dict[int, st.Floats] = comparison.node_shares()
         limit = self.runs["time_limit_s"].max()
@@ -94,6 +95,7 @@ class Numbers:
         )
         found = [tb.gap_table("gaps", caption, self.gap_rows)]
         self.common_rows: dict[str, list[dict[str, Any]]] = {}
+        self.pair_rows: dict[str, list[dict[str, Any]]] = {}
         for group in self.groups:
             if not group.common:
                 continue
@@ -101,6 +103,9 @@ class Numbers:
             self.common_rows[group.name] = rows
             name = f"common_{'_'.join(group.name.replace(',', '').split())}"
             found.append(tb.gap_table(name, _common_caption(group), rows))
+            own = self.runs[self.runs["instance_sha256"].isin(group.common)]
+            pairs = self.pair_rows[group.name] = tb.pair_rows(own, rows)
+            found.append(tb.pair_table(name.replace("common", "pairs", 1), group.name, pairs))
         found += [
             tb.status_table(self.runs, self.labels),
             tb.failure_table(self.runs, self.contradictions.notna()),
@@ -134,6 +139,7 @@ class Numbers:
             "statuses": {str(k): int(v) for k, v in self.runs["status"].value_counts().items()},
             "methods": self.gap_rows,
             "common": self.common_rows,
+            "pairs": self.pair_rows,
             "times": self.time_rows,
         }
 

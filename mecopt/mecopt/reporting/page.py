@@ -50,6 +50,7 @@ def page(
         looks=charts.looks,
         marks=MARKS,
         figures={found.name: found for found in figures},
+        pictured={found.name for found in figures},
         anytime=[found for found in figures if found.name.startswith("anytime_")],
         tables={table.name: table for table in tables},
         common=[table for table in tables if table.name.startswith("common_")],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mecopt.reporting import statistics as st
 from mecopt.reporting.style import percent
+from mecopt.text import visible
 
 if TYPE_CHECKING:
     from mecopt.reporting.numbers import Numbers
@@ -80,6 +81,10 @@ def warnings(comparison: Any, numbers: Numbers) -> list[str]:
     unbounded = int((numbers.runs["placed"] & numbers.runs["gap_used"].isna()).sum())
     if unbounded:
         found.append(f"{counted(unbounded, 'placement')} without a bound to compare with have no gap.")
+    outdated = getattr(comparison, "outdated", None)
+    if outdated is not None and len(outdated):
+        names = ", ".join(visible(str(name)) for name in outdated["method"].unique())
+        found.append(f"{counted(len(outdated), 'run')} of earlier code ({names}) are kept, and not in here.")
     if numbers.runs["mecopt_version"].nunique() > 1:
         found.append("The runs were made with several versions of mecopt.")
     if numbers.runs["host"].nunique() > 1:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Trace = Sequence[tuple[float, float | None, float | None]]
 
-STATISTICS = ("mean", "geometric mean", "median", "95th percentile", "worst")
+STATISTICS = ("mean", "interquartile mean", "geometric mean", "median", "95th percentile", "worst")
 PLACED = ("optimal", "feasible")  # statuses with a feasible placement
 CONFIDENCE = 0.95
 RESAMPLES = 1000
@@ -52,8 +52,9 @@ def gap_statistics(gaps: Sequence[Floats], *, resamples: int = RESAMPLES) -> dic
     -------
     dict of Estimate
         By the names in `STATISTICS`. Every instance weighs the same: mean, median and percentile are taken
-        over instances, of the mean over seeds; the geometric mean is that of 1 + gap, minus 1; the worst is
-        that of all runs. Instances stay fixed in the bootstrap and the seeds of each are drawn anew, so
+        over instances, of the mean over seeds; the interquartile mean is that of the middle half of all
+        runs; the geometric mean is that of 1 + gap, minus 1; the worst is that of all runs. Instances stay
+        fixed in the bootstrap and the seeds of each are drawn anew, so
         that the interval is about the luck of the seeds and not about the choice of instances.
     """
     if not gaps:
@@ -97,7 +98,25 @@ def _statistics(gaps: Floats, real: NDArray[np.bool_], counts: NDArray[np.int64]
     logs = np.where(real, np.log1p(gaps), 0.0).sum(axis=2) / counts
     worst = np.where(real, gaps, -np.inf).max(axis=(1, 2))
     median, high = np.quantile(means, [0.5, 0.95], axis=1)
-    return np.stack([means.mean(axis=1), np.expm1(logs.mean(axis=1)), median, high, worst])
+    middle = interquartile_mean(gaps, real / counts[:, None])
+    return np.stack([means.mean(axis=1), middle, np.expm1(logs.mean(axis=1)), median, high, worst])
+
+
+def interquartile_mean(values: Floats, weight: Floats) -> Floats:
+    """Return the mean of the middle half, by weight; a value on its border counts with what is inside.
+
+    Parameters
+    ----------
+    values : array of shape (resamples, instances, seeds)
+    weight : array of shape (instances, seeds)
+    """
+    flat = values.reshape(len(values), -1)
+    order = np.argsort(flat, axis=1)
+    share = (weight / weight.sum()).ravel()[order]
+    upper = np.cumsum(share, axis=1)
+    inside = np.clip(np.minimum(upper, 0.75) - np.maximum(upper - share, 0.25), 0.0, None)
+    found: Floats = (np.take_along_axis(flat, order, axis=1) * inside).sum(axis=1) / inside.sum(axis=1)
+    return found
 
 
 def prepared(runs: pd.DataFrame) -> pd.DataFrame:
@@ -206,32 +225,36 @@ class Group:
 def groups(table: pd.DataFrame, instances: pd.DataFrame) -> list[Group]:
     """Split the instances by couplings, and find the instances that all methods of each kind share."""
     couplings = instances.set_index("instance_sha256")["couplings"].fillna("")
-    found = []
-    for text, members in couplings.groupby(couplings, sort=False):
-        shas = [sha for sha in members.index if sha in set(table["instance_sha256"])]
-        own = table[table["instance_sha256"].isin(shas)]
-        complete = own.pivot(index="label", columns="instance_sha256", values="complete").fillna(False)
-        complete = complete.astype(bool).reindex(own["label"].unique())
-        solvable = complete.loc[:, complete.any(axis=0)]
-        counts = solvable.sum(axis=1)
-        takes_part = (counts > 0) & (counts >= solvable.shape[1] / 2)
-        shared = solvable.loc[takes_part].all(axis=0) & bool(takes_part.any())
-        found.append(
-            Group(
-                name=", ".join(str(text).split(",")) if text else "no couplings",
-                instances=tuple(shas),
-                methods=tuple(counts.index[takes_part]),
-                common=tuple(sha for sha in shas if shared.get(sha, False)),
-                left_out={str(label): int(n) for label, n in counts[~takes_part].items()},
-            )
-        )
-    return found
+    return [
+        group(table, ", ".join(str(text).split(",")) if text else "no couplings", members.index)
+        for text, members in couplings.groupby(couplings, sort=False)
+    ]
+
+
+def group(table: pd.DataFrame, name: str, instances: Iterable[str]) -> Group:
+    """Find out which methods can be compared on instances (SHA-256), and on which of them."""
+    there = set(table["instance_sha256"])
+    shas = tuple(sha for sha in instances if sha in there)
+    own = table[table["instance_sha256"].isin(shas)]
+    complete = own.pivot(index="label", columns="instance_sha256", values="complete").fillna(False)
+    complete = complete.astype(bool).reindex(own["label"].unique())
+    solvable = complete.loc[:, complete.any(axis=0)]
+    counts = solvable.sum(axis=1)
+    takes_part = (counts > 0) & (counts >= solvable.shape[1] / 2)
+    shared = solvable.loc[takes_part].all(axis=0) & bool(takes_part.any())
+    return Group(
+        name=name,
+        instances=shas,
+        methods=tuple(counts.index[takes_part]),
+        common=tuple(sha for sha in shas if shared.get(sha, False)),
+        left_out={str(label): int(n) for label, n in counts[~takes_part].items()},
+    )
 
 
 def gaps_by_instance(runs: pd.DataFrame, label: str) -> list[Floats]:
-    """Return the gaps of one method, an array for every instance that has any."""
+    """Return the gaps of one method, an array for every instance that has any, in the order of SHA-256."""
     own = runs[(runs["label"] == label) & runs["gap_used"].notna()]
-    return [group.to_numpy() for _, group in own.groupby("instance_sha256", sort=False)["gap_used"]]
+    return [group.to_numpy() for _, group in own.groupby("instance_sha256")["gap_used"]]
 
 
 def weights(runs: pd.DataFrame) -> pd.Series[float]:

@@ -23,13 +23,13 @@ class Look:
 
 
 def looks(labels: Sequence[str]) -> list[Look]:
-    """Return a look for every method: colours first, then other dashes and shapes beside them."""
+    """Return a look for every method; up to 36 differ in dash or shape, so that no colour is needed."""
     return [
         Look(
             label,
             COLOURS[i % len(COLOURS)],
-            DASHES[i // len(COLOURS) % len(DASHES)],
-            SHAPES[i // len(COLOURS) % len(SHAPES)],
+            DASHES[i % len(DASHES)],
+            SHAPES[(i + i // len(DASHES)) % len(SHAPES)],
         )
         for i, label in enumerate(labels)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,14 @@ import numpy as np
 
 from mecopt import text
 from mecopt.reporting import statistics as st
+from mecopt.reporting.pairs import paired
 from mecopt.reporting.style import figure, percent
 from mecopt.tolerances import LARGEST_NEGATIVE_GAP, excess
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HEADS = ("Mean", "Geometric mean", "Median", "95th percentile", "Worst")
+HEADS = ("Mean", "Interquartile mean", "Geometric mean", "Median", "95th percentile", "Worst")
 MOST_FAILURES = 60
 
 
@@ -82,6 +83,56 @@ def gap_table(name: str, caption: str, rows: list[dict[str, Any]]) -> Table:
             cells.append(Cell(figure(row[integral], 3), row[integral]))
         table.rows.append(cells)
     return table
+
+
+def pair_rows(runs: pd.DataFrame, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return how every method compares with the one of the least interquartile mean, on common instances.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Of the common instances, all of them placed.
+    rows : sequence of dict
+        Of `gap_rows`.
+    """
+    best = min(rows, key=lambda row: row["gaps"]["interquartile mean"]["value"])["method"]
+    gaps = {row["method"]: st.gaps_by_instance(runs, row["method"]) for row in rows}
+    found = []
+    for label, own in gaps.items():
+        if label != best:
+            difference, better = paired(gaps[best], own)
+            words = {"difference": difference, "best_is_better": better}
+            values = {
+                name: {key: plain(value) for key, value in vars(estimate).items()}
+                for name, estimate in words.items()
+            }
+            found.append({"method": label, "best": best, "instances": len(own), **values})
+    return found
+
+
+def pair_table(name: str, kind: str, rows: list[dict[str, Any]]) -> Table:
+    """Return the paired comparison as a table."""
+    best = rows[0]["best"] if rows else ""
+    caption = (
+        f"Kind: {kind}. Against {best}, which has the least interquartile mean, on the same common "
+        f"instances: how much larger the mean gap is, and the probability that a run of {best} has the "
+        "smaller gap on the same instance (equal ones count half; 50 % is no difference)."
+    )
+    heads = ("Method", "Instances", "Mean gap above [points]", "Probability of improvement [%]")
+    table = Table(name, caption, heads)
+    for row in rows:
+        more, better = row["difference"], row["best_is_better"]
+        cells = [Cell(row["method"]), Cell(f"{row['instances']}", row["instances"])]
+        cells += [_estimated(more, percent), _estimated(better, lambda share: f"{100 * share:.0f}")]
+        table.rows.append(cells)
+    return table
+
+
+def _estimated(found: dict[str, Any], write: Callable[[float], str]) -> Cell:
+    """Return an estimate with its interval in small print."""
+    low, high = ("" if found[end] is None else write(found[end]) for end in ("low", "high"))
+    small = "" if low == high else f"{low} to {high}"
+    return Cell(write(found["value"]), found["value"], small)
 
 
 def status_table(runs: pd.DataFrame, labels: Sequence[str]) -> Table:
@@ -205,6 +256,10 @@ def failure_table(runs: pd.DataFrame, contradicted: pd.Series[bool] | None = Non
     if contradicted is not None:
         false = contradicted[bad.index] & (bad["status"] == "infeasible")
         bad["reason"] = bad["reason"].mask(false, "WRONG: says that there is none, and another run has one")
+    # What does not take an instance says so of each by name: once for each method is enough.
+    refused = bad["status"] == "refused"
+    first = bad[refused].groupby("label")["reason"].first()
+    bad["reason"] = bad["reason"].mask(refused, bad["label"].map(first))
     grouped = bad.groupby(["label", "status", "reason"], sort=False)
     found = grouped.agg(runs=("run", "size"), instances=("instance_sha256", "nunique")).reset_index()
     if len(found) > MOST_FAILURES:

@@ -21,7 +21,8 @@ from typing import Literal
 
 from mecopt._version import __version__
 from mecopt.comparing import machine
-from mecopt.comparing.plan import MethodChoice, Plan
+from mecopt.comparing.choices import MethodChoice
+from mecopt.comparing.plan import Plan
 from mecopt.errors import InputError
 from mecopt.files import write_bytes
 from mecopt.generation import generate
@@ -278,11 +279,12 @@ class Paired(Plan):
 
     pairs: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
 
-    def runs(self) -> Iterator[tuple[str, str, str, int]]:
-        """Yield SHA-256, method, options and seed of every run."""
-        for sha256, method, options, seed in super().runs():
+    def runs(self) -> Iterator[tuple[str, str, str, str, int]]:
+        """Yield SHA-256, method, options, fingerprint and seed of every run."""
+        for run in super().runs():
+            sha256, method, options, *_ = run
             if (method, options) in self.pairs[sha256]:
-                yield sha256, method, options, seed
+                yield run
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def test_the_page_says_how_to_make_it_again(compared):
     typed = compare.make_context("compare", shlex.split(first)[2:]).params
     assert typed["out"] == "a folder"
     plan = Plan.of(typed["instances"], typed["methods"].split(","), seeds=typed["seeds"])
-    assert {(sha256, method, seed) for sha256, method, _, seed in plan.runs()} == there
+    assert {(sha256, method, seed) for sha256, method, _, _, seed in plan.runs()} == there
     assert second == "mecopt report 'a folder'"
 
 

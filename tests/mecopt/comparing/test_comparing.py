@@ -229,14 +229,18 @@ def test_nothing_finished_is_an_empty_table(tmp_path):
         assert comparison.traces() == comparison.node_shares() == {}
 
 
-def test_a_changed_policy_is_refused(tmp_path, faulty):
+def test_another_policy_is_another_row(tmp_path, faulty):
     policy = tmp_path / "policy.bin"
-    policy.write_bytes(b"one")
-    runs = mecopt.compare(TINY, f"steady={policy}", workers=1, out=tmp_path / "out")
-    assert json.loads(runs["options"].item()) == {"policy": str(policy)}
-    policy.write_bytes(b"two")
-    with pytest.raises(InputError, match=r"policy.bin of steady has changed"):
-        mecopt.compare(TINY, f"steady={policy}", out=tmp_path / "out")
+    found = {}
+    for content in (b"one", b"two", b"one"):
+        policy.write_bytes(content)
+        runs = mecopt.compare(TINY, f"steady={policy}", workers=1, out=tmp_path / "out")
+        assert json.loads(runs["options"].item()) == {"policy": str(policy)}
+        found.setdefault(content, []).append((runs["fingerprint"].item(), runs["started"].item()))
+    assert found[b"one"][0] == found[b"one"][1], "what is known of the first policy counts again"
+    assert found[b"one"][0][0] != found[b"two"][0][0]
+    with Comparison.open(tmp_path / "out") as comparison:
+        assert comparison.outdated["fingerprint"].tolist() == [found[b"two"][0][0]]
 
 
 FAULTS = {
@@ -404,7 +408,7 @@ def test_bad_folders(tmp_path, finished):
         later.execute("PRAGMA user_version = 99")
     later.close()
     for use in (lambda: Comparison.open(tmp_path), lambda: mecopt.compare(TINY, "trellis", out=tmp_path)):
-        with pytest.raises(InputError, match="format version 99, expected 1"):
+        with pytest.raises(InputError, match="format version 99, expected 2"):
             use()
     with pytest.raises(InputError, match="is no folder"):
         mecopt.compare(TINY, "trellis", out=path)

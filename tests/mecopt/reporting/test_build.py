@@ -178,3 +178,93 @@ def test_folder_that_cannot_be(tmp_path):
 def test_evil_name_is_in_the_data(made):
     found = re.search(r'id="runs-data">(.*?)</script>', made[0]["index.html"].decode(), re.S)
     assert EVIL in json.loads(found[1])["words"][0]
+
+
+# --- what is compared side by side ---
+def test_bars_are_over_common_instances(made_up):
+    """`part` placed two of three instances: the bars of all methods are over these two."""
+    from mecopt.reporting.figures import Charts
+
+    first, rest = made_up.runs["instance"] == "one", made_up.runs["method"] == "dice"
+    runs = made_up.runs.assign(status=made_up.runs["status"].mask(first & rest, "failed"))
+    changed = MadeUp()
+    changed.runs = runs
+    numbers = Numbers(changed)
+    assert (len(numbers.shared.common), set(numbers.shared.methods)) == (2, {"exact", "dice"})
+    charts = Charts(numbers.labels, numbers.instances, numbers.kinds)
+    drawn = {figure.name: figure for figure in build.draw(numbers, charts, legend=False)}
+    for name in ("delay_split", "energy"):
+        assert "the 2 of 3 instances on which every run of these 2 methods was placed" in drawn[name].caption
+        assert "left out, since they placed less than half: stuck" in drawn[name].caption
+        (values,) = drawn[name].chart.to_dict()["datasets"].values()
+        assert {row.split(",")[-1] for row in values.splitlines()[1:]} == {"2"}
+
+
+def test_the_map_has_its_scale_and_the_key_of_its_letters(made_up, made):
+    from mecopt.reporting.figures import Charts
+
+    numbers = Numbers(made_up)
+    charts = Charts(numbers.labels, numbers.instances, numbers.kinds)
+    figure = build.draw(numbers, charts, legend=False)[0]
+    ended = set(made_up.runs["status"]) - {"optimal", "feasible"}
+    assert figure.key == ", ".join(
+        f"{status[0].upper()} {status}"
+        for status in ("violating", "infeasible", "unknown", "failed", "refused", "timeout")
+        if status in ended
+    )
+    picture = made[0]["figures/gap_map.svg"].decode()
+    assert "mean gap [%]" in picture
+    assert "F failed" in picture
+    assert figure.key in made[0]["index.html"].decode()
+
+
+def test_refused_is_said_once_for_each_method(made_up):
+    runs = made_up.runs.assign(
+        status=made_up.runs["status"].mask(made_up.runs["method"] == "stuck", "refused"),
+        error=[f"no policy fits {name}" for name in made_up.runs["instance"]],
+    )
+    changed = MadeUp()
+    changed.runs = runs
+    rows = [[cell.text for cell in row] for row in tables.failure_table(Numbers(changed).runs).rows]
+    assert [row for row in rows if row[0] == "stuck"] == [
+        ["stuck", "refused", "3", "3", "no policy fits one"]
+    ]
+
+
+def test_pairs_stand_below_the_common_tables(made):
+    files, document = made
+    (row,) = document["pairs"]["no couplings"]
+    assert (row["method"], row["best"], row["instances"]) == ("dice", "exact", 2)
+    common = {row["method"]: row for row in document["common"]["no couplings"]}
+    means = [common[name]["gaps"]["mean"]["value"] for name in ("exact", "dice")]
+    assert row["difference"]["value"] == pytest.approx(means[1] - means[0])
+    assert row["best_is_better"]["value"] == 1.0
+    assert 'id="table-pairs_no_couplings"' in files["index.html"].decode()
+    assert "tables/pairs_no_couplings.tex" in files
+
+
+def test_profiles_have_bands_where_there_are_seeds(made):
+    specs = json.loads(re.search(r'id="specs">(.*?)</script>', made[0]["index.html"].decode())[1])
+    data = next(text for text in specs["profile_gap"]["datasets"].values() if "high" in text)
+    rows = [line.split(",") for line in data.splitlines()[1:]]
+    with_band = {row[0] for row in rows if row[3] != ""}
+    assert with_band == {"1"}, "only `dice` has several runs an instance"
+    assert all(float(row[3]) <= float(row[2]) <= float(row[4]) for row in rows if row[3])
+
+
+def test_runs_of_other_code_are_said(made_up):
+    changed = MadeUp()
+    changed.outdated = changed.runs.head(2)
+    assert "2 runs of earlier code (exact, dice) are kept, and not in here." in sentences.warnings(
+        changed, Numbers(changed)
+    )
+
+
+def test_every_file_is_linked_from_the_page(made):
+    files, _ = made
+    linked = set(re.findall(r'href="([^"#:]+)"', made[0]["index.html"].decode()))
+    assert linked == set(files) - {"index.html"}
+    for name, data in files.items():
+        if name.endswith(".pdf"):
+            assert data.startswith(b"%PDF-")
+    assert {name for name in files if name.endswith(".pdf")}

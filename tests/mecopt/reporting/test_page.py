@@ -197,3 +197,47 @@ def test_opens_in_about_a_second(driver, address):
         "return performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
     )
     assert 0 < loaded < 5000  # milliseconds; about 800 on an idle core, the rest is for busy machines
+
+
+def test_the_key_is_whole_at_400_px(driver, evil_address):
+    show(driver, evil_address, width=400)
+    cut = driver.execute_script(
+        "const key = document.querySelector('.key'), box = key.getBoundingClientRect();"
+        "return [key.scrollHeight - key.clientHeight, ...[...key.children].map((b) => {"
+        "const own = b.getBoundingClientRect();"
+        "return Math.max(0, own.right - innerWidth, own.bottom - box.bottom); })]"
+    )
+    assert max(cut) <= 1
+
+
+def test_paper_is_white_and_charts_are_whole_on_it(driver, address):
+    """Also where the screen is dark, and for charts that nobody has scrolled to."""
+    show(driver, address, width=1200, scheme="dark")
+    deadline = time.monotonic() + 60
+    while driver.execute_script("return document.documentElement.dataset.drawn") != "all":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    features = [{"name": "prefers-color-scheme", "value": "dark"}]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": features})
+    size = {"width": 700, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        seen = driver.execute_script(
+            "const charts = [...document.querySelectorAll('[data-chart]')].filter((c) => c.offsetParent);"
+            "const word = document.querySelector('[data-chart] svg .role-axis-label text');"
+            "return { paper: getComputedStyle(document.body).backgroundColor,"
+            " ink: getComputedStyle(word).fill,"
+            " right: Math.max(...charts.map((c) => c.querySelector('svg').getBoundingClientRect().right)),"
+            " edge: document.body.getBoundingClientRect().right, drawn: charts.length }"
+        )
+        shown = driver.execute_script(
+            EMPTY.replace("[data-chart]')]", "[data-chart]')].filter((c) => c.offsetParent)")
+        )
+    finally:
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert seen["paper"] == "rgb(255, 255, 255)"
+    assert seen["ink"] == "rgb(29, 35, 41)"
+    assert seen["drawn"] >= 9
+    assert seen["right"] <= seen["edge"] + 1
+    assert shown == []

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
+from mecopt.reporting import pairs
 from mecopt.reporting import statistics as st
 from mecopt.reporting.style import looks, percent
 
@@ -137,7 +138,7 @@ def test_labels_differ():
 def test_no_two_methods_look_alike():
     shown = looks([f"m{i}" for i in range(36)])
     assert len({(look.colour, tuple(look.dash)) for look in shown}) == 36
-    assert len({(look.colour, look.shape) for look in shown}) == 36
+    assert len({(tuple(look.dash), look.shape) for look in shown}) == 36, "also without colour"
 
 
 @pytest.mark.parametrize(
@@ -154,3 +155,66 @@ def test_no_two_methods_look_alike():
 )
 def test_percent(fraction, text):
     assert percent(fraction) == text
+
+
+# --- interquartile means, pairs and bands ---
+def test_interquartile_mean_is_the_trimmed_mean_of_scipy():
+    gaps = np.random.default_rng(3).exponential(0.2, (8, 5))
+    found = st.gap_statistics(list(gaps))["interquartile mean"]
+    assert found.value == pytest.approx(stats.trim_mean(gaps, 0.25, axis=None))
+    assert found.low < found.value < found.high
+
+
+def test_in_the_interquartile_mean_every_instance_weighs_the_same():
+    """Four runs of one instance count as one of another; borders count in part."""
+    found = st.gap_statistics([np.array([1.0, 1, 1, 1]), np.array([3.0])])["interquartile mean"]
+    assert found.value == pytest.approx(2.0)
+    outlier = [np.array([0.1]), np.array([0.2]), np.array([0.3]), np.array([1e9])]
+    assert st.gap_statistics(outlier)["interquartile mean"].value == pytest.approx(0.25)
+
+
+def test_pairs_by_hand():
+    first, second = [np.array([1.0, 2.0]), np.array([0.0, 0.0])], [np.array([2.0, 3.0]), np.array([0.0])]
+    difference, better = pairs.paired(first, second)
+    assert difference.value == pytest.approx((1.0 + 0.0) / 2)
+    assert better.value == pytest.approx(((3 + 0.5) / 4 + 0.5) / 2)
+    assert difference.low < difference.value < difference.high
+
+
+def test_probability_of_improvement_is_the_u_of_mann_and_whitney():
+    draw = np.random.default_rng(1)
+    first, second = draw.normal(0, 1, 20), draw.normal(0.7, 1, 25)
+    _, better = pairs.paired([first], [second])
+    assert better.value == pytest.approx(stats.mannwhitneyu(second, first).statistic / (20 * 25))
+    assert 0.5 < better.low < better.value < better.high < 1
+
+
+def test_interval_of_a_difference_is_the_bootstrap_of_scipy():
+    draw = np.random.default_rng(2)
+    first, second = draw.normal(1, 0.3, 30), draw.normal(1.4, 0.5, 20)
+    found, _ = pairs.paired([first], [second], resamples=4000)
+
+    def difference(a, b, axis):
+        return b.mean(axis=axis) - a.mean(axis=axis)
+
+    theirs = stats.bootstrap((first, second), difference, n_resamples=4000, method="percentile", rng=1)
+    assert found.low == pytest.approx(theirs.confidence_interval.low, abs=0.02)
+    assert found.high == pytest.approx(theirs.confidence_interval.high, abs=0.02)
+
+
+def test_methods_without_seeds_have_no_interval():
+    found, better = pairs.paired([np.array([1.0])], [np.array([2.0])])
+    assert (found.value, better.value) == (1.0, 1.0)
+    assert np.isnan([found.low, better.high]).all()
+
+
+def test_bands_are_those_of_resampled_seeds():
+    draw = np.random.default_rng(4)
+    values, grid = draw.uniform(0, 1, (12, 10)), np.array([0.0, 0.3, 0.9, 2.0])
+    values[0, :3] = NAN
+    low, high = pairs.band(values.ravel(), np.repeat(np.arange(12), 10), grid)
+    picked = values[np.arange(12)[None, :, None], draw.integers(0, 10, (4000, 12, 10))]
+    for i, limit in enumerate(grid):
+        ends = np.quantile((picked <= limit).mean(axis=(1, 2)), [0.025, 0.975])
+        assert (low[i], high[i]) == pytest.approx(ends, abs=0.015)
+    assert low[0] == high[0] == 0.0

@@ -7,8 +7,8 @@ const drawn = new Map();
 let chosen = [];
 
 function theme() {
-  const style = getComputedStyle(document.documentElement);
-  const [ink, soft, line] = ["--ink", "--soft", "--line"].map((name) => style.getPropertyValue(name).trim());
+  // Variables of the page, so that paper is white also where the screen is dark.
+  const [ink, soft, line] = ["var(--ink)", "var(--soft)", "var(--line)"];
   const words = { labelColor: ink, titleColor: ink };
   return {
     background: "transparent",
@@ -44,7 +44,18 @@ const near = new IntersectionObserver((entries) => {
     }
   }
 }, { rootMargin: "400px" });
-document.querySelectorAll("[data-chart]").forEach((place) => near.observe(place));
+const places = [...document.querySelectorAll("[data-chart]")];
+places.forEach((place) => near.observe(place));
+
+// Whoever prints wants all of them: the rest is drawn while nothing else is to do, what is folded when it opens.
+const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 50));
+function rest() {
+  const next = places.find((place) => !drawn.has(place) && place.offsetParent !== null);
+  if (!next) return void (document.documentElement.dataset.drawn = "all");
+  drawn.set(next, null);
+  draw(next).finally(() => idle(rest));
+}
+idle(rest);
 
 for (const button of document.querySelectorAll(".key button")) {
   button.addEventListener("click", () => {
