@@ -113,8 +113,6 @@ class Energy(Term):
 TERMS: tuple[Term, ...] = (Delay(), DeadlineExcess(), Energy())
 
 
-NAMES = frozenset(term.name for term in TERMS)
-
 
 def names(instance: Instance) -> frozenset[str]:
     """Return the names of the terms that count in an instance."""
