@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from mecopt.schema import InstanceDoc, RulesDoc, SolutionDoc
     from mecopt.schema_wider import AllowDoc
 
-SOLUTION_FORMAT = "mecopt-solution/1"
-
 
 def load(path: str | os.PathLike[str]) -> Instance:
     """Read an instance file (``.json`` or ``.json.gz``).
@@ -126,7 +124,7 @@ def load_solution(path: str | os.PathLike[str]) -> SolutionDoc:
 
     data = read_bytes(path)
     try:
-        solution: SolutionDoc = _unrepeated(schema.parse(schema.SOLUTION, data), data)
+        solution: SolutionDoc = _unrepeated(schema.parse_solution(data), data)
     except InstanceError as error:
         raise InputError(error.problems, str(path)) from None
     return solution

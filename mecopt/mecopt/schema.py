@@ -69,7 +69,8 @@ Index = Annotated[int, Whole(ge=0, lt=2**31)]
 
 
 FORMS = ("mecopt-instance/1", "mecopt-instance/2")
-TAGS = ("#number", "#list", "#matrix", "#name", "#weights", "#all", *FORMS)
+SOLUTION_FORMS = ("mecopt-solution/1", "mecopt-solution/2")
+TAGS = ("#number", "#list", "#matrix", "#name", "#weights", "#all", *FORMS, *SOLUTION_FORMS)
 
 
 def _depth(value: Any) -> str:
@@ -209,14 +210,14 @@ class ViolationDoc(Part):
 
 
 class SolutionDoc(Part):
-    """A solution file of format mecopt-solution/1, or /2, of instances of the wider format.
+    """A solution file of format mecopt-solution/1.
 
     mecopt writes every field of the format; to have a placement judged, `format` and `placement` are enough.
     """
 
-    model_config = ConfigDict(**STRICT, title="mecopt-solution")
+    model_config = ConfigDict(**STRICT, title="mecopt-solution/1")
 
-    format: Literal["mecopt-solution/1", "mecopt-solution/2"]
+    format: Literal["mecopt-solution/1"]
     instance: str | None = None
     instance_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     method: str | None = None
@@ -241,29 +242,20 @@ class SolutionDoc(Part):
     runtime_s: float | None = None
     trace: list[Annotated[list[float | None], Field(min_length=3, max_length=3)]] = []
     placement: list[list[Annotated[int, Whole()]]] | None
-    objective_terms: dict[str, float | None] | None = None
-    dropped: Annotated[int, Whole()] | None = None
-    nodes: list[str] | None = None
-    phase_delay_s: dict[str, float | None] | None = None
-    schedule: list[dict[str, Any]] | None = None
 
 
 INSTANCE: TypeAdapter[InstanceDoc] = TypeAdapter(InstanceDoc)
 SOLUTION: TypeAdapter[SolutionDoc] = TypeAdapter(SolutionDoc)
-FORMATS: dict[str, TypeAdapter[Any]] = {"instance": INSTANCE, "solution": SOLUTION}
+NAMES = ("instance", "solution")
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """Return the JSON Schema of the format `instance` or `solution`."""
-    if name not in FORMATS:
-        raise InputError(f"schema: {name!r}, expected one of {', '.join(FORMATS)}")
-    if name == "instance":
-        from mecopt.schema_wider import EITHER
+    """Return the JSON Schema of the formats, /1 and /2, of an `instance` or a `solution`."""
+    from mecopt.schema_wider import EITHER
 
-        schema = EITHER.json_schema()
-    else:
-        schema = FORMATS[name].json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    if name not in EITHER:
+        raise InputError(f"schema: {name!r}, expected one of {', '.join(NAMES)}")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **EITHER[name].json_schema()}
 
 
 def parse(adapter: TypeAdapter[Any], data: bytes | Mapping[str, Any]) -> Any:
@@ -302,25 +294,35 @@ def parse(adapter: TypeAdapter[Any], data: bytes | Mapping[str, Any]) -> Any:
 
 def parse_instance(data: bytes | Mapping[str, Any]) -> Any:
     """Validate an instance of either format, as `parse` does."""
+    return _parse_either(data, FORMS)
+
+
+def parse_solution(data: bytes | Mapping[str, Any]) -> SolutionDoc:
+    """Validate a solution of either format, as `parse` does."""
+    found: SolutionDoc = _parse_either(data, SOLUTION_FORMS)
+    return found
+
+
+def _parse_either(data: bytes | Mapping[str, Any], forms: tuple[str, str]) -> Any:
     if isinstance(data, bytes):
-        wider = FORMS[1].encode() in data
+        wider = forms[1].encode() in data
     else:
-        wider = isinstance(data, Mapping) and data.get("format") == FORMS[1]
+        wider = isinstance(data, Mapping) and data.get("format") == forms[1]
     try:
-        return parse(_adapter(wider), data)
+        return parse(_adapter(forms[wider]), data)
     except InstanceError as error:
         # The text may stand elsewhere in a file, or its slash be written as an escape.
-        if not any(line.startswith(f"format: '{FORMS[not wider]}'") for line in error.problems):
+        if not any(line.startswith(f"format: '{forms[not wider]}'") for line in error.problems):
             raise
-    return parse(_adapter(not wider), data)
+    return parse(_adapter(forms[not wider]), data)
 
 
-def _adapter(wider: bool) -> TypeAdapter[Any]:
-    if not wider:
-        return INSTANCE
-    from mecopt.schema_wider import WIDER_INSTANCE
+def _adapter(form: str) -> TypeAdapter[Any]:
+    if form in (FORMS[0], SOLUTION_FORMS[0]):
+        return INSTANCE if form == FORMS[0] else SOLUTION
+    from mecopt.schema_wider import WIDER_INSTANCE, WIDER_SOLUTION
 
-    return WIDER_INSTANCE
+    return WIDER_INSTANCE if form == FORMS[1] else WIDER_SOLUTION
 
 
 def _lines(details: list[ErrorDetails]) -> Iterator[str]:
@@ -352,6 +354,9 @@ def _expectation(detail: ErrorDetails, *, offer: bool) -> str:
         if not offer:
             return "unknown field"
         return f"unknown field{_of_wider(detail['loc']) or _nearest(detail['loc'])}"
+    if detail["loc"] == ("format",) and kind == "literal_error":
+        forms = FORMS if context["expected"].strip("'") in FORMS else SOLUTION_FORMS
+        return f"{_short(given)}, expected {' or '.join(map(repr, forms))}"
     if kind == "json_invalid":
         reason = context["error"].replace("unexpected ", "")  # a word for mistakes of mecopt's own
         return f"not JSON: {reason}"
@@ -389,13 +394,10 @@ def _short(value: Any) -> str:
 
 def _of_wider(path: tuple[int | str, ...]) -> str:
     """Say that a field belongs to the wider format."""
-    from mecopt import schema_wider
+    from mecopt.schema_wider import wider_form
 
-    wider = (doc for doc in vars(schema_wider).values() if isinstance(doc, type) and issubclass(doc, Part))
-    names = {name for doc in wider for name in doc.model_fields}
-    names |= set(schema_wider.WiderTaskDoc.__annotations__)
-    added = path[-1] in names - _names()
-    return f" of {FORMS[0]}, it is one of {FORMS[1]}" if added else ""
+    forms = wider_form(tuple(part for part in path if isinstance(part, str) and part not in TAGS))
+    return f" of {forms[0]}, it is one of {forms[1]}" if forms else ""
 
 
 def _nearest(path: tuple[int | str, ...]) -> str:
