@@ -31,7 +31,7 @@ from mecopt.entities import (
 from mecopt.errors import InputError, InstanceError
 from mecopt.files import read_bytes, read_stdin, write_bytes
 from mecopt.hardware import warn_of_unmeasured
-from mecopt.instance import Instance
+from mecopt.instance import FORMAT, WIDER_FORMAT, Instance
 
 if TYPE_CHECKING:
     from mecopt.schema import InstanceDoc, RulesDoc, SolutionDoc
@@ -85,17 +85,47 @@ def save(instance: Instance, path: str | os.PathLike[str]) -> None:
     write_bytes(path, to_json(instance).encode())
 
 
-def to_json(instance: Instance) -> str:
-    """Return the instance as JSON text, one task a line."""
-    document = to_dict(instance)
+def to_json(instance: Instance, form: str | None = None) -> str:
+    """Return the instance as JSON text, one task a line; `form` is as in `to_dict`."""
+    document = to_dict(instance, form)
     tasks = document.pop("tasks")
     head = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     lines = ",\n  ".join(json.dumps(task, ensure_ascii=False, allow_nan=False) for task in tasks)
     return f'{head[:-2]},\n "tasks": [\n  {lines}\n ]\n}}\n'
 
 
-def to_dict(instance: Instance) -> dict[str, Any]:
-    """Return the instance as plain values in the form of the file; defaults are left out."""
+def to_dict(instance: Instance, form: str | None = None) -> dict[str, Any]:
+    """Return the instance as plain values in the form of the file; defaults are left out.
+
+    Parameters
+    ----------
+    instance : Instance
+    form : str, optional
+        ``"mecopt-instance/1"`` or ``/2``; the least that has all its fields, if None.
+
+    Raises
+    ------
+    InstanceError
+        If the instance uses what that format does not have; the line names the first such field.
+    """
+    document = _document(instance)
+    if form is not None:
+        document["format"] = form
+        if form != instance.format and form == FORMAT:
+            _refuse_wider(document)
+    return document
+
+
+def _refuse_wider(document: dict[str, Any]) -> None:
+    from mecopt import schema
+
+    try:
+        schema.parse(schema.INSTANCE, document)
+    except InstanceError as error:
+        raise InstanceError(f"{error.problems[0]} (what it holds needs {WIDER_FORMAT})") from None
+
+
+def _document(instance: Instance) -> dict[str, Any]:
     document: dict[str, Any] = {"format": instance.format, "name": instance.name}
     if instance.description is not None:
         document["description"] = instance.description
