@@ -49,7 +49,7 @@ _HOME = {
     "methods": "registry",
     "save": "io",
     "solve": "solving",
-    "to_dict": "io",
+    "to_dict": "documents",
     "warm_up": "warming",
 }
 
@@ -98,6 +98,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from mecopt.comparing import compare
+    from mecopt.documents import to_dict
     from mecopt.entities import Block, Coupling, Deadline, Device, Links, Model, Rules, Server, Tasks
     from mecopt.errors import (
         CouplingError,
@@ -113,7 +114,7 @@ if TYPE_CHECKING:
     from mecopt.generation import Range, census, expand, generate
     from mecopt.incumbent import Run
     from mecopt.instance import Instance
-    from mecopt.io import from_dict, save, to_dict
+    from mecopt.io import from_dict, save
     from mecopt.judge import Evaluation, Violation, evaluate
     from mecopt.registry import Method, methods
     from mecopt.result import Result, Status

@@ -72,6 +72,9 @@ FORMS = ("mecopt-instance/1", "mecopt-instance/2")
 SOLUTION_FORMS = ("mecopt-solution/1", "mecopt-solution/2")
 TAGS = ("#number", "#list", "#matrix", "#name", "#weights", "#all", *FORMS, *SOLUTION_FORMS)
 
+# What may stand beside the words of a field, by the tag of these.
+BESIDE = {"#all": " or a list", "#name": ' or {"delay": a, "energy": b}'}
+
 
 def _depth(value: Any) -> str:
     """Tag a value by its nesting, so that an error speaks of the form that was meant."""
@@ -289,7 +292,8 @@ def parse(adapter: TypeAdapter[Any], data: bytes | Mapping[str, Any]) -> Any:
             return parse(adapter, plain)
     # A file of another format or version breaks many rules; the one that matters is the format.
     wrong_format = [d for d in details if d["loc"] == ("format",)]
-    raise InstanceError(list(_lines(wrong_format or details)))
+    wider = adapter is not INSTANCE and adapter is not SOLUTION
+    raise InstanceError(list(_lines(wrong_format or details, wider)))
 
 
 def parse_instance(data: bytes | Mapping[str, Any]) -> Any:
@@ -325,10 +329,10 @@ def _adapter(form: str) -> TypeAdapter[Any]:
     return WIDER_INSTANCE if form == FORMS[1] else WIDER_SOLUTION
 
 
-def _lines(details: list[ErrorDetails]) -> Iterator[str]:
+def _lines(details: list[ErrorDetails], wider: bool) -> Iterator[str]:
     for i, detail in enumerate(details):
         place = where(detail["loc"])
-        text = _expectation(detail, offer=i < SHOWN)
+        text = _expectation(detail, wider, offer=i < SHOWN)
         yield f"{place}: {text}" if place else text
 
 
@@ -345,7 +349,7 @@ def where(path: tuple[int | str, ...]) -> str:
     return text
 
 
-def _expectation(detail: ErrorDetails, *, offer: bool) -> str:
+def _expectation(detail: ErrorDetails, wider: bool, *, offer: bool) -> str:
     """Say what was expected; `offer` a known field in place of an unknown one, which takes a while."""
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "missing":
@@ -353,7 +357,7 @@ def _expectation(detail: ErrorDetails, *, offer: bool) -> str:
     if kind == "extra_forbidden":
         if not offer:
             return "unknown field"
-        return f"unknown field{_of_wider(detail['loc']) or _nearest(detail['loc'])}"
+        return f"unknown field{_of_wider(detail['loc']) or _nearest(detail['loc'], wider)}"
     if detail["loc"] == ("format",) and kind == "literal_error":
         forms = FORMS if context["expected"].strip("'") in FORMS else SOLUTION_FORMS
         return f"{_short(given)}, expected {' or '.join(map(repr, forms))}"
@@ -378,7 +382,7 @@ def _expectation(detail: ErrorDetails, *, offer: bool) -> str:
         "less_than_equal": f"a number <= {context.get('le')}",
         "less_than": f"a number < {context.get('lt')}",
         "too_short": f"at least {context.get('min_length')}",
-        "literal_error": context.get("expected"),
+        "literal_error": f"{context.get('expected')}{BESIDE.get(str(detail['loc'][-1]), '')}",
     }.get(kind)
     if kind == "too_short":
         return f"{context.get('actual_length')} given, expected at least {context.get('min_length')}"
@@ -400,11 +404,15 @@ def _of_wider(path: tuple[int | str, ...]) -> str:
     return f" of {forms[0]}, it is one of {forms[1]}" if forms else ""
 
 
-def _nearest(path: tuple[int | str, ...]) -> str:
+def _nearest(path: tuple[int | str, ...], wider: bool) -> str:
     """Offer the known field nearest to an unknown one."""
     known = _names()
+    if wider:
+        from mecopt.schema_wider import names
+
+        known |= names()
     match = difflib.get_close_matches(shortened(str(path[-1]), MOST_NAME), sorted(known), n=1)
-    return f", did you mean {match[0]!r}?" if match else ""
+    return f", did you mean {match[0]!r}?" if match and path[-1] not in known else ""
 
 
 def _names() -> set[str]:

@@ -226,6 +226,12 @@ PLACES: dict[tuple[str, ...], tuple[type, type]] = {
 }
 
 
+def names() -> set[str]:
+    """Return the names of all fields of the wider formats."""
+    docs = [doc for doc in globals().values() if isinstance(doc, type) and issubclass(doc, Part)]
+    return {name for doc in docs for name in doc.model_fields} | set(get_type_hints(WiderTaskDoc))
+
+
 def wider_form(path: tuple[str, ...]) -> tuple[str, str] | None:
     """Return both formats of a field that only the wider one has, None where neither or both have it."""
     *place, name = path
