@@ -56,7 +56,7 @@ _HOME = {
     "methods": "registry",
     "save": "io",
     "solve": "solving",
-    "to_dict": "io",
+    "to_dict": "documents",
     "warm_up": "warming",
 }
 
@@ -112,6 +112,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from mecopt.comparing import compare
+    from mecopt.documents import to_dict
     from mecopt.entities import Block, Coupling, Deadline, Device, Links, Model, Rules, Server, Tasks
     from mecopt.errors import (
         CouplingError,
@@ -128,7 +129,7 @@ if TYPE_CHECKING:
     from mecopt.generation import Range, census, expand, generate
     from mecopt.incumbent import Progress, Run
     from mecopt.instance import Instance
-    from mecopt.io import from_dict, save, to_dict
+    from mecopt.io import from_dict, save
     from mecopt.judge import Evaluation, Violation
     from mecopt.registry import Method, methods
     from mecopt.result import Result, Status

@@ -32,22 +32,24 @@ def problems(instance: Instance) -> list[str]:
         found += (f"allow[{i}].{line}" for line in _unknown(instance, entry, names))
     if not found and instance.barred is not None:
         shut = np.argwhere(instance.barred.all(axis=2)).tolist()
-        found += [f"allow: leaves no node for block {m} of task {k}, expected at least one" for k, m in shut]
+        found += [
+            f"allow: no node is left for block {m} of tasks[{k}], expected at least one" for k, m in shut
+        ]
     return found
 
 
 def _unknown(instance: Instance, entry: Allow, names: list[str]) -> Iterator[str]:
     count = instance.task_count
-    for k in () if isinstance(entry.tasks, str) else entry.tasks:
+    for i, k in enumerate(() if isinstance(entry.tasks, str) else entry.tasks):
         if not isinstance(k, int) or not 0 <= k < count:
-            yield f"tasks: {shown(k)}, expected 0 to {count - 1}"
-    for node in entry.nodes:
+            yield f"tasks[{i}]: {shown(k)}, expected 0 to {count - 1}"
+    for i, node in enumerate(entry.nodes):
         if node != DEVICE and node not in names:
-            yield f"nodes: no node {shown(node)}, expected {DEVICE!r} or the name of a server"
+            yield f"nodes[{i}]: no node {shown(node)}, expected {DEVICE!r} or the name of a server"
     models = [instance.models[i] for i in np.unique(instance.tasks.model[_tasks(instance, entry)]).tolist()]
-    for block in () if isinstance(entry.blocks, str) else entry.blocks:
+    for i, block in enumerate(() if isinstance(entry.blocks, str) else entry.blocks):
         if all(block_number(block, [b.name for b in model.blocks]) is None for model in models):
-            yield f"blocks: no block {shown(block)} in the models of its tasks"
+            yield f"blocks[{i}]: no block {shown(block)} in its tasks' models, expected a name or number"
 
 
 def _tasks(instance: Instance, entry: Allow) -> Ints:

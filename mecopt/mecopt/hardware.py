@@ -67,8 +67,9 @@ def unknown_times(instance: Instance) -> list[str]:
             continue
         may_run = np.concatenate(_reached(instance, i), axis=1)  # (blocks, devices + servers)
         problems += [
-            f"models[{i}].blocks[{m}]: {lack} for {place} {shown(node.name)} "
-            f"({_kind(node)}), which may run it"
+            f"models[{i}].blocks[{m}]: block {shown(model.blocks[m].name)} has neither {lack} for {place} "
+            f"{shown(node.name)} ({_kind(node)}), which may run it, expected one of them"
+            f"{_meant(model.blocks[m], node)}"
             for m in doubtful
             for at, (place, node) in enumerate(nodes)
             if may_run[m, at] and (lack := _lacks(model.blocks[m], node))
@@ -90,12 +91,15 @@ def _lacks(block: Block, node: Device | Server) -> str:
     if node.hardware in block.measured_seconds or node.memory_bytes_per_s is not None:
         return ""
     if block.cycles is not None and _none(block.cycles) and block.measured_seconds:
-        near = _nearest(node.hardware or "", set(block.measured_seconds))
-        return f"block {shown(block.name)} has neither cycles nor measured seconds{near}"
+        return "cycles nor measured seconds"
     if block.cycles is None or node.cycles_per_s is None:
         what = "cycles" if block.cycles is None else "a cycles_per_s"
-        return f"block {shown(block.name)} has neither measured seconds nor {what} nor memory_bytes_per_s"
+        return f"measured seconds nor {what} nor memory_bytes_per_s"
     return ""
+
+
+def _meant(block: Block, node: Device | Server) -> str:
+    return _nearest(node.hardware or "", set(block.measured_seconds))
 
 
 def _reached(instance: Instance, model: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -250,11 +250,12 @@ def _head(instance: Instance) -> dict[str, Any]:
 def _wider_problems(instance: Instance) -> list[str]:
     """Return what the wider format's fields cannot be together."""
     rules, tasks = instance.rules, instance.tasks
-    found = [
-        f"tasks.{name}: beside the objective period, which has no place for it"
-        for name in ("weight", "drop_cost")
-        if rules.objective.period and tasks.given(name) is not None
-    ]
+    found = []
+    for name, usual in (("weight", 1.0), ("drop_cost", np.inf)):
+        table = tasks.given(name)
+        if rules.objective.period and table is not None:
+            k = int(np.flatnonzero(table != usual)[0])
+            found.append(f"tasks[{k}].{name}: {table[k]:g}, expected none under the objective period")
     if rules.objective.energy or "energy" in rules.couplings:
         found += [
             f"devices[{d}]: {shown(device.name)} has neither cycles_per_s nor compute_power_w, "

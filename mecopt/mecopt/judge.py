@@ -54,10 +54,16 @@ class Violation:
 
 @dataclass(frozen=True, eq=False)
 class PhaseDelays:
-    """The delays of one phase of a placement; 0 for tasks whose model does not have it."""
+    """The delays of one phase of a placement, all passes; 0 for tasks whose model does not have it."""
 
-    block_delay_s: Floats  # (K, M)
+    trans_s: Floats  # (K, M)
+    calc_s: Floats  # (K, M)
     result_s: Floats  # (K,)
+
+    @cached_property
+    def block_delay_s(self) -> Floats:
+        """Transfer and calculation of every block, (K, M)."""
+        return self.trans_s + self.calc_s
 
     @cached_property
     def task_delay_s(self) -> Floats:
@@ -212,8 +218,9 @@ class Evaluation:
         }
 
     def __repr__(self) -> str:
-        found = f"objective {self.objective:.6g} s" if self.feasible else f"{len(self.violations)} violations"
-        return f"<Evaluation of {self.instance.name!r}: {found}>"
+        unit = f" {objective.unit(self.instance)}".rstrip()
+        worth = f"objective {self.objective:.6g}{unit}" if self.feasible else ""
+        return f"<Evaluation of {self.instance.name!r}: {worth or f'{len(self.violations)} violations'}>"
 
 
 def evaluate(
@@ -251,7 +258,7 @@ def _phase(judged: Evaluation, phase: int) -> PhaseDelays:
     if work is not judged.steps.calc_s:
         longer = judged.steps.calc_s / np.where(work > 0, work, 1.0)
         calc = np.where(work > 0, calc * longer, calc)
-    return PhaseDelays(found.trans_s + calc, found.result_s)
+    return PhaseDelays(found.trans_s, calc, found.result_s)
 
 
 def _sums(places: Ints, amounts: Floats, count: int) -> Floats:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mecopt import objective, schedule
 from mecopt._version import __version__
 from mecopt.arrays import Ints
 from mecopt.errors import DisagreementError
 from mecopt.files import write_bytes
-from mecopt.instance import Instance
-from mecopt.io import SOLUTION_FORMAT
+from mecopt.instance import WIDER_FORMAT, Instance
 from mecopt.judge import Evaluation
 from mecopt.placements import placement_lists
 from mecopt.stop import StopReason
@@ -24,6 +24,8 @@ from mecopt.tolerances import LARGEST_NEGATIVE_GAP, OPTIMALITY_TOLERANCE, excess
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SOLUTION_FORMATS = ("mecopt-solution/1", "mecopt-solution/2")
 
 
 class Status(StrEnum):
@@ -60,9 +62,10 @@ class Result:
     ----------
     status : Status
     objective : float or None
-        Seconds; None unless a feasible placement was found.
+        What is minimised, in seconds unless the rules weigh joules; None unless a feasible placement was
+        found.
     lower_bound : float or None
-        A proved lower bound on the optimum, in seconds.
+        A proved lower bound on the optimum, in the same unit.
     gap : float or None
         (objective - lower_bound) / lower_bound, a fraction.
     evaluation : Evaluation or None
@@ -87,7 +90,7 @@ class Result:
 
     @property
     def objective(self) -> float | None:
-        """What is minimised, in seconds."""
+        """What is minimised."""
         return None if self.evaluation is None else self.evaluation.objective
 
     @property
@@ -101,12 +104,13 @@ class Result:
         return None if self.evaluation is None else self.evaluation.placement
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plain values of format ``mecopt-solution/1``."""
+        """Return the plain values of format ``mecopt-solution/1``, or /2 where the instance's is."""
         judged = self.evaluation
         delays = ("total_delay_s", "edge_delay_s", "local_delay_s", "deadline_excess_s")
         sums = (*delays, "energy_j", "device_energy_j")
+        wider = self.instance.format == WIDER_FORMAT
         return {
-            "format": SOLUTION_FORMAT,
+            "format": SOLUTION_FORMATS[wider],
             "instance": self.instance.name,
             "instance_sha256": self.instance.sha256,
             "method": self.method,
@@ -126,15 +130,17 @@ class Result:
             "runtime_s": self.runtime_s,
             "trace": [list(point) for point in self.trace],
             "placement": None if judged is None else placement_lists(judged.placement, judged.instance),
+            **(schedule.account(self.instance, judged) if wider else {}),
         }
 
     def to_json(self) -> str:
-        """Return the solution as JSON text, the placement one task a line."""
+        """Return the solution as JSON text, placement and schedule one task a line."""
         document = self.to_dict()
-        placement = document.pop("placement")
-        head = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-        lines = "null" if placement is None else "[\n  " + ",\n  ".join(map(json.dumps, placement)) + "\n ]"
-        return f'{head[:-2]},\n "placement": {lines}\n}}\n'
+        long = {name: document.pop(name) for name in ("schedule", "placement") if name in document}
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)[:-2]
+        for name, rows in long.items():
+            text += f',\n "{name}": {_lines(rows)}'
+        return f"{text}\n}}\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the solution file, whole or not at all."""
@@ -172,6 +178,15 @@ class Result:
         return of_result(self)
 
     def __repr__(self) -> str:
-        worth = "none" if self.objective is None else f"{self.objective:.6g} s"
+        unit = f" {objective.unit(self.instance)}".rstrip()
+        worth = "none" if self.objective is None else f"{self.objective:.6g}{unit}"
         proved = "no gap" if self.gap is None else f"gap {self.gap:.3%}"
         return f"<Result {self.status} by {self.method}: {worth}, {proved}>"
+
+
+def _lines(rows: list[Any] | None) -> str:
+    """Write a list as JSON, a line for each of its members."""
+    if rows is None:
+        return "null"
+    each = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+    return "[\n  " + ",\n  ".join(each) + "\n ]"

@@ -17,14 +17,15 @@ from mecopt.encoding import not_text, without_mark
 from mecopt.errors import SHOWN, InputError, InstanceError, shortened, shown
 from mecopt.scalars import plain_numbers
 from mecopt.schema_docs import (
+    BESIDE,
     FORMS,
+    SOLUTION_FORMS,
     TAGS,
     BlockDoc,
     DeviceDoc,
     InstanceDoc,
     LinksDoc,
     ModelDoc,
-    Part,
     RulesDoc,
     ServerDoc,
     SlotsDoc,
@@ -34,22 +35,19 @@ from mecopt.schema_docs import (
 
 MOST_NAME = 60  # characters of a key in the place of a problem
 
+
 INSTANCE: TypeAdapter[InstanceDoc] = TypeAdapter(InstanceDoc)
 SOLUTION: TypeAdapter[SolutionDoc] = TypeAdapter(SolutionDoc)
-FORMATS: dict[str, TypeAdapter[Any]] = {"instance": INSTANCE, "solution": SOLUTION}
+NAMES = ("instance", "solution")
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """Return the JSON Schema of the format `instance` or `solution`."""
-    if name not in FORMATS:
-        raise InputError(f"schema: {name!r}, expected one of {', '.join(FORMATS)}")
-    if name == "instance":
-        from mecopt.schema_wider import EITHER
+    """Return the JSON Schema of the formats, /1 and /2, of an `instance` or a `solution`."""
+    from mecopt.schema_wider import EITHER
 
-        schema = EITHER.json_schema()
-    else:
-        schema = FORMATS[name].json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    if name not in EITHER:
+        raise InputError(f"schema: {name!r}, expected one of {', '.join(NAMES)}")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **EITHER[name].json_schema()}
 
 
 def parse(adapter: TypeAdapter[Any], data: bytes | Mapping[str, Any]) -> Any:
@@ -83,36 +81,47 @@ def parse(adapter: TypeAdapter[Any], data: bytes | Mapping[str, Any]) -> Any:
             return parse(adapter, plain)
     # A file of another format or version breaks many rules; the one that matters is the format.
     wrong_format = [d for d in details if d["loc"] == ("format",)]
-    raise InstanceError(list(_lines(wrong_format or details)))
+    wider = adapter is not INSTANCE and adapter is not SOLUTION
+    raise InstanceError(list(_lines(wrong_format or details, wider)))
 
 
 def parse_instance(data: bytes | Mapping[str, Any]) -> Any:
     """Validate an instance of either format, as `parse` does."""
+    return _parse_either(data, FORMS)
+
+
+def parse_solution(data: bytes | Mapping[str, Any]) -> SolutionDoc:
+    """Validate a solution of either format, as `parse` does."""
+    found: SolutionDoc = _parse_either(data, SOLUTION_FORMS)
+    return found
+
+
+def _parse_either(data: bytes | Mapping[str, Any], forms: tuple[str, str]) -> Any:
     if isinstance(data, bytes):
-        wider = FORMS[1].encode() in data
+        wider = forms[1].encode() in data
     else:
-        wider = isinstance(data, Mapping) and data.get("format") == FORMS[1]
+        wider = isinstance(data, Mapping) and data.get("format") == forms[1]
     try:
-        return parse(_adapter(wider), data)
+        return parse(_adapter(forms[wider]), data)
     except InstanceError as error:
         # The text may stand elsewhere in a file, or its slash be written as an escape.
-        if not any(line.startswith(f"format: '{FORMS[not wider]}'") for line in error.problems):
+        if not any(line.startswith(f"format: '{forms[not wider]}'") for line in error.problems):
             raise
-    return parse(_adapter(not wider), data)
+    return parse(_adapter(forms[not wider]), data)
 
 
-def _adapter(wider: bool) -> TypeAdapter[Any]:
-    if not wider:
-        return INSTANCE
-    from mecopt.schema_wider import WIDER_INSTANCE
+def _adapter(form: str) -> TypeAdapter[Any]:
+    if form in (FORMS[0], SOLUTION_FORMS[0]):
+        return INSTANCE if form == FORMS[0] else SOLUTION
+    from mecopt.schema_wider import WIDER_INSTANCE, WIDER_SOLUTION
 
-    return WIDER_INSTANCE
+    return WIDER_INSTANCE if form == FORMS[1] else WIDER_SOLUTION
 
 
-def _lines(details: list[ErrorDetails]) -> Iterator[str]:
+def _lines(details: list[ErrorDetails], wider: bool) -> Iterator[str]:
     for i, detail in enumerate(details):
         place = where(detail["loc"])
-        text = _expectation(detail, offer=i < SHOWN)
+        text = _expectation(detail, wider, offer=i < SHOWN)
         yield f"{place}: {text}" if place else text
 
 
@@ -129,7 +138,7 @@ def where(path: tuple[int | str, ...]) -> str:
     return text
 
 
-def _expectation(detail: ErrorDetails, *, offer: bool) -> str:
+def _expectation(detail: ErrorDetails, wider: bool, *, offer: bool) -> str:
     """Say what was expected; `offer` a known field in place of an unknown one, which takes a while."""
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "missing":
@@ -137,7 +146,10 @@ def _expectation(detail: ErrorDetails, *, offer: bool) -> str:
     if kind == "extra_forbidden":
         if not offer:
             return "unknown field"
-        return f"unknown field{_of_wider(detail['loc']) or _nearest(detail['loc'])}"
+        return f"unknown field{_of_wider(detail['loc']) or _nearest(detail['loc'], wider)}"
+    if detail["loc"] == ("format",) and kind == "literal_error":
+        forms = FORMS if context["expected"].strip("'") in FORMS else SOLUTION_FORMS
+        return f"{_short(given)}, expected {' or '.join(map(repr, forms))}"
     if kind == "json_invalid":
         reason = context["error"].replace("unexpected ", "")  # a word for mistakes of mecopt's own
         return f"not JSON: {reason}"
@@ -159,7 +171,7 @@ def _expectation(detail: ErrorDetails, *, offer: bool) -> str:
         "less_than_equal": f"a number <= {context.get('le')}",
         "less_than": f"a number < {context.get('lt')}",
         "too_short": f"at least {context.get('min_length')}",
-        "literal_error": context.get("expected"),
+        "literal_error": f"{context.get('expected')}{BESIDE.get(str(detail['loc'][-1]), '')}",
     }.get(kind)
     if kind == "too_short":
         return f"{context.get('actual_length')} given, expected at least {context.get('min_length')}"
@@ -175,20 +187,21 @@ def _short(value: Any) -> str:
 
 def _of_wider(path: tuple[int | str, ...]) -> str:
     """Say that a field belongs to the wider format."""
-    from mecopt import schema_wider
+    from mecopt.schema_wider import wider_form
 
-    wider = (doc for doc in vars(schema_wider).values() if isinstance(doc, type) and issubclass(doc, Part))
-    names = {name for doc in wider for name in doc.model_fields}
-    names |= set(schema_wider.WiderTaskDoc.__annotations__)
-    added = path[-1] in names - _names()
-    return f" of {FORMS[0]}, it is one of {FORMS[1]}" if added else ""
+    forms = wider_form(tuple(part for part in path if isinstance(part, str) and part not in TAGS))
+    return f" of {forms[0]}, it is one of {forms[1]}" if forms else ""
 
 
-def _nearest(path: tuple[int | str, ...]) -> str:
+def _nearest(path: tuple[int | str, ...], wider: bool) -> str:
     """Offer the known field nearest to an unknown one."""
     known = _names()
+    if wider:
+        from mecopt.schema_wider import names
+
+        known |= names()
     match = difflib.get_close_matches(shortened(str(path[-1]), MOST_NAME), sorted(known), n=1)
-    return f", did you mean {match[0]!r}?" if match else ""
+    return f", did you mean {match[0]!r}?" if match and path[-1] not in known else ""
 
 
 def _names() -> set[str]:

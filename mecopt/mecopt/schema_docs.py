@@ -60,7 +60,11 @@ Index = Annotated[int, Whole(ge=0, lt=2**31)]
 
 
 FORMS = ("mecopt-instance/1", "mecopt-instance/2")
-TAGS = ("#number", "#list", "#matrix", "#name", "#weights", "#all", *FORMS)
+SOLUTION_FORMS = ("mecopt-solution/1", "mecopt-solution/2")
+TAGS = ("#number", "#list", "#matrix", "#name", "#weights", "#all", *FORMS, *SOLUTION_FORMS)
+
+# What may stand beside the words of a field, by the tag of these.
+BESIDE = {"#all": " or a list", "#name": ' or {"delay": a, "energy": b}'}
 
 
 def _depth(value: Any) -> str:
@@ -200,14 +204,14 @@ class ViolationDoc(Part):
 
 
 class SolutionDoc(Part):
-    """A solution file of format mecopt-solution/1, or /2, of instances of the wider format.
+    """A solution file of format mecopt-solution/1.
 
     mecopt writes every field of the format; to have a placement judged, `format` and `placement` are enough.
     """
 
-    model_config = ConfigDict(**STRICT, title="mecopt-solution")
+    model_config = ConfigDict(**STRICT, title="mecopt-solution/1")
 
-    format: Literal["mecopt-solution/1", "mecopt-solution/2"]
+    format: Literal["mecopt-solution/1"]
     instance: str | None = None
     instance_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     method: str | None = None
@@ -232,8 +236,3 @@ class SolutionDoc(Part):
     runtime_s: float | None = None
     trace: list[Annotated[list[float | None], Field(min_length=3, max_length=3)]] = []
     placement: list[list[Annotated[int, Whole()]]] | None
-    objective_terms: dict[str, float | None] | None = None
-    dropped: Annotated[int, Whole()] | None = None
-    nodes: list[str] | None = None
-    phase_delay_s: dict[str, float | None] | None = None
-    schedule: list[dict[str, Any]] | None = None

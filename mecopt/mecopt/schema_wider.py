@@ -1,30 +1,36 @@
-"""The format mecopt-instance/2 as pydantic types: what `mecopt.schema_docs` has, and more.
+"""The formats mecopt-instance/2 and mecopt-solution/2 as pydantic types: what `mecopt.schema_docs` has and more.
 
 A module of its own, since most files are of the first format and reading those must not wait for this one.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired, get_type_hints
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
 from mecopt.schema_docs import (
+    FORMS,
+    SOLUTION_FORMS,
     STRICT,
     AnyRulesDoc,
+    BlockDoc,
     Depth,
     DeviceDoc,
     Index,
     InstanceDoc,
     LinksDoc,
+    ModelDoc,
     Name,
     NonNegative,
     Part,
     PerBlock,
     PerSlot,
     Positive,
+    RulesDoc,
     ServerDoc,
     SlotsDoc,
+    SolutionDoc,
     TaskDoc,
     Whole,
 )
@@ -155,7 +161,83 @@ class WiderInstanceDoc(Part):
     tasks: Annotated[list[WiderTaskDoc], Field(min_length=1)]
 
 
+class TermsDoc(Part):
+    """What the objective is made of, each term weighed, so that they add up."""
+
+    delay: float | None
+    energy: float | None
+    period: float | None
+    penalties: float | None
+
+
+class ScheduledBlockDoc(Part):
+    """When a block calculates, in seconds since the task's release; its transfer lies before."""
+
+    block: str
+    node: str
+    start_s: float | None
+    end_s: float | None
+
+
+class ScheduledPhaseDoc(Part):
+    """A phase of a task: the seconds of all its passes, and the blocks of the first of them."""
+
+    phase: str
+    repeat: Annotated[int, Whole(ge=1)]
+    delay_s: float | None
+    blocks: list[ScheduledBlockDoc]
+
+
+class ScheduledTaskDoc(Part):
+    """The phases of a task; none where it is left out."""
+
+    task: Index
+    phases: list[ScheduledPhaseDoc]
+
+
+class WiderSolutionDoc(SolutionDoc):
+    """A solution file of format mecopt-solution/2: all of the first format, and more."""
+
+    model_config = ConfigDict(**STRICT, title="mecopt-solution/2")
+
+    format: Literal["mecopt-solution/2"]  # type: ignore[assignment]
+    objective_terms: TermsDoc | None = None
+    dropped: Annotated[int, Whole(ge=0)] | None = None
+    phase_delay_s: dict[str, float | None] | None = None
+    nodes: list[str] | None = None
+    schedule: list[ScheduledTaskDoc] | None = None
+
+
 WIDER_INSTANCE: TypeAdapter[WiderInstanceDoc] = TypeAdapter(WiderInstanceDoc)
-EITHER: TypeAdapter[Any] = TypeAdapter(
-    Annotated[InstanceDoc | WiderInstanceDoc, Field(discriminator="format")]
-)
+WIDER_SOLUTION: TypeAdapter[WiderSolutionDoc] = TypeAdapter(WiderSolutionDoc)
+EITHER: dict[str, TypeAdapter[Any]] = {
+    "instance": TypeAdapter(Annotated[InstanceDoc | WiderInstanceDoc, Field(discriminator="format")]),
+    "solution": TypeAdapter(Annotated[SolutionDoc | WiderSolutionDoc, Field(discriminator="format")]),
+}
+# What stands where in an instance, in the first format and in the wider.
+PLACES: dict[tuple[str, ...], tuple[type, type]] = {
+    (): (InstanceDoc, WiderInstanceDoc),
+    ("rules",): (RulesDoc, WiderRulesDoc),
+    ("models",): (ModelDoc, WiderModelDoc),
+    ("models", "blocks"): (BlockDoc, WiderBlockDoc),
+    ("devices",): (DeviceDoc, WiderDeviceDoc),
+    ("servers",): (ServerDoc, WiderServerDoc),
+    ("tasks",): (TaskDoc, WiderTaskDoc),
+}
+
+
+def names() -> set[str]:
+    """Return the names of all fields of the wider formats."""
+    docs = [doc for doc in globals().values() if isinstance(doc, type) and issubclass(doc, Part)]
+    return {name for doc in docs for name in doc.model_fields} | set(get_type_hints(WiderTaskDoc))
+
+
+def wider_form(path: tuple[str, ...]) -> tuple[str, str] | None:
+    """Return both formats of a field that only the wider one has, None where neither or both have it."""
+    *place, name = path
+    docs = {FORMS: PLACES.get(tuple(place))}
+    docs[SOLUTION_FORMS] = None if place else (SolutionDoc, WiderSolutionDoc)
+    for forms, pair in docs.items():
+        if pair is not None and name in get_type_hints(pair[1]).keys() - get_type_hints(pair[0]).keys():
+            return forms
+    return None

@@ -307,7 +307,7 @@ def test_schema_accepts_every_solution(document):
         (("servers", 1, "cycles_per_s"), [1, 0]),
         (("tasks", 0, "rate_bps"), [1, "2"]),
         (("tasks", 0, "unknown"), 1),
-        (("format",), "mecopt-instance/2"),
+        (("format",), "mecopt-instance/3"),
         (("links", "server_bps"), [1, 2]),
         (("tasks", 0, "max_delay_s"), [-1, None]),
     ],
@@ -344,7 +344,7 @@ def test_a_solution_needs_only_its_placement(tmp_path):
     ("text", "problem"),
     [
         ('{"format": "mecopt-solution/1"}', "placement: missing"),
-        ('{"format": "mecopt-solution/2", "placement": []}', "format: 'mecopt-solution/2', expected"),
+        ('{"format": "mecopt-solution/3", "placement": []}', "format: 'mecopt-solution/3', expected"),
         (
             '{"format": "mecopt-instance/1", "slots": {}}',
             "format: 'mecopt-instance/1', expected 'mecopt-solution/1'",

@@ -15,6 +15,7 @@ from mecopt.schema import where
 
 INF, NAN = float("inf"), float("nan")
 REMOVED = object()
+FORMS = "'mecopt-instance/1' or 'mecopt-instance/2'"
 
 
 def base():
@@ -183,8 +184,8 @@ CASES = [
     ("models[1].blocks", [], "models[1].blocks: 0 given, expected at least 1"),
     ("models[1].name", "", "models[1].name: '', expected a text that is not empty"),
     # what is not known
-    ("format", "mecopt-instance/2", "format: 'mecopt-instance/2', expected 'mecopt-instance/1'"),
-    ("format", 1, "format: 1, expected 'mecopt-instance/1'"),
+    ("format", "mecopt-instance/3", f"format: 'mecopt-instance/3', expected {FORMS}"),
+    ("format", 1, f"format: 1, expected {FORMS}"),
     ("frmat", 1, "frmat: unknown field, did you mean 'format'?"),
     ("#comment", "hello", "#comment: unknown field"),
     ("rules.couplings[0]", "enery", "rules.couplings[0]: 'enery', expected 'energy', 'capacity' or 'memory'"),

@@ -58,11 +58,16 @@ def evaluate(
 
 
 def _document(judged: Evaluation) -> dict[str, Any]:
+    from mecopt import schedule
+    from mecopt.instance import WIDER_FORMAT
+
+    wider = judged.instance.format == WIDER_FORMAT
     return {
         "feasible": judged.feasible,
         **{name: getattr(judged, name) for name in FIGURES},
         "device_energy_j": judged.device_energy_j,
         "violations": [vars(violation) for violation in judged.violations],
+        **(schedule.account(judged.instance, judged) if wider else {}),
     }
 
 

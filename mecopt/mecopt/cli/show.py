@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mecopt.drawing.picture import Pen
+    from mecopt.instance import Instance
     from mecopt.judge import Evaluation
     from mecopt.result import Result
 
@@ -52,7 +53,7 @@ def show_result(result: Result, tasks: Sequence[int]) -> None:
     if result.evaluation is not None:
         rows += _cost_rows(result.evaluation)
     if result.lower_bound is not None:
-        rows.append(("Lower bound", seconds_exact(result.lower_bound)))
+        rows.append(("Lower bound", worth(result.instance, result.lower_bound)))
     if result.gap is not None:
         rows.append(("Gap", gap_text(result.gap)))
     if result.repairs:
@@ -86,6 +87,13 @@ def seconds_exact(value: float | None) -> str:
     return MISSING if value is None else f"{number(value)} s"
 
 
+def worth(instance: Instance, value: float) -> str:
+    """Write an objective or a bound on it, in its unit."""
+    from mecopt import objective
+
+    return f"{number(value)} {objective.unit(instance)}".rstrip()
+
+
 def gap_text(gap: float) -> str:
     """Write a gap, a fraction, as a percentage."""
     return "0 %" if gap <= NO_GAP else f"{100 * gap:.3g} %"
@@ -99,10 +107,40 @@ def _cost_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:
         yield f"  {name}", seconds_exact(part) + share
     if judged.deadline_excess_s != 0:
         yield "Above deadlines", seconds_exact(judged.deadline_excess_s)
-    if judged.objective is not None and judged.objective != total:
-        yield "Objective", seconds_exact(judged.objective)
+    yield from _phase_rows(judged)
+    if judged.dropped.any():
+        tasks = common.counted(judged.instance.task_count, "task")
+        yield "Left out", f"{judged.dropped.sum():,} of {tasks}"
+    if judged.objective is not None and (judged.objective != total or judged.instance.rules.objective.period):
+        yield "Objective", worth(judged.instance, judged.objective) + _terms(judged)
     energy = judged.energy_j
     yield "Device energy", MISSING if energy is None else f"{number(energy)} J"
+
+
+def _phase_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:
+    """Show the delay of every phase where a model has several."""
+    if judged.instance.phase_count > 1:
+        from mecopt.schedule import phase_delays
+
+        for name, value in phase_delays(judged).items():
+            yield f"  phase {common.plain(name)}", seconds_exact(value)
+
+
+def _terms(judged: Evaluation) -> str:
+    """Say what an objective of several terms is made of, and what is busiest under the period."""
+    from mecopt import busy
+
+    instance = judged.instance
+    if instance.rules.objective.period:
+        if len(judged.periods) > 1:
+            return f"  (periods of {len(judged.periods):,} slots)"
+        ((_, row),) = judged.periods.values()
+        place = busy.name(instance, row)
+        return "  (busiest: " + ", ".join(f"{k} {common.plain(str(v))}" for k, v in place.items()) + ")"
+    terms = {name: value for name, value in judged.objective_terms.items() if value}
+    if len(terms) < 2:
+        return ""
+    return "  (" + " + ".join(f"{name} {number(value)}" for name, value in terms.items()) + ")"
 
 
 def tasks_above_one_limit(judged: Evaluation) -> int:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def validate(ctx: click.Context, instances: tuple[str, ...], as_json: bool) -> None:
     """Check instance files; `-` reads standard input.
 
-    Says what is in each file, or everything that is wrong with it, and ends with status 2 if any is bad.
+    Says what is in each file, the least format that has all of it and what it asks for beyond the first; or
+    everything that is wrong with it, and ends with status 2 if any is bad.
     """
     from mecopt.costs import chain_costs
     from mecopt.errors import InputError, located
@@ -38,16 +39,27 @@ def validate(ctx: click.Context, instances: tuple[str, ...], as_json: bool) -> N
         else:
             rows.append({"file": path, "valid": True, "problems": [], **_facts(instance)})
             if not as_json:
-                common.say(f"{path}: ok: {common.one_line(instance)}; sha256 {instance.sha256}")
+                about = f"{common.one_line(instance)}; {_format(instance)}; sha256 {instance.sha256}"
+                common.say(f"{path}: ok: {about}")
     if as_json:
         common.emit_json(rows)
     if not all(row["valid"] for row in rows):
         ctx.exit(BAD_INPUT)
 
 
+def _format(instance: Instance) -> str:
+    from mecopt import features
+
+    asked = sorted(features.of(instance))
+    return f"{instance.format} with {', '.join(asked)}" if asked else instance.format
+
+
 def _facts(instance: Instance) -> dict[str, Any]:
+    from mecopt import features
+
     return {
         "name": instance.name,
+        "format": instance.format,
         "tasks": instance.task_count,
         "servers": instance.server_count,
         "devices": len(instance.devices),
@@ -55,5 +67,6 @@ def _facts(instance: Instance) -> dict[str, Any]:
         "slots": instance.slot_count,
         "deadline": instance.rules.deadline.value,
         "couplings": sorted(c.value for c in instance.rules.couplings),
+        "asks_for": sorted(features.of(instance)),
         "sha256": instance.sha256,
     }

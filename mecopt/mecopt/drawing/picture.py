@@ -12,6 +12,7 @@ from rich.text import Text
 from mecopt.arrays import Ints
 from mecopt.drawing.timeline import (
     LATE_COLOUR,
+    LEFT_OUT,
     Span,
     block_names,
     ink,
@@ -20,6 +21,7 @@ from mecopt.drawing.timeline import (
     node_names,
     node_share,
     number,
+    outcome,
     seconds,
     spans,
     unit_of,
@@ -58,6 +60,9 @@ def task_picture(evaluation: Evaluation, task: int, pen: Pen) -> list[Text]:
     """
     instance = evaluation.instance
     parts, names = spans(evaluation, task), node_names(instance, task)
+    title = Text(_title(evaluation, task, pen.width), style="bold")
+    if not parts:
+        return [title]
     used = sorted({part.node for part in parts})
     label = _label_width(pen, [names[node] for node in used])
     times = {
@@ -68,7 +73,7 @@ def task_picture(evaluation: Evaluation, task: int, pen: Pen) -> list[Text]:
     end = parts[-1].end_s or 1.0
     places = _columns(parts, end, room)
     blocks = block_names(instance, task)
-    lines = [Text(_title(evaluation, task, pen.width), style="bold")]
+    lines = [title]
     for node in used:
         line = Text(f" {fit(names[node], label)} ")
         for part, (first, last) in zip(parts, places, strict=True):
@@ -143,9 +148,10 @@ def share_sentence(evaluation: Evaluation) -> str:
     first = placement[:, :1]
     alone = ((placement == first) | ~real).all(axis=1)
     local = alone & (first[:, 0] == 0)
+    remote = alone & ~local & (first[:, 0] > 0)
     total = len(placement)
-    counts = (("on the device alone", local.sum()), ("on one server alone", (alone & ~local).sum()),
-              ("on several nodes", (~alone).sum()))  # fmt: skip
+    counts = (("on the device alone", local.sum()), ("on one server alone", remote.sum()),
+              ("on several nodes", (~alone).sum()), (LEFT_OUT, evaluation.dropped.sum()))  # fmt: skip
     return ", ".join(f"{_percent(int(count), total)} {what}" for what, count in counts if count)
 
 
@@ -169,7 +175,7 @@ def _path(nodes: Sequence[int], names: Sequence[str]) -> str:
         length = len(list(run))
         parts.append(f"{cut(names[node], LONGEST_NAME)} {_range(range(start, start + length))}")
         start += length
-    return ", ".join(parts)
+    return ", ".join(parts) or LEFT_OUT
 
 
 def _columns(parts: Sequence[Span], end: float, width: int) -> list[tuple[int, int]]:
@@ -239,8 +245,7 @@ def _title(evaluation: Evaluation, task: int, width: int) -> str:
     instance = evaluation.instance
     model = model_name(instance, task)
     batch = int(instance.tasks.batch[task])
-    delay = float(evaluation.task_delay_s[task])
-    worth = f"delay {seconds(delay, 4)}" if np.isfinite(delay) else "a link is missing"
+    worth = outcome(evaluation, task)
     batched = f" x {batch:,}" if batch > 1 else ""
     return cut(f"Task {task} in slot {instance.tasks.slot[task]}: {model}{batched}, {worth}", width)
 

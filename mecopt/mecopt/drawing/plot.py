@@ -20,6 +20,7 @@ from mecopt.drawing.timeline import (
     node_colour,
     node_names,
     node_share,
+    outcome,
     seconds,
     slowest_task,
     spans,
@@ -139,7 +140,7 @@ def draw_task(axis: Axes, evaluation: Evaluation, task: int, title: str = "Task"
     instance = evaluation.instance
     parts, names = spans(evaluation, task), node_names(instance, task)
     used = sorted({part.node for part in parts})
-    end = parts[-1].end_s or 1.0
+    end = (parts[-1].end_s if parts else 0.0) or 1.0
     factor, unit = unit_of(end)
     blocks = block_names(instance, task)
     for part in parts:
@@ -164,8 +165,7 @@ def draw_task(axis: Axes, evaluation: Evaluation, task: int, title: str = "Task"
     axis.set_xlim(0, end / factor * 1.01)
     axis.set_xlabel(f"time since release [{unit}]")
     _tidy(axis)
-    model, delay = _drawn(model_name(instance, task)), float(evaluation.task_delay_s[task])
-    worth = f"delay {seconds(delay, 4)}" if np.isfinite(delay) else "a link is missing"
+    model, worth = _drawn(model_name(instance, task)), outcome(evaluation, task)
     axis.set_title(f"{title} {task} in slot {instance.tasks.slot[task]}: {model}, {worth}", loc="left")
 
 

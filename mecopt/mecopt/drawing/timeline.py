@@ -18,6 +18,7 @@ SERVER_COLOURS = (
     "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#0072B2", "#999999", "#332288", "#882255", "#DDCC77",
 )  # fmt: skip
 LATE_COLOUR = "#D55E00"
+LEFT_OUT = "left out"  # what is said of a task that runs nowhere
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,12 @@ class Span:
 
 
 def spans(evaluation: Evaluation, task: int) -> list[Span]:
-    """Return the spans of one task in the order of time; a transfer that takes no time has none."""
+    """Return the spans of one task in the order of time; a transfer that takes no time has none.
+
+    A task that is left out has none at all.
+    """
+    if evaluation.dropped[task]:
+        return []
     steps, nodes = evaluation.steps, evaluation.placement[task]
     parts: list[tuple[Literal["transfer", "calc", "result"], int, int, float]] = []
     for block in range(int(evaluation.instance.block_count[task])):
@@ -84,6 +90,14 @@ def block_names(instance: Instance, task: int) -> list[str]:
 def model_name(instance: Instance, task: int) -> str:
     """Return the name of a task's model as it is shown."""
     return visible(instance.models[instance.tasks.model[task]].name)
+
+
+def outcome(evaluation: Evaluation, task: int) -> str:
+    """Say how long a task takes, or why that is not known."""
+    if evaluation.dropped[task]:
+        return LEFT_OUT
+    delay = float(evaluation.task_delay_s[task])
+    return f"delay {seconds(delay, 4)}" if np.isfinite(delay) else "a link is missing"
 
 
 def node_colour(node: int) -> str:

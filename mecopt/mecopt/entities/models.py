@@ -150,7 +150,11 @@ class Model:
         put("phases", tuple(self.phases))
         if not self.phases:
             raise InstanceError(f"{place}: phases: none, expected at least one")
-        problems = [f"{place}: {line}" for line in name_problems("phases", [p.name for p in self.phases])]
+        names = {
+            "phases": [phase.name for phase in self.phases],
+            "shared_params": [part.name for part in self.shared_params],
+        }
+        problems = [f"{place}: {line}" for part in names for line in name_problems(part, names[part])]
         if problems:
             raise InstanceError(problems)
         if len(self.phases) == 1 and self.phases[0].repeat == 1:

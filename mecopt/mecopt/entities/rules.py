@@ -171,18 +171,14 @@ class Rules:
             found.append(f"rules.sharing: missing beside the coupling, expected one of {', '.join(Sharing)}")
         soft = self.deadline is Deadline.SOFT
         if soft and not self.objective.period and self.objective.delay == 0:
-            found.append(
-                "rules.objective.delay: 0 with soft deadlines, whose penalties would count for nothing"
-            )
+            found.append("rules.objective.delay: 0 with soft deadlines, whose penalties vanish, expected > 0")
         if self.objective.period:
             beside = ["soft deadlines"] * soft
             beside += [
                 f"the coupling {c}" for c in (Coupling.CAPACITY, Coupling.SHARING) if c in self.couplings
             ]
             if beside:
-                found.append(
-                    f"rules.objective: period beside {' and '.join(beside)}, which do not go together"
-                )
+                found.append(f"rules.objective: period, expected it without {' and '.join(beside)}")
         return found
 
     @classmethod

@@ -46,7 +46,7 @@ INSTANCES = {
     "empty tasks": (("tasks",), [], "tasks: 0 given, expected at least 1"),
     "zero blocks": (("models", 0, "blocks"), [], "models[0].blocks: 0 given, expected at least 1"),
     "zero slots": (("slots", "count"), 0, "slots.count: 0"),
-    "other version": (("format",), "mecopt-instance/2", "format: 'mecopt-instance/2', expected"),
+    "other version": (("format",), "mecopt-instance/3", "format: 'mecopt-instance/3', expected"),
     "not a number": (("slots", "seconds"), float("nan"), "slots.seconds: "),
     "infinity": (("servers", 0, "cycles_per_s"), float("inf"), "servers[0].cycles_per_s: "),
     "text for a number": (("slots", "count"), "two", "slots.count: 'two', expected a whole number"),

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mecopt
+from mecopt.documents import to_dict
 from mecopt.entities import Coupling
 from mecopt.generation import names
-from mecopt.io import to_dict
 from mecopt_rl.world.env import Partition
 from mecopt_rl.world.fleet import in_order
 from mecopt_rl.world.masks import decide, lanes
