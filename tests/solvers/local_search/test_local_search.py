@@ -12,7 +12,7 @@ from mecopt_solvers.crosscheck import brute_force, random_instance
 from mecopt_solvers.local_search import move_kernels
 from mecopt_solvers.local_search.state import open_state
 
-ALL = frozenset(mecopt.Coupling)
+ALL = frozenset({mecopt.Coupling.ENERGY, mecopt.Coupling.CAPACITY, mecopt.Coupling.MEMORY})
 
 
 def drawn(seed, count, couplings=ALL):
