@@ -1,4 +1,4 @@
-"""The formats mecopt-instance/2 and mecopt-solution/2 as pydantic types: what `mecopt.schema_docs` has and more.
+"""The formats mecopt-instance/2 and mecopt-solution/2 as pydantic types: what `schema_docs` has, and more.
 
 A module of its own, since most files are of the first format and reading those must not wait for this one.
 """

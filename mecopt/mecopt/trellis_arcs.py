@@ -43,7 +43,12 @@ class Arcs:
         return np.isfinite(self.weight)
 
 
-def build_arcs(costs: ChainCosts, tasks: Ints | None = None, node_cost: Floats | None = None) -> Arcs:
+def build_arcs(
+    costs: ChainCosts,
+    tasks: Ints | None = None,
+    node_cost: Floats | None = None,
+    stretch: Floats | None = None,
+) -> Arcs:
     """Work out every arc of some tasks (all of them by default).
 
     Parameters
@@ -53,6 +58,9 @@ def build_arcs(costs: ChainCosts, tasks: Ints | None = None, node_cost: Floats |
         Indices of the tasks.
     node_cost : array of shape (all tasks, M, J), optional
         As in `mecopt.trellis.shortest_paths`; inf forbids a node.
+    stretch : array that broadcasts to (K, M, J, N), optional
+        How many times as long calculations on servers take, as sharing makes them; delays count it, energy
+        and `Arcs.calc_s` do not.
     """
     k = np.arange(len(costs.blocks)) if tasks is None else np.asarray(tasks)
     stages, servers = costs.device_s.shape[1], costs.send_s.shape[1]
@@ -60,8 +68,8 @@ def build_arcs(costs: ChainCosts, tasks: Ints | None = None, node_cost: Floats |
     work = costs.batch[k, None, None] * costs.server_s[costs.group[k]]
     calc = np.concatenate([costs.device_s[k][:, :, None], work], axis=2)[:, :, None, :]
     if costs.start_s is not None:
-        calc = calc + _starts(costs, k)
-    delay = _trans(costs, k, flight) + calc
+        calc = calc + starts(costs, k)
+    delay = _trans(costs, k, flight) + (calc if stretch is None else _stretched(calc, stretch))
     energy = _energy(costs, k, flight, calc)
     weight = objective.of_steps(costs, k, StepFigures(delay, costs.tau[k][:, :, None, None], energy, calc))
     weight = np.where(delay > costs.limit[k][:, :, None, None], np.inf, weight)
@@ -91,7 +99,7 @@ def delays(costs: ChainCosts, tasks: Ints, *, result: bool = True) -> Floats:
     work = costs.batch[tasks, None, None] * costs.server_s[costs.group[tasks]]
     calc = np.concatenate([costs.device_s[tasks][:, :, None], work], axis=2)[:, :, None, :]
     if costs.start_s is not None:
-        calc = calc + _starts(costs, tasks)
+        calc = calc + starts(costs, tasks)
     delay: Floats = _trans(costs, tasks, _flight(costs, tasks)) + calc
     if costs.return_result and result:
         last = (np.arange(len(tasks)), costs.blocks[tasks] - 1, slice(None), slice(1, None))
@@ -174,7 +182,7 @@ def _result(costs: ChainCosts, k: Ints) -> Floats:
     return back
 
 
-def _starts(costs: ChainCosts, k: Ints) -> Floats:
+def starts(costs: ChainCosts, k: Ints) -> Floats:
     """Seconds that beginning a stretch adds to a step, (K, M, J, J): none where the node stays the same."""
     assert costs.start_s is not None
     nodes = costs.send_s.shape[1] + 1
@@ -184,6 +192,13 @@ def _starts(costs: ChainCosts, k: Ints) -> Floats:
     return starts
 
 
+def _stretched(calc: Floats, stretch: Floats) -> Floats:
+    """Lengthen calculations on servers; one that takes no time takes none under any load."""
+    longer = np.where(calc[..., 1:] > 0, calc[..., 1:] * stretch, 0.0)
+    shape = (*longer.shape[:3], 1)
+    return np.concatenate([np.broadcast_to(calc[..., :1], shape), longer], axis=3)
+
+
 def _energy(costs: ChainCosts, k: Ints, flight: Floats, calc: Floats) -> Floats:
     flying = np.where(np.isinf(flight), 0.0, flight)
     energy = np.zeros_like(flight)
@@ -191,6 +206,7 @@ def _energy(costs: ChainCosts, k: Ints, flight: Floats, calc: Floats) -> Floats:
     energy[:, :, 1:, 1:] = costs.hop_w[k, None, None, None] * flying[:, :, 1:, 1:]
     energy[:, :, :, 0] = costs.device_j[k][:, :, None]
     if costs.start_s is not None and costs.device_w is not None:
-        begun = calc[:, :, :, 0] - costs.device_s[k][:, :, None]
+        with np.errstate(invalid="ignore"):  # where nothing tells the seconds
+            begun = calc[:, :, :, 0] - costs.device_s[k][:, :, None]
         energy[:, :, :, 0] += costs.device_w[k, None, None] * np.where(np.isnan(begun), 0.0, begun)
     return energy

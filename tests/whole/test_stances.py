@@ -8,13 +8,12 @@ import pytest
 from strategies import MINIMAL
 
 import mecopt
-from mecopt import Method, registry
-from mecopt.limits import OF_ROWS
+from mecopt import Method, limits, registry
 from mecopt.result import Status
 from mecopt_solvers.crosscheck import brute_force, random_instance
 
-SETS = [frozenset(some) for size in range(4) for some in combinations(sorted(OF_ROWS), size)]
-LIMITS = (*registry.OF_ONE_TASK, "energy", "capacity", "memory")
+SETS = [frozenset(some) for size in range(4) for some in combinations(sorted(limits.OF_ROWS), size)]
+LIMITS = (*registry.OF_ONE_TASK, *mecopt.Coupling)
 METHODS = {method.name: method for method in mecopt.methods() if method.kind != "learner"}
 FEW = 2000  # placements that brute force looks at in a moment
 
@@ -168,10 +167,10 @@ def nothing(instance, run):
 @pytest.mark.parametrize(
     ("kind", "given", "stances"),
     [
-        ("exact", {}, "respects respects respects ignores ignores"),
-        ("heuristic", {}, "tries tries tries ignores ignores"),
-        ("exact", {"respects": ["deadline"]}, "tries respects tries ignores ignores"),
-        ("baseline", {"respects": {"energy"}}, "tries tries respects ignores ignores"),
+        ("exact", {}, "respects respects respects ignores ignores ignores"),
+        ("heuristic", {}, "tries tries tries ignores ignores ignores"),
+        ("exact", {"respects": ["deadline"]}, "tries respects tries ignores ignores ignores"),
+        ("baseline", {"respects": {"energy"}}, "tries tries respects ignores ignores ignores"),
     ],
 )
 def test_what_is_not_said_is_not_claimed(kind, given, stances):

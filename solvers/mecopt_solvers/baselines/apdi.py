@@ -6,10 +6,11 @@ import numpy as np
 
 from mecopt.arrays import Floats, Ints
 from mecopt.entities import Coupling
+from mecopt.features import Feature
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
-from mecopt_solvers.baselines.rules import STATIC, by_block, cut_off, switch
+from mecopt_solvers.baselines.rules import STATIC, WITHIN_LEDGER, by_block, cut_off, switch
 
 
 def _servers(instance: Instance, *, in_turn: bool) -> Ints:
@@ -34,7 +35,8 @@ METHOD = Method(
     name="apdi",
     kind="baseline",
     summary="blocks in equal chunks over the servers (a baseline of the paper)",
-    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY, Coupling.SHARING}),
     solve=_solve,
+    takes=WITHIN_LEDGER | {Feature.PERIOD},
     options=frozenset({"round_robin"}),
 )

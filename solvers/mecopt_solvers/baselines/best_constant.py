@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from mecopt.arrays import Ints
+from mecopt.features import OF_STEPS, Feature
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
+from mecopt.judge import evaluate
 from mecopt.registry import Method
 from mecopt.trellis_arcs import shortest
 from mecopt_solvers.baselines.rules import chunks, cut_off, respect
@@ -28,7 +31,18 @@ def _solve(instance: Instance, run: Run) -> None:
     constant = shortest(total + much * broken, blocks)[1]
     placement = respect(run, cut_off(instance, constant[instance.tasks.model]))
     if placement is not None:
-        run.found(placement)
+        run.found(_without_dear(run, placement))
+
+
+def _without_dear(run: Run, placement: Ints) -> Ints:
+    """Leave out the tasks that may be, where that is cheaper or where they break a limit."""
+    drop_cost = run.costs.drop_cost
+    if drop_cost is None:
+        return placement
+    judged = evaluate(run.instance, placement, costs=run.costs)
+    cost = judged.task_objective_s.copy()
+    cost[[int(violation.where["task"]) for violation in judged.violations]] = np.inf
+    return np.where((drop_cost < cost)[:, None], -1, placement)
 
 
 METHOD = Method(
@@ -37,4 +51,5 @@ METHOD = Method(
     summary="the one placement of each model that is best for all its tasks together",
     honours=frozenset(),
     solve=_solve,
+    takes=OF_STEPS | {Feature.DROP},
 )

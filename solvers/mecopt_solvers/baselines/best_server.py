@@ -5,23 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 from mecopt.entities import Coupling
+from mecopt.features import Feature
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate
 from mecopt.registry import Method
-from mecopt_solvers.baselines.rules import cut_off, respect
+from mecopt_solvers.baselines.cuts import whole_on
+from mecopt_solvers.baselines.rules import WITHIN_LEDGER
 
 
 def _worth(judged: Evaluation) -> tuple[bool, float]:
     """Order placements: feasible ones first, then by what they cost."""
-    return not judged.feasible, float(judged.task_objective_s.sum())
+    worth = judged.period_s if judged.instance.rules.objective.period else judged.task_objective_s.sum()
+    return not judged.feasible, np.inf if worth is None else float(worth)
 
 
 def _solve(instance: Instance, run: Run) -> None:
     repairs, tried = [], []
     for node in range(1, instance.server_count + 1):
         before = run.repairs
-        placement = respect(run, cut_off(instance, np.full(1, node)))
+        placement = whole_on(instance, run, node)
         if placement is None:
             return
         tried.append(evaluate(instance, placement, costs=run.costs))
@@ -36,6 +39,7 @@ METHOD = Method(
     name="best-server",
     kind="baseline",
     summary="everything on one server, the best one for all tasks together",
-    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY, Coupling.SHARING}),
     solve=_solve,
+    takes=WITHIN_LEDGER | {Feature.PERIOD},
 )

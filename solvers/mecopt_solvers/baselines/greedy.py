@@ -1,4 +1,7 @@
-"""`greedy`: every block to the server with the least work so far in its slot."""
+"""`greedy`: every block to the server with the least work so far in its slot.
+
+Under sharing that is the load, by which the server lengthens what it calculates.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import numpy as np
 
 from mecopt.arrays import Ints
 from mecopt.entities import Coupling
+from mecopt.features import Feature
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
 from mecopt_solvers.baselines.ledger import in_order, open_ledger
-from mecopt_solvers.baselines.rules import LOAD, by_block, cut_off, switch
+from mecopt_solvers.baselines.rules import LOAD, WITHIN_LEDGER, by_block, cut_off, switch
 
 WAVES = 300  # with more tasks than this in a slot the compiled loop is faster
 
@@ -32,7 +36,7 @@ def _solve(instance: Instance, run: Run) -> None:
     def free() -> Ints | None:
         """The first tasks of all slots side by side, then the second ones, and so on."""
         waves = _waves(instance)
-        if len(waves) > WAVES:
+        if len(waves) > WAVES or run.costs.start_s is not None:
             return None
         costs, place = run.costs, open_ledger(instance).place
         load = np.zeros(place.max() + 1)
@@ -55,7 +59,8 @@ METHOD = Method(
     name="greedy",
     kind="baseline",
     summary="each block to the server with the least work so far in the slot (a baseline of the paper)",
-    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY, Coupling.SHARING}),
     solve=_solve,
+    takes=WITHIN_LEDGER | {Feature.PERIOD},
     options=frozenset({"include_device"}),
 )

@@ -9,7 +9,7 @@ from mecopt.entities import Coupling
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
-from mecopt_solvers.baselines.rules import STEP, by_block, chunks, cut_off
+from mecopt_solvers.baselines.rules import STEP, WITHIN_LEDGER, by_block, chunks, cut_off
 
 
 def _solve(instance: Instance, run: Run) -> None:
@@ -29,6 +29,7 @@ METHOD = Method(
     name="greedy-arc",
     kind="baseline",
     summary="each block to the node whose step costs least, whatever follows",
-    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY, Coupling.SHARING}),
     solve=_solve,
+    takes=WITHIN_LEDGER,
 )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from mecopt.entities import Coupling
+from mecopt.features import Feature
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
-from mecopt_solvers.baselines.rules import cut_off, respect
+from mecopt_solvers.baselines.cuts import whole_on
+from mecopt_solvers.baselines.rules import WITHIN_LEDGER
 
 
 def _solve(instance: Instance, run: Run) -> None:
-    placement = respect(run, cut_off(instance, np.zeros(1, dtype=np.int64)))
+    placement = whole_on(instance, run, 0)
     if placement is not None:
         run.found(placement)
 
@@ -21,7 +21,8 @@ METHOD = Method(
     name="local",
     kind="baseline",
     summary="everything on the device",
-    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY, Coupling.SHARING}),
     solve=_solve,
+    takes=WITHIN_LEDGER | {Feature.PERIOD},
     respects=frozenset({"link"}),  # the paths of pins and bans keep to it too
 )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mecopt.entities import Coupling
+from mecopt.features import Feature
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
-from mecopt_solvers.baselines.rules import STATIC, by_block, cut_off
+from mecopt_solvers.baselines.rules import STATIC, WITHIN_LEDGER, by_block, cut_off
 
 
 def _solve(instance: Instance, run: Run) -> None:
@@ -23,7 +24,8 @@ METHOD = Method(
     name="rpdi",
     kind="baseline",
     summary="each block on a random node, the device among them (a baseline of the paper)",
-    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
+    honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY, Coupling.SHARING}),
     solve=_solve,
+    takes=WITHIN_LEDGER | {Feature.PERIOD},
     random=True,
 )

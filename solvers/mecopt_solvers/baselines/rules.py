@@ -7,14 +7,19 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt import limits
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts
 from mecopt.errors import InputError
+from mecopt.features import OF_STEPS, Feature
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.judge import evaluate
-from mecopt.trellis_arcs import Arcs, build_arcs
-from mecopt_solvers.baselines.ledger import in_order, open_ledger
+from mecopt.trellis_arcs import Arcs, build_arcs, starts
+from mecopt_solvers.baselines.ledger import in_order, open_ledger, totals
+
+# What a rule takes that places task by task within what the ledger has left.
+WITHIN_LEDGER = OF_STEPS | {Feature.TOTAL_DEADLINE, Feature.ONE_RUN, Feature.STATE, Feature.DROP}
 
 CHUNK = 1000  # tasks whose trellises are held at a time: they stay in the cache
 
@@ -50,8 +55,12 @@ def cut_off(instance: Instance, nodes: Ints) -> Ints:
 
 
 def seconds(costs: ChainCosts, arcs: Arcs) -> Floats:
-    """Seconds of calculation of every block on every node, (K, M, J)."""
-    return np.concatenate([costs.device_s[arcs.tasks][:, :, None], arcs.work_s], axis=2)
+    """Seconds of calculation of every block on every node, (K, M, J or 1, J), by the node before."""
+    device = costs.device_s[arcs.tasks][:, :, None, None]
+    if costs.start_s is not None:
+        device = device + starts(costs, arcs.tasks)[:, :, :, :1]
+    shape = (*arcs.calc_s.shape[:3], 1)
+    return np.concatenate([np.broadcast_to(device, shape), arcs.calc_s], axis=3)
 
 
 def respect(run: Run, placement: Ints) -> Ints | None:
@@ -91,9 +100,11 @@ def by_block(
         inf on nodes that the rule never takes by itself.
     free : callable
         Returns what the rule does where everything is allowed, or None when that is not simpler. If it keeps
-        to every limit, it is what going task by task would find as well: what is used only ever grows.
+        to every limit, it is what going task by task would find as well: what is used only ever grows. Not
+        asked where tasks may be left out, or where loads change the cost of steps.
     """
-    placement = free()
+    loaded = rule == STEP and limits.SHARING.on(instance)
+    placement = None if loaded or instance.tasks.given("drop_cost") is not None else free()
     if placement is not None and run.forbidden_block(placement) is None:
         judged = evaluate(instance, placement, costs=run.costs)
         if judged.feasible:
@@ -105,12 +116,15 @@ def by_block(
     code = {STATIC: ledger_kernels.STATIC, LOAD: ledger_kernels.LOAD, STEP: ledger_kernels.STEP}[rule]
     shape = (instance.task_count, instance.max_blocks, instance.server_count + 1)
     score = np.broadcast_to(score, shape)
-    ledger, nodes = open_ledger(instance), np.full(shape[:2], -1)
+    ledger, nodes, late = open_ledger(instance), np.full(shape[:2], -1), totals(instance)
     for tasks, arcs in chunks(run.costs, in_order(instance), run.node_cost):
         banned = np.zeros((0, 0, 0), bool) if run.node_cost is None else np.isinf(run.node_cost[tasks])
+        delay = np.zeros((len(late), *arcs.weight.shape))
+        for e, deadline in enumerate(late):
+            delay[e] = deadline.use(arcs, instance)
         own = np.ascontiguousarray(score[tasks])  # one layout, so compiled once
         run.repairs += ledger_kernels.place_blocks(
-            code, own, banned, arcs.weight, arcs.energy_j, seconds(run.costs, arcs), arcs.blocks, tasks,
-            ledger, nodes,
+            code, own, banned, arcs.weight, arcs.energy_j, seconds(run.costs, arcs), delay, arcs.blocks,
+            tasks, ledger, nodes,
         )  # fmt: skip
     run.found(nodes)

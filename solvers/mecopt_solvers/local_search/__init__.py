@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mecopt.entities import Coupling
+from mecopt.features import OF_STEPS, Feature
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import OF_ONE_TASK, Method
@@ -21,6 +22,7 @@ METHOD = Method(
     summary="annealing over blocks and tasks, restarted from the best so far; stops when told, or when stuck",
     honours=frozenset({Coupling.ENERGY, Coupling.CAPACITY, Coupling.MEMORY}),
     solve=_solve,
+    takes=OF_STEPS - {Feature.START},  # the moves know no calculation that the node before changes
     random=True,
     respects=frozenset(OF_ONE_TASK),
 )

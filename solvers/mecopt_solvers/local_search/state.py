@@ -52,8 +52,8 @@ class State:
 def open_state(instance: Instance, costs: ChainCosts, arcs: Arcs, part: Ints, nodes: Ints) -> State:
     """Lay out tasks `arcs.tasks`, in the order of their slots, with a placement that uses existing arcs."""
     tasks, book = arcs.tasks, open_ledger(instance)
-    place, device, piece = book.place[tasks], book.device[tasks], book.piece[tasks]
-    work, slot, places = seconds(costs, arcs), instance.tasks.slot[tasks], len(book.load)
+    place, device, piece = book.place[tasks], book.device[tasks], book.piece[tasks, :, 0]
+    work, slot, places = seconds(costs, arcs)[:, :, 0], instance.tasks.slot[tasks], len(book.load)
     load_unit, energy_unit = np.zeros(places), np.zeros(len(book.spent))
     np.maximum.at(load_unit, place, work.max(axis=1))
     np.maximum.at(energy_unit, device, arcs.energy_j.max(axis=(1, 2, 3)))
