@@ -107,7 +107,8 @@ class Energy(Term):
         if costs.server_w is None:
             return figures.energy_j
         watts = np.concatenate([[0.0], costs.server_w])
-        return figures.energy_j + np.where(watts > 0, watts * figures.calc_s, 0.0)
+        with np.errstate(invalid="ignore"):  # no watts where nothing tells the seconds
+            return figures.energy_j + np.where(watts > 0, watts * figures.calc_s, 0.0)
 
 
 TERMS: tuple[Term, ...] = (Delay(), DeadlineExcess(), Energy())

@@ -199,3 +199,43 @@ def test_no_built_in_method_honours_what_does_not_exist_yet(monkeypatch):
     for name, path in sources.items():
         with open(path, encoding="utf-8") as file:
             assert "frozenset(Coupling)" not in file.read(), name
+
+
+def crowded():
+    """Return two tasks, of 1 s each on a shared server, that a slot of 1.5 s has room for one of."""
+    task = {"slot": 0, "device": "d", "model": "m", "rate_bps": [1.0]}
+    return mecopt.from_dict(
+        {
+            "format": "mecopt-instance/2",
+            "slots": {"count": 1, "seconds": 1.5},
+            "rules": {"deadline": "hard", "couplings": ["sharing"], "sharing": "mm1"},
+            "models": [{"name": "m", "blocks": [{"cycles": 1, "input_bits": 0}]}],
+            "devices": [{"name": "d", "cycles_per_s": 0.2, "transmit_power_w": 0}],
+            "servers": [{"cycles_per_s": 1}],
+            "tasks": [{**task, "max_delay_s": [6.0]}, {**task, "max_delay_s": [5.0]}],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "pins"),
+    [
+        ("greedy", ()),
+        ("apdi", ()),
+        ("best-server", ()),
+        ("local", ("0:0=1", "1:0=1")),
+        ("rpdi", ("0:0=1", "1:0=1")),
+        ("selfish", ("0:0=1", "1:0=1")),
+    ],
+)
+def test_a_largest_load_is_tried(name, pins):
+    assert METHODS[name].stance("sharing") == "tries"
+    result = mecopt.solve(crowded(), name, pins=pins)
+    assert result.status is Status.VIOLATING
+    assert "sharing" in kinds(result)
+    assert mecopt.solve(crowded(), "enumeration").status is Status.OPTIMAL
+
+
+@pytest.mark.parametrize("name", ["greedy-arc", "best-node", "single-cut", "selfish", "social"])
+def test_who_looks_at_loads_leaves_a_full_server(name):
+    assert mecopt.solve(crowded(), name).evaluation.placement.tolist() == [[1], [0]]
