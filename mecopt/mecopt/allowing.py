@@ -75,3 +75,15 @@ def barred(instance: Instance) -> NDArray[np.bool_] | None:
                 if m is not None:
                     away[mine, m] |= others
     return away if away.any() else None
+
+
+def of_task(instance: Instance, k: int) -> tuple[Allow, ...]:
+    """Return a list that says of all tasks what `allow` says of one."""
+    if instance.barred is None:
+        return ()
+    nodes = [DEVICE, *(server.name for server in instance.servers)]
+    away = instance.barred[k]
+    return tuple(
+        Allow("all", (m,), tuple(nodes[j] for j in np.flatnonzero(~away[m]).tolist()))
+        for m in np.flatnonzero(away.any(axis=1)).tolist()
+    )

@@ -15,7 +15,7 @@ from itertools import product
 
 import numpy as np
 
-from mecopt import busy, limits
+from mecopt import allowing, busy, limits
 from mecopt.arrays import Floats, Ints
 from mecopt.entities import Sharing
 from mecopt.errors import InputError
@@ -177,7 +177,8 @@ def _alone(instance: Instance, k: int, paths: Ints) -> Evaluation:
     """Judge placements of one task, each on its own: without what joins tasks, sharing included."""
     rules = dataclasses.replace(instance.rules, couplings=frozenset())
     copies = instance.tasks.take(np.full(len(paths), k))
-    return evaluate(instance.replace(tasks=copies, rules=rules, allow=()), paths)
+    alone = instance.replace(tasks=copies, rules=rules, allow=allowing.of_task(instance, k))
+    return evaluate(alone, paths)
 
 
 def _uses(judged: Evaluation, limit: limits.LinearLimit, rows: int) -> Floats:
