@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -42,9 +41,7 @@ class ProgramSearch:
     bound: float = field(default=float("-inf"))
 
     def __post_init__(self) -> None:
-        old = self.instance.tasks
-        rows = {f.name: getattr(old, f.name)[self.tasks] for f in dataclasses.fields(old)}
-        self.part = self.instance.replace(tasks=dataclasses.replace(old, **rows))
+        self.part = self.instance.replace(tasks=self.instance.tasks.take(self.tasks))
         node_cost = None if self.run.node_cost is None else self.run.node_cost[self.tasks]
         self.own = Run(self.part, seed=self.seed, threads=1, node_cost=node_cost)
 
