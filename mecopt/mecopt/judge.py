@@ -257,7 +257,7 @@ def _phase(judged: Evaluation, phase: int) -> PhaseDelays:
     calc, work = found.calc_s, judged.work_s
     if work is not judged.steps.calc_s:
         longer = judged.steps.calc_s / np.where(work > 0, work, 1.0)
-        calc = np.where(work > 0, calc * longer, calc)
+        calc = np.where(calc > 0, calc * np.where(calc > 0, longer, 1.0), 0.0)
     return PhaseDelays(found.trans_s, calc, found.result_s)
 
 

@@ -1,17 +1,31 @@
 """The exact methods against brute force, and brute force against the scalar reference."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
 from reference import Reference
+from strategies import examples
+from wide_strategies import wide_documents
 
 import mecopt
-from mecopt import registry
+from mecopt import features, limits, registry
+from mecopt.entities import Sharing
+from mecopt.features import Feature
 from mecopt_solvers import crosscheck as checks
 from mecopt_solvers.cli.crosscheck import crosscheck
-from mecopt_solvers.crosscheck import SETS, brute_force, check, instances, random_instance
+from mecopt_solvers.crosscheck import (
+    SETS,
+    brute_force,
+    check,
+    checking,
+    instances,
+    random_instance,
+    wide_instance,
+)
 
 OWN = ("milp", "ilp", "cpsat", "energy-path", "trellis")
 
@@ -28,6 +42,31 @@ def test_brute_force_is_the_references():
             assert best.objective == pytest.approx(truth, rel=1e-9, abs=1e-300)
 
 
+@examples(60)
+@given(wide_documents(joint=400))
+def test_brute_force_is_the_references_on_the_wider_model(document):
+    best = brute_force(mecopt.from_dict(document))
+    truth = Reference(document).best_coupled()
+    assert (best is None) == (truth is None)
+    if best is not None:
+        assert best.objective == pytest.approx(truth, rel=1e-9, abs=1e-18)
+
+
+def test_brute_force_is_the_references_on_instances_of_its_own():
+    looked = 0
+    for i in range(60):
+        instance = wide_instance(np.random.default_rng([11, i]))
+        reference = Reference(mecopt.to_dict(instance))
+        if np.prod([len(list(reference.choices(k))) for k in range(instance.task_count)]) > 1000:
+            continue
+        looked += 1
+        best, truth = brute_force(instance), reference.best_coupled()
+        assert (best is None) == (truth is None), i
+        if best is not None:
+            assert best.objective == pytest.approx(truth, rel=1e-9, abs=1e-18), i
+    assert looked > 30
+
+
 def test_the_exact_methods_agree_with_brute_force():
     wrong = [
         (instance.name, answer.method, answer.what)
@@ -38,11 +77,21 @@ def test_the_exact_methods_agree_with_brute_force():
     assert wrong == []
 
 
+def test_the_exact_methods_agree_with_brute_force_on_the_wider_model():
+    wrong = [
+        (instance.name, answer.method, answer.what)
+        for instance in instances(120, seed=1, wider=True)
+        for answer in check(instance, [*OWN, "enumeration"])
+        if answer.what
+    ]
+    assert wrong == []
+
+
 @pytest.mark.slow
 def test_the_exact_methods_agree_with_brute_force_on_many():
     wrong = [
         (instance.name, answer.method, answer.what)
-        for instance in instances(2000, seed=2)
+        for instance in instances(3000, seed=2, wider=True)
         for answer in check(instance)
         if answer.what
     ]
@@ -66,6 +115,31 @@ def test_the_instances_are_what_they_are_meant_to_be():
     assert again == [instance.sha256 for instance in drawn]
 
 
+def test_half_of_the_instances_use_all_of_the_wider_model():
+    drawn = list(instances(400, seed=5, wider=True))
+    wide = [instance for instance in drawn if instance.format.endswith("/2")]
+    assert 150 < len(wide) <= 200
+    assert set().union(*(features.of(instance) for instance in wide)) == set(Feature)
+    assert set().union(*(instance.rules.couplings for instance in wide)) == limits.COUPLINGS
+    assert {instance.rules.sharing for instance in wide} == {None, *Sharing}
+    assert {instance.rules.objective.of for instance in wide} == {"devices", "all"}
+    assert any(instance.tasks.max_phase_delay_s is not None for instance in wide)
+    assert all(mecopt.from_dict(mecopt.to_dict(instance)) == instance for instance in wide)
+    best = [brute_force(instance) for instance in wide[:60]]
+    assert 10 < sum(judged is None for judged in best) < 40
+    assert any(judged is not None and judged.dropped.any() for judged in best)
+
+
+def test_a_bound_that_was_too_high_on_the_way_is_found(monkeypatch):
+    instance = mecopt.load("tiny_paper")
+    best = brute_force(instance)
+    honest = mecopt.solve(instance, "enumeration")
+    early = dataclasses.replace(honest, trace=((0.0, None, 2.0 * best.objective), *honest.trace))
+    monkeypatch.setattr(checking, "solve", lambda *given, **options: early)
+    (answer,) = check(instance, ["enumeration"])
+    assert answer.what == f"bound {2.0 * best.objective!r} above the optimum {best.objective!r}"
+
+
 def test_a_disagreement_is_found_printed_and_saved(monkeypatch, tmp_path):
     def lie(instance, run):
         nodes = np.where(np.arange(instance.max_blocks) < instance.block_count[:, None], 0, -1)
@@ -76,7 +150,7 @@ def test_a_disagreement_is_found_printed_and_saved(monkeypatch, tmp_path):
     liar = mecopt.Method("liar", "exact", "of this test", frozenset(mecopt.Coupling), lie)
     real = registry.method
     monkeypatch.setattr(registry, "method", lambda name: liar if name == "liar" else real(name))
-    monkeypatch.setattr(checks, "methods", lambda: (liar,))
+    monkeypatch.setattr(checking, "methods", lambda: (liar,))
     done = CliRunner().invoke(crosscheck, ["--count", "12", "--out", str(tmp_path), "--json"])
     assert done.exit_code == 1
     document = json.loads(done.stdout)
