@@ -114,6 +114,7 @@ def _doubts(settled: Parameters) -> list[str]:
     memory = devices.device_memory_bytes is not None or settled.servers.server_memory_bytes is not None
     if "memory" in limits.couplings and not memory:
         doubts.append("the memory coupling without a memory size: it limits nothing; try server_memory_bytes")
-    if limits.max_delay_s is None and limits.deadline == "hard":
+    late = limits.max_delay_s is not None or settled.wider.max_total_delay_s is not None
+    if not late and limits.deadline == "hard":
         doubts.append("hard deadlines without max_delay_s: nothing is late")
     return doubts

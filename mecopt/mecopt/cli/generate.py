@@ -33,6 +33,12 @@ OPTIONS = {
     "--deadline": ("deadline", "hard, soft or none."),
     "--preset": ("preset", "paper or physical."),
     "--coupling": ("couplings", "energy, capacity, memory (several with commas) or none."),
+    "--objective": ("objective", "delay, energy or period."),
+    "--sharing": ("sharing", "none, mm1 or affine: how load lengthens calculations."),
+    "--deadline-total": ("max_total_delay_s", "End-to-end deadline in seconds, such as 2, 1..3 or none."),
+    "--one-run": ("one_run", "none, servers or all: which run one stretch of a task at most."),
+    "--drop-cost": ("drop_cost", "Cost of leaving a task out, such as 5, 1..9 or none."),
+    "--phases": ("phases", "Phases with their passes, such as prefill,decode*200."),
     "--ratio": ("ratio", "Demand / capacity of a slot, from which its seconds follow."),
     "--energy-share": (
         "energy_budget_share",

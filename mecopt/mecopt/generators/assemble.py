@@ -12,6 +12,7 @@ from mecopt import models
 from mecopt.arrays import Floats
 from mecopt.costs import chain_costs
 from mecopt.entities import Deadline, Device, Links, Model, Rules, Server, Tasks, in_phase
+from mecopt.generators import wider
 from mecopt.generators.draws import unit
 from mecopt.generators.energy import with_budgets
 from mecopt.generators.parameters import Parameters
@@ -39,11 +40,13 @@ def build(parameters: Parameters, seed: int, name: str) -> tuple[Instance, dict[
         If no placement can meet an energy budget.
     """
     p, derived = parameters, dict[str, Any]()
-    model = _model(p)
+    model = wider.model(p, _model(p))
     speeds = server_speeds(p, seed)
     slot_s = p.release.slot_s
     if slot_s is None and p.release.ratio is not None:
-        work = fsum(in_phase(block.cycles) for block in model.blocks) * p.release.release_rate
+        passes = [fsum(in_phase(b.cycles, i) for b in model.blocks) for i in range(len(model.phases))]
+        cycles = fsum(phase.repeat * once for phase, once in zip(model.phases, passes, strict=True))
+        work = cycles * p.release.release_rate
         slot_s = derived["slot_s"] = work / (p.release.ratio * fsum(speeds.tolist()))
     instance = Instance(
         name=name,
@@ -53,13 +56,8 @@ def build(parameters: Parameters, seed: int, name: str) -> tuple[Instance, dict[
         devices=_devices(p, seed),
         servers=_servers(p, speeds, seed),
         links=Links.of(p.servers.servers, p.servers.server_bps),
-        tasks=_tasks(p, seed),
-        rules=Rules.preset(
-            p.limits.preset,
-            deadline=Deadline(p.limits.deadline),
-            deadline_penalty=p.limits.deadline_penalty,
-            couplings=frozenset(p.limits.couplings),
-        ),
+        tasks=wider.tasks(p, _tasks(p, seed), seed),
+        rules=wider.rules(p, _rules(p)),
     )
     if p.limits.max_delay_lift:
         instance, derived["lifted_tasks"] = lifted(instance)
@@ -67,6 +65,15 @@ def build(parameters: Parameters, seed: int, name: str) -> tuple[Instance, dict[
         instance, energies = with_budgets(instance, p.devices)
         derived |= energies
     return instance, derived
+
+
+def _rules(p: Parameters) -> Rules:
+    return Rules.preset(
+        p.limits.preset,
+        deadline=Deadline(p.limits.deadline),
+        deadline_penalty=p.limits.deadline_penalty,
+        couplings=frozenset(p.limits.couplings),
+    )
 
 
 def _model(p: Parameters) -> Model:
@@ -113,7 +120,8 @@ def _servers(p: Parameters, speeds: Floats, seed: int) -> tuple[Server, ...]:
         slots = list(np.rint(speeds * factor(unit(seed, "load", p.release.slots, count))).T)
     elif factor != 1.0:
         slots = np.rint(speeds * factor).tolist()
-    return tuple(Server(f"es{n}", speed, p.servers.server_memory_bytes) for n, speed in enumerate(slots, 1))
+    power, memory = p.wider.server_power_w, p.servers.server_memory_bytes
+    return tuple(Server(f"es{n}", speed, memory, compute_power_w=power) for n, speed in enumerate(slots, 1))
 
 
 def _tasks(p: Parameters, seed: int) -> Tasks:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from mecopt.costs import chain_costs
-from mecopt.entities import Deadline
+from mecopt.entities import DELAY, Deadline
 from mecopt.instance import Instance
 from mecopt.judge import evaluate
 from mecopt.trellis import shortest_paths
@@ -19,6 +20,8 @@ ONE_KIND = 0.95  # a larger share of one kind is worth a warning
 @dataclass(frozen=True)
 class Census:
     """The optimum of every task with couplings left out, classified and counted.
+
+    Where the period is minimised, which is no single task's, that of least delay.
 
     Attributes
     ----------
@@ -62,6 +65,8 @@ class Census:
 
 def census(instance: Instance) -> Census:
     """Classify the optimum of every task, couplings left out."""
+    if instance.rules.objective.period:  # of no single task
+        instance = instance.replace(rules=dataclasses.replace(instance.rules, objective=DELAY))
     costs = chain_costs(instance)
     paths = shortest_paths(costs)
     served = np.isfinite(paths.value)

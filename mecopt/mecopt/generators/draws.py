@@ -22,6 +22,10 @@ STREAMS = {
     "device_place": 5,
     "server_place": 6,
     "fading": 7,
+    "total_delay": 8,
+    "weight": 9,
+    "drop_cost": 10,
+    "down_rate": 11,
 }
 
 

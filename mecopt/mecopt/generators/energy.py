@@ -24,7 +24,7 @@ MOST_CELLS = 4_000_000  # a table would be larger
 PER_TASK = (
     *("blocks", "group", "batch", "bits", "result_bits"),
     *("device_s", "device_j", "send_s", "send_w", "hop_w"),
-    *("tau", "limit"),
+    *("tau", "limit", "back_s", "passes", "start_s", "device_w", "weight", "drop_cost"),
 )
 
 
@@ -98,13 +98,15 @@ def _parts(costs: ChainCosts) -> Iterator[ChainCosts]:
     chunk = max(1, min(CHUNK, MOST_CELLS // (blocks * (costs.send_s.shape[1] + 1) ** 2)))
     for start in range(0, tasks, chunk):
         rows = slice(start, start + chunk)
-        yield dataclasses.replace(costs, **{name: getattr(costs, name)[rows] for name in PER_TASK})
+        whole = {name: getattr(costs, name) for name in PER_TASK}
+        part = {name: figures[rows] for name, figures in whole.items() if figures is not None}
+        yield dataclasses.replace(costs, **part)
 
 
 def with_budgets(instance: Instance, wanted: Devices) -> tuple[Instance, dict[str, list[float]]]:
     """Give every device its energy budget.
 
-    A share is one of the energy that the optimum without couplings spends, device by device.
+    A share is one of the energy that the optimum without couplings spends, every task served, by device.
 
     Returns
     -------
@@ -117,14 +119,15 @@ def with_budgets(instance: Instance, wanted: Devices) -> tuple[Instance, dict[st
     InputError
         If no placement can meet a budget; the text names the least possible one.
     """
-    costs = chain_costs(instance)
+    served = instance.replace(tasks=dataclasses.replace(instance.tasks, drop_cost=None))
+    costs = chain_costs(served)
     paths = shortest_paths(costs, kernel="numpy")
-    stuck = infeasible_tasks(instance, costs, paths)
+    stuck = infeasible_tasks(served, costs, paths)
     if stuck:
         raise InputError(f"no energy budget can be set: {reason['message']}" for reason in stuck)
     device, count = instance.tasks.device, len(instance.devices)
     least = np.bincount(device, least_energy_j(costs), count)
-    optimum = evaluate(instance, paths.placement, costs=costs).device_energy
+    optimum = evaluate(served, paths.placement, costs=costs).device_energy
     share = wanted.energy_budget_share
     budget = np.full(count, wanted.energy_budget_j) if share is None else np.round(share * optimum, 6)
     problems = [

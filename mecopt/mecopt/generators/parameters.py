@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from mecopt.entities import PRESETS, Coupling, Deadline
+from mecopt.entities import PRESETS, Coupling, Deadline, OneRun, Sharing
 from mecopt.errors import InputError, shortened, shown
 from mecopt.generators.values import (
     Encoding,
@@ -21,6 +21,7 @@ from mecopt.generators.values import (
     Kind,
     NetworkName,
     Number,
+    Passes,
     Range,
     Whole,
     Word,
@@ -35,6 +36,9 @@ MOST_STEPS, MOST_SERVERS = 20_000_000, 64  # where budgets are set, which prices
 MOST_SHOWN = 60  # characters of a value in a message
 POSITIVE, OPTIONAL = Number(), Number(optional=True)
 ALIASES = {"batch": "release_rate", "tasks_per_slot": "release_rate", "beta": "deadline_penalty"}
+COUPLINGS = tuple(
+    c.value for c in Coupling if c is not Coupling.SHARING
+)  # that one has a parameter of its own
 # Of each pair at most one is set; naming one drops what a named setting says of the other.
 EXCLUSIVE = (("slot_s", "ratio"), ("energy_budget_j", "energy_budget_share"))
 
@@ -142,7 +146,39 @@ class Limits:
     max_delay_lift: bool = _p(
         False, Flag(), "lift the deadlines of tasks that could not meet them (docs/generate.md)"
     )
-    couplings: tuple[str, ...] = _p((), Words(tuple(c.value for c in Coupling)), "constraints between tasks")
+    couplings: tuple[str, ...] = _p((), Words(COUPLINGS), "constraints between tasks")
+
+
+@dataclass(frozen=True)
+class Wider:
+    """What only instances of the wider format have."""
+
+    objective: str = _p("delay", Word(("delay", "energy", "period")), "what is minimised")
+    joule_worth: float = _p(0.0, Number(above=False), "seconds that a joule is worth in the objective delay")
+    objective_of: str = _p("devices", Word(("devices", "all")), "whose joules the objective counts")
+    server_power_w: float | None = _p(
+        None, Number(above=False, optional=True), "power of every calculating server"
+    )
+    sharing: str = _p(
+        "none", Word(("none", *Sharing)), "how a server's load lengthens its calculations; switches it on"
+    )
+    one_run: str = _p("none", Word(tuple(OneRun)), "which nodes run one stretch of a task at most")
+    max_total_delay_s: float | Range | None = _p(
+        None, Number(above=False, optional=True, drawn=True), "end-to-end deadline, or a range drawn per task"
+    )
+    weight: float | Range = _p(1.0, Number(drawn=True), "weight of a task, or a range drawn per task")
+    drop_cost: float | Range | None = _p(
+        None, Number(above=False, optional=True, drawn=True), "cost of leaving a task out, or a range"
+    )
+    down_rate_bps: float | Range | None = _p(
+        None,
+        Number(above=False, optional=True, drawn=True),
+        "rate back to the device, or a range per task and server",
+    )
+    phases: tuple[tuple[str, int], ...] = _p((), Passes(), "phases, NAME or NAME*REPEAT, several with commas")
+    phase_share: float = _p(
+        1.0, Number(most=1.0), "cycles and bits of a pass of later phases, as a share of the first"
+    )
 
 
 @dataclass(frozen=True)
@@ -155,6 +191,7 @@ class Parameters:
     servers: Servers
     radio: Radio
     limits: Limits
+    wider: Wider
 
     def flat(self) -> dict[str, Any]:
         """Return every parameter by its name."""
@@ -183,6 +220,7 @@ PARTS = {
     "servers": Servers,
     "radio": Radio,
     "limits": Limits,
+    "wider": Wider,
 }
 
 

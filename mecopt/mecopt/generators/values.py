@@ -14,6 +14,7 @@ from mecopt.arrays import Floats
 from mecopt.scalars import LARGEST, is_whole, scalar
 
 MOST_BYTES = 10**15  # of the raw input
+MOST_REPEATS = 1_000_000  # of a phase
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,30 @@ class Flag:
         return value
 
 
+class Passes:
+    """Phases, each a name and how often it is passed: ``prefill,decode*200``."""
+
+    def read(self, value: Any) -> tuple[tuple[str, int], ...]:
+        """Return names and repeats."""
+        given = [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+        found = [self._one(member) for member in given]
+        if len({name for name, _ in found}) < len(found):
+            raise ValueError("phases of different names")
+        return tuple(found)
+
+    def _one(self, member: Any) -> tuple[str, int]:
+        if isinstance(member, str):
+            name, star, times = member.strip().partition("*")
+            pair: Any = (name.strip(), from_text(times) if star else 1)
+        else:
+            pair = member
+        if isinstance(pair, (list, tuple)) and len(pair) == 2 and str(pair[0]).isidentifier():
+            repeat = scalar(pair[1])
+            if repeat is not None and 1 <= repeat <= MOST_REPEATS and not repeat % 1:
+                return str(pair[0]), int(repeat)
+        raise ValueError(f"NAME or NAME*REPEAT, a whole number from 1 to {MOST_REPEATS:,}")
+
+
 class NetworkName:
     """A network that mecopt counts."""
 
@@ -198,6 +223,8 @@ def to_text(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple) and all(isinstance(member, tuple) for member in value):
+        return ",".join(f"{name}*{repeat}" for name, repeat in value)
     if isinstance(value, tuple):
         one_number = len(value) == 1 and not isinstance(value[0], str)
         return ",".join(map(to_text, value)) + "," * one_number  # a list of one is not the number itself
@@ -212,7 +239,7 @@ def to_json(value: Any) -> Any:
     """Write a value as JSON holds it."""
     if isinstance(value, Range):
         return {"uniform": [value.low, value.high]}
-    return list(value) if isinstance(value, tuple) else value
+    return [to_json(member) for member in value] if isinstance(value, tuple) else value
 
 
 def _number(text: str) -> int | float | None:

@@ -65,6 +65,12 @@ def test_every_option_sets_its_parameter(run):
         "--coupling": "energy,capacity",
         "--ratio": "1.5",
         "--energy-share": "0.99",
+        "--objective": "delay",
+        "--sharing": "affine",
+        "--deadline-total": "1..9",
+        "--one-run": "all",
+        "--drop-cost": "5",
+        "--phases": "prefill,decode*2",
     }
     assert set(values) == set(OPTIONS)
     result = run("paper", *(word for pair in values.items() for word in pair), "--json")
@@ -76,6 +82,11 @@ def test_every_option_sets_its_parameter(run):
         "ratio": 1.5,
         "slot_s": None,
         "energy_budget_share": 0.99,
+        "sharing": "affine",
+        "max_total_delay_s": {"uniform": [1, 9]},
+        "one_run": "all",
+        "drop_cost": 5,
+        "phases": [["prefill", 1], ["decode", 2]],
     }
     assert {name: made[name] for name in expected} == expected
 

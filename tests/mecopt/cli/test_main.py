@@ -78,7 +78,7 @@ def test_no_command_is_bad_usage(mecopt):
 def test_unknown_command_offers_the_nearest(mecopt):
     done = mecopt("slove")
     assert done.returncode == 2
-    assert done.stderr == "mecopt: no command 'slove'; did you mean solve? (see 'mecopt --help')\n"
+    assert done.stderr == "mecopt: no command 'slove'; did you mean solve or convert? (see 'mecopt --help')\n"
     assert "there are best-known, " in mecopt("xyzzy").stderr
 
 
