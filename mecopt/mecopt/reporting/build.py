@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
 
     from mecopt.reporting.figures import Charts, Figure
     from mecopt.reporting.numbers import Numbers
+    from mecopt.reporting.wanted import Wanted
 
 NEEDED = ("altair", "vl_convert", "itables", "jinja2", "pyarrow")
 FIGURE_WIDTH = 640
+POINTS = 72  # an inch
+LINES_HIGH = 320  # charts of lines; others are as high as their rows
 FOLDER = "report"  # in the folder of the comparison, unless another one is named
 
 
@@ -34,7 +38,15 @@ class Made:
     document: dict[str, Any]
 
 
-def make_report(folder: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> Made:
+def make_report(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    methods: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+    columns: int = 1,
+    size_in: tuple[float, float] | None = None,
+) -> Made:
     """Make the report of a comparison from its store alone.
 
     Parameters
@@ -43,24 +55,35 @@ def make_report(folder: str | os.PathLike[str], out: str | os.PathLike[str] | No
         Folder of the comparison.
     out : path, optional
         Folder for the report, made if it does not exist; `report` in the folder of the comparison by default.
+    methods : sequence of str
+        The methods to show, in this order; all of them by default. Bounds are those of all runs.
+    labels : dict of str to str, optional
+        What to call methods instead.
+    columns : {1, 2}
+        Columns of a 10 pt article that the LaTeX tables take.
+    size_in : (float, float), optional
+        Width and height of the figures in inches, with letters as in the text of a paper.
 
     Raises
     ------
     InputError
-        If there is no comparison, none of its runs is finished, or nothing can be written to `out`.
+        If there is no such method, a number is out of range, there is no comparison, none of its runs is
+        finished, or nothing can be written to `out`.
     MissingExtraError
         If the extra `report` is not installed.
     """
     if any(find_spec(name) is None for name in NEEDED):
         raise MissingExtraError("a report", "report")
     from mecopt.comparing import Comparison
+    from mecopt.reporting.wanted import Wanted
 
+    wanted = Wanted(methods, labels or {}, columns, size_in)
     with Comparison.open(folder) as comparison:
         if comparison.runs.empty:
             raise InputError("no run of the comparison is finished, expected at least one", str(folder))
         target = Path(folder) / FOLDER if out is None else Path(out)
         check_folder(target)
-        files, document = contents(comparison, str(folder))
+        files, document = contents(comparison, str(folder), wanted)
     write_all(target, files)
     return Made(target, list(files), {"folder": str(target), "files": list(files), **document})
 
@@ -91,7 +114,9 @@ def write_all(target: Path, files: dict[str, bytes]) -> None:
         write_bytes(target / name, data)
 
 
-def contents(comparison: Any, folder: str) -> tuple[dict[str, bytes], dict[str, Any]]:
+def contents(
+    comparison: Any, folder: str, wanted: Wanted | None = None
+) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Return the files of a report by their names, and the numbers for programs.
 
     Parameters
@@ -100,12 +125,17 @@ def contents(comparison: Any, folder: str) -> tuple[dict[str, bytes], dict[str, 
         Or anything with its tables and details.
     folder : str
         What the command named, for the line that makes the report again.
+    wanted : Wanted, optional
+        What is to be shown; everything by default.
     """
-    from mecopt.reporting import page, tables
+    from mecopt.reporting import page
     from mecopt.reporting.figures import Charts
+    from mecopt.reporting.latex import latex
     from mecopt.reporting.numbers import Numbers
+    from mecopt.reporting.wanted import Wanted
 
-    numbers = Numbers(comparison)
+    wanted = wanted or Wanted()
+    numbers = Numbers(comparison, wanted)
     charts = Charts(numbers.labels, numbers.instances, numbers.kinds)
     shown = numbers.tables()
     figures = draw(numbers, charts, legend=False)
@@ -115,9 +145,9 @@ def contents(comparison: Any, folder: str) -> tuple[dict[str, bytes], dict[str, 
     files["runs.parquet"] = _parquet(comparison.runs)
     files["instances.csv"] = csv(numbers.instances)
     for table in shown:
-        files[f"tables/{table.name}.tex"] = tables.latex(table).encode()
+        files[f"tables/{table.name}.tex"] = latex(table, wanted.columns).encode()
     for figure in draw(numbers, charts, legend=True):
-        files |= _pictures(figure)
+        files |= _pictures(figure, wanted.size_in)
     files["index.html"] = html.encode()  # last: a page is there only when all it names is
     return files, numbers.document()
 
@@ -157,25 +187,35 @@ def _unicode(value: Any) -> Any:
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
-def _pictures(figure: Figure) -> dict[str, bytes]:
-    """Return a figure as PNG and SVG."""
+def _pictures(figure: Figure, size_in: tuple[float, float] | None) -> dict[str, bytes]:
+    """Return a figure as PNG, SVG and PDF, of that size in all where one is given."""
     import altair as alt
 
     # The letters of a map are part of the picture, which goes where there is no caption.
     title = alt.TitleParams(figure.title, subtitle=figure.key or alt.Undefined)
-    return pictures(
-        figure.name, figure.chart.properties(width=max(FIGURE_WIDTH, figure.min_width), title=title)
-    )
+    if size_in is None:
+        width = max(FIGURE_WIDTH, figure.min_width)
+        return pictures(figure.name, figure.chart.properties(width=width, title=title))
+    width, height = (round(POINTS * side) for side in size_in)
+    lines = getattr(figure.chart, "height", None) == LINES_HIGH
+    fit = alt.AutoSizeParams(type="fit" if lines else "fit-x", contains="padding")
+    sizes = {"width": width, "height": height} if lines else {"width": width}
+    key = {"title": alt.TitleParams("", subtitle=figure.key)} if figure.key else {}  # a paper has captions
+    chart = figure.chart.properties(**sizes, **key, autosize=fit)
+    return pictures(figure.name, chart, 4.0, paper=True)
 
 
-def pictures(name: str, chart: Any, scale: float = 2.0) -> dict[str, bytes]:
-    """Return an Altair chart as SVG, PNG and PDF on white, under their names in the folder ``figures``."""
+def pictures(name: str, chart: Any, scale: float = 2.0, paper: bool = False) -> dict[str, bytes]:
+    """Return an Altair chart as SVG, PNG and PDF on white, by their names in the folder ``figures``."""
     import vl_convert
 
     spec = chart.to_dict()
     # One weight of type: two fonts in a PDF come in an order of their own each time.
-    words = {"titleFontWeight": "normal"}
-    plain = {"title": {"fontWeight": "normal"}, "axis": words, "legend": words}
+    words: dict[str, Any] = {"titleFontWeight": "normal"}
+    if paper:  # letters of the size of a caption, and little room for the rest
+        words |= {"labelFontSize": 7, "titleFontSize": 8}
+    key = {"orient": "bottom", "columns": 3, "offset": 4, "rowPadding": 1} if paper else {}
+    plain = {"title": {"fontWeight": "normal"}, "axis": words, "legend": words | key}
     options: dict[str, Any] = {"config": {"background": "white", **plain}}
     # Vega numbers gradients through the whole process; a chart has one at most, and the same data is to
     # give the same bytes.

@@ -10,6 +10,7 @@ from mecopt.comparing.contradictions import contradictions, lines
 from mecopt.reporting import statistics as st
 from mecopt.reporting import tables as tb
 from mecopt.reporting.curves import WITHIN, time_grid
+from mecopt.reporting.wanted import Wanted
 from mecopt.text import visible
 
 if TYPE_CHECKING:
@@ -21,9 +22,10 @@ MOST_KINDS = 6  # kinds of instances with a chart over time of their own
 class Numbers:
     """All numbers of a report, worked out once."""
 
-    def __init__(self, comparison: Any) -> None:
-        self.runs: pd.DataFrame = st.prepared(comparison.runs)
-        self.labels: list[str] = list(self.runs["label"].unique())
+    def __init__(self, comparison: Any, wanted: Wanted | None = None) -> None:
+        self.runs: pd.DataFrame
+        self.labels: list[str]
+        self.runs, self.labels = (wanted or Wanted()).of(st.prepared(comparison.runs))
         self.contradictions = contradictions(self.runs)
         ran = set(self.runs["instance_sha256"])
         instances = comparison.instances.assign(instance=comparison.instances["instance"].map(visible))

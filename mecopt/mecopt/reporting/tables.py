@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mecopt import text
 from mecopt.reporting import statistics as st
 from mecopt.reporting.pairs import paired
 from mecopt.reporting.style import figure, percent
@@ -19,6 +18,14 @@ if TYPE_CHECKING:
 
 HEADS = ("Mean", "Interquartile mean", "Geometric mean", "Median", "95th percentile", "Worst")
 MOST_FAILURES = 60
+SPARE = (
+    *("Runs", "Geometric mean [%]", "95th percentile [%]", "Primal integral [s]", "Median [%]"),
+    *("Worst [%]", "Instances", "Mean [%]"),
+)
+OF_INSTANCES = (
+    *("Deadline", "Open gap [%]", "One server [%]", "All local [%]", "Blocks", "Mixed [%]", "Couplings"),
+    *("Best known [s]", "Servers", "Tasks"),
+)
 
 
 @dataclass(frozen=True)
@@ -32,12 +39,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its caption; the first column is the head of the row."""
+    """A table with its caption; the first column is the head of the row.
+
+    `spare` are the heads of columns that are left out where there is no room, the first one first.
+    """
 
     name: str
     caption: str
     heads: Sequence[str]
     rows: list[list[Cell]] = field(default_factory=list)
+    spare: Sequence[str] = ()
 
 
 def gap_rows(runs: pd.DataFrame, labels: Sequence[str]) -> list[dict[str, Any]]:
@@ -67,7 +78,7 @@ def gap_table(name: str, caption: str, rows: list[dict[str, Any]]) -> Table:
     heads = ("Method", "Instances", "Runs", *(f"{head} [%]" for head in HEADS))
     integral = "primal_integral_s"
     timed = any(integral in row for row in rows)
-    table = Table(name, caption, (*heads, "Primal integral [s]") if timed else heads)
+    table = Table(name, caption, (*heads, "Primal integral [s]") if timed else heads, spare=SPARE)
     for row in rows:
         cells = [
             Cell(row["method"]),
@@ -166,7 +177,7 @@ def time_table(rows: list[dict[str, Any]]) -> Table:
         "over the runs that did (share in small print); largest peak memory, where each run had a process "
         "of its own."
     )
-    table = Table("times", caption, heads)
+    table = Table("times", caption, heads, spare=("Runs with a placement", "Peak memory [MB]"))
     names = ("cpu_s", "wall_s", "within_s", "peak_memory_mb")
     for row in rows:
         close = f"{100 * row['within_share']:.0f} % of runs" if row["runs"] else ""
@@ -213,7 +224,7 @@ def instance_table(instances: pd.DataFrame) -> Table:
         "The instances: size, couplings, what the optimum of each task would be without couplings, and the "
         "best bound and value known, over all runs here and the store of best-known values."
     )
-    table = Table("instances", caption, heads)
+    table = Table("instances", caption, heads, spare=OF_INSTANCES)
     for row in st.records(instances):
         bound, value = float(row.best_bound), float(row.best_known)
         gap = excess(value, bound)
@@ -281,26 +292,6 @@ def failure_table(runs: pd.DataFrame, contradicted: pd.Series[bool] | None = Non
             ]
         )
     return table
-
-
-def latex(table: Table) -> str:
-    """Return a table for LaTeX with the package booktabs; intervals stand in brackets."""
-    import pandas as pd
-
-    rows = [
-        [f"{cell.text} [{cell.small}]" if cell.small else cell.text for cell in row] for row in table.rows
-    ]
-    frame = pd.DataFrame(rows, columns=[text.latex(head) for head in table.heads], dtype=object)
-    style = frame.style.hide(axis="index").format(lambda cell: text.latex(str(cell)))
-    first = 1 + sum(isinstance(cell.order, str) for cell in (table.rows[0] if table.rows else []))
-    return style.to_latex(
-        hrules=True,
-        caption=text.latex(table.caption),
-        label=f"tab:{table.name}",
-        column_format="l" * first + "r" * (len(table.heads) - first),
-        position="htbp",
-        position_float="centering",
-    )
 
 
 def plain(value: Any) -> float | None:

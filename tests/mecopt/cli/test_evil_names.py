@@ -73,7 +73,9 @@ def files():
     with pytest.MonkeyPatch.context() as patch:
         drawn = build._pictures
         some = ("gap_map", "triviality", "profile_gap", "gap_size", "energy", "delay_split", "collapse")
-        patch.setattr(build, "_pictures", lambda figure: drawn(figure) if figure.name in some else {})
+        patch.setattr(
+            build, "_pictures", lambda figure, size_in: drawn(figure, size_in) if figure.name in some else {}
+        )
         methods = ("exact", "dice", *EVIL_NAMES[:8])
         return build.contents(MadeUp(names=EVIL_NAMES, methods=methods, seeds=1), "\x1b]0;a\n")[0]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -235,7 +236,9 @@ def test_compare_writes_its_end_down(mecopt, wrong, toy_file, tmp_path):
         "floats": "failed",
         "prints": "feasible",
     }
-    assert rows["leaves"]["error"] == "MethodError: method 'leaves' failed: SystemExit: 3"
+    error = rows["leaves"]["error"]
+    assert error.startswith("MethodError: method 'leaves' failed: SystemExit: 3 (")
+    assert re.search(r"wrong_plugin\.py, line \d+\)$", error)
 
 
 def test_a_false_proof_is_said_wherever_it_shows(mecopt, wrong, toy_file, tmp_path):

@@ -35,15 +35,38 @@ def test_report_says_where(monkeypatch, tmp_path):
     from mecopt import reporting
     from mecopt.cli.report import report
 
-    def make(folder, out):
+    def make(folder, out, **wanted):
         (tmp_path / "index.html").write_bytes(b" " * 1_234_567)
-        return reporting.Made(tmp_path, ["index.html", "runs.csv"], {"given": [folder, out]})
+        return reporting.Made(tmp_path, ["index.html", "runs.csv"], {"given": [folder, out], **wanted})
 
     monkeypatch.setattr(reporting, "make_report", make)
     done = CliRunner().invoke(report, ["compared", "--out", "place"])
     assert done.stdout == f"{tmp_path / 'index.html'}: 1.2 MB, and 1 files beside it\n"
     done = CliRunner().invoke(report, ["compared", "--out", "place", "--json"])
-    assert json.loads(done.stdout) == {"given": ["compared", "place"]}
+    plain = {"methods": [], "labels": {}, "columns": 1, "size_in": None}
+    assert json.loads(done.stdout) == {"given": ["compared", "place"], **plain}
+    words = ["--methods", "b, a", "--label", "a=x=Ours", "--columns", "2", "--figure-size", "3.4x2"]
+    done = CliRunner().invoke(report, ["compared", "--out", "place", *words, "--json"])
+    wanted = {"methods": ["b", "a"], "labels": {"a=x": "Ours"}, "columns": 2, "size_in": [3.4, 2.0]}
+    assert json.loads(done.stdout) == {"given": ["compared", "place"], **wanted}
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--label", "x"), "--label x: expected METHOD=TEXT"),
+        (("--label", "trellis="), "--label trellis=: expected METHOD=TEXT"),
+        (("--figure-size", "3"), "--figure-size 3: expected WxH in inches, as 3.4x2.4"),
+        (("--figure-size", "3xq"), "expected WxH in inches"),
+        (("--figure-size", "0x3"), "expected width and height from 1 to 50 inches"),
+        (("--figure-size", "nanx3"), "expected width and height from 1 to 50 inches"),
+        (("--methods", "trelis"), "method 'trelis': not in this comparison, which has"),
+    ],
+)
+def test_bad_wishes_are_one_line(mecopt, compared, words, text):
+    done = mecopt("report", compared, *words)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert text in done.stderr
 
 
 def test_the_page_says_how_to_make_it_again(compared):
