@@ -123,7 +123,7 @@ def test_half_of_the_instances_use_all_of_the_wider_model():
     assert set().union(*(instance.rules.couplings for instance in wide)) == limits.COUPLINGS
     assert {instance.rules.sharing for instance in wide} == {None, *Sharing}
     assert {instance.rules.objective.of for instance in wide} == {"devices", "all"}
-    assert any(instance.tasks.max_phase_delay_s is not None for instance in wide)
+    assert any(instance.tasks.given("max_phase_delay_s") is not None for instance in wide)
     assert all(mecopt.from_dict(mecopt.to_dict(instance)) == instance for instance in wide)
     best = [brute_force(instance) for instance in wide[:60]]
     assert 10 < sum(judged is None for judged in best) < 40

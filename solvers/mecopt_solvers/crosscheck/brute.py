@@ -49,7 +49,7 @@ def paths_of(instance: Instance, k: int) -> Ints:
     found = list(product(*nodes))
     rows = np.full((len(found) + 1, instance.max_blocks), -1)
     rows[:-1, :blocks] = found
-    cost = instance.tasks.drop_cost
+    cost = instance.tasks.given("drop_cost")
     return rows if cost is not None and np.isfinite(cost[k]) else rows[:-1]
 
 
