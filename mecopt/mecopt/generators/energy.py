@@ -119,7 +119,8 @@ def with_budgets(instance: Instance, wanted: Devices) -> tuple[Instance, dict[st
     InputError
         If no placement can meet a budget; the text names the least possible one.
     """
-    served = instance.replace(tasks=dataclasses.replace(instance.tasks, drop_cost=None))
+    all_served = np.full(instance.task_count, np.inf)
+    served = instance.replace(tasks=dataclasses.replace(instance.tasks, drop_cost=all_served))
     costs = chain_costs(served)
     paths = shortest_paths(costs, kernel="numpy")
     stuck = infeasible_tasks(served, costs, paths)

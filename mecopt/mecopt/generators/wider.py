@@ -81,15 +81,16 @@ def tasks(p: Parameters, plain: Tasks, seed: int) -> Tasks:
 
     down = wider.down_rate_bps
     shape = (count, p.servers.servers)
-    return dataclasses.replace(
-        plain,
-        max_total_delay_s=column("total_delay", wider.max_total_delay_s),
-        weight=column("weight", wider.weight),
-        drop_cost=column("drop_cost", wider.drop_cost),
-        down_rate_bps=None
+    changes = {
+        "max_total_delay_s": column("total_delay", wider.max_total_delay_s),
+        "weight": column("weight", wider.weight),
+        "drop_cost": column("drop_cost", wider.drop_cost),
+        "down_rate_bps": None
         if down is None
         else np.broadcast_to(_drawn(down, lambda: unit(seed, "down_rate", *shape), 1.0), shape),
-    )
+    }
+    said = {name: table for name, table in changes.items() if table is not None}
+    return dataclasses.replace(plain, **said)
 
 
 def _drawn(value: float | Range, draw: Callable[[], Floats], digits: float) -> Floats:
