@@ -89,7 +89,7 @@ def tasks(p: Parameters, plain: Tasks, seed: int) -> Tasks:
         if down is None
         else np.broadcast_to(_drawn(down, lambda: unit(seed, "down_rate", *shape), 1.0), shape),
     }
-    said = {name: table for name, table in changes.items() if table is not None}
+    said: dict[str, Any] = {name: table for name, table in changes.items() if table is not None}
     return dataclasses.replace(plain, **said)
 
 
