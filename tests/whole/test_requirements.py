@@ -36,6 +36,8 @@ PROMISES = {
 FOLDERS = ("mecopt", "solvers", "rl", "tests", "benchmarks", "docs")
 IMPORTERS = {"import_module", "__import__"}
 SKIPPERS = {"importorskip"}
+# Hundreds of megabytes for one cross-check of counts that are shipped as data: whoever has it gets the check.
+ASKED_OF_NOBODY = {"transformers"}
 
 
 def code(path: Path) -> str:
@@ -62,6 +64,7 @@ def imported(text: str, called: set[str]) -> Iterator[str]:
 
 def third_party(path: Path, called: set[str]) -> set[str]:
     beside = {p.stem for folder in (path.parent, ROOT / "tests") for p in folder.glob("*.py")}
+    beside |= {p.parent.name for p in (ROOT / "tests").glob("*/__init__.py")}
     return set(imported(code(path), called)) - OURS - beside - set(sys.stdlib_module_names)
 
 
@@ -109,7 +112,8 @@ def test_every_import_is_declared(folder: str) -> None:
 
 def test_what_tests_skip_when_it_is_missing_is_in_some_extra() -> None:
     files = sorted((ROOT / "tests").rglob("*.py"))
-    assert undeclared(set().union(*(third_party(path, SKIPPERS) for path in files)), declared("dev")) == set()
+    skipped = set().union(*(third_party(path, SKIPPERS) for path in files)) - ASKED_OF_NOBODY
+    assert undeclared(skipped, declared("dev")) == set()
 
 
 def test_the_scan_sees_every_kind_of_import() -> None:
