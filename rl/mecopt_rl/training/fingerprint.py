@@ -60,6 +60,7 @@ def _cut(model: Any) -> tuple[tuple[float, float, float], ...]:
 
 
 def rules_of(instance: Instance) -> dict[str, Any]:
-    """Return the rules of an instance as JSON holds them."""
-    rules = dataclasses.asdict(instance.rules)
+    """Return the rules of an instance as JSON holds them; those of the wider format where they are used."""
+    fields = {f.name: (f, getattr(instance.rules, f.name)) for f in dataclasses.fields(instance.rules)}
+    rules = {name: value for name, (f, value) in fields.items() if not (f.metadata and value == f.default)}
     return {**rules, "deadline": str(rules["deadline"]), "couplings": sorted(map(str, rules["couplings"]))}
