@@ -16,7 +16,7 @@ import numpy as np
 
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts
-from mecopt.entities import Deadline
+from mecopt.entities import DELAY, Deadline
 
 if TYPE_CHECKING:
     from mecopt.instance import Instance
@@ -124,6 +124,12 @@ def names(instance: Instance) -> frozenset[str]:
     found = {Delay.name} if rules.objective.delay else set()
     found |= {DeadlineExcess.name} if rules.deadline is Deadline.SOFT else set()
     return frozenset(found | ({Energy.name} if rules.objective.energy else set()))
+
+
+def unit(instance: Instance) -> str:
+    """Return the unit of the objective, nothing where seconds and joules are weighed."""
+    rules = instance.rules.objective
+    return "s" if rules.period or rules == DELAY else "J" if (rules.delay, rules.energy) == (0, 1) else ""
 
 
 def of_tasks(judged: Evaluation) -> Floats:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mecopt.drawing.picture import Pen
+    from mecopt.instance import Instance
     from mecopt.judge import Evaluation
     from mecopt.result import Result
 
@@ -52,7 +53,7 @@ def show_result(result: Result, tasks: Sequence[int]) -> None:
     if result.evaluation is not None:
         rows += _cost_rows(result.evaluation)
     if result.lower_bound is not None:
-        rows.append(("Lower bound", seconds_exact(result.lower_bound)))
+        rows.append(("Lower bound", worth(result.instance, result.lower_bound)))
     if result.gap is not None:
         rows.append(("Gap", gap_text(result.gap)))
     if result.repairs:
@@ -86,6 +87,13 @@ def seconds_exact(value: float | None) -> str:
     return MISSING if value is None else f"{number(value)} s"
 
 
+def worth(instance: Instance, value: float) -> str:
+    """Write an objective or a bound on it, in its unit."""
+    from mecopt import objective
+
+    return f"{number(value)} {objective.unit(instance)}".rstrip()
+
+
 def gap_text(gap: float) -> str:
     """Write a gap, a fraction, as a percentage."""
     return "0 %" if gap <= NO_GAP else f"{100 * gap:.3g} %"
@@ -100,7 +108,7 @@ def _cost_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:
     if judged.deadline_excess_s != 0:
         yield "Above deadlines", seconds_exact(judged.deadline_excess_s)
     if judged.objective is not None and judged.objective != total:
-        yield "Objective", seconds_exact(judged.objective)
+        yield "Objective", worth(judged.instance, judged.objective)
     energy = judged.energy_j
     yield "Device energy", MISSING if energy is None else f"{number(energy)} J"
 
