@@ -171,7 +171,7 @@ def _expectation(detail: ErrorDetails, wider: bool, *, offer: bool) -> str:
         "less_than_equal": f"a number <= {context.get('le')}",
         "less_than": f"a number < {context.get('lt')}",
         "too_short": f"at least {context.get('min_length')}",
-        "literal_error": f"{context.get('expected')}{BESIDE.get(str(detail['loc'][-1]), '')}",
+        "literal_error": f"{context.get('expected')}{BESIDE.get(str(detail['loc'][-1]) if detail['loc'] else '', '')}",
     }.get(kind)
     if kind == "too_short":
         return f"{context.get('actual_length')} given, expected at least {context.get('min_length')}"

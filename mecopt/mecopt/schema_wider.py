@@ -234,6 +234,8 @@ def names() -> set[str]:
 
 def wider_form(path: tuple[str, ...]) -> tuple[str, str] | None:
     """Return both formats of a field that only the wider one has, None where neither or both have it."""
+    if not path:
+        return None
     *place, name = path
     docs = {FORMS: PLACES.get(tuple(place))}
     docs[SOLUTION_FORMS] = None if place else (SolutionDoc, WiderSolutionDoc)

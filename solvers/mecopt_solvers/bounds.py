@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from mecopt import features
 from mecopt.errors import MecoptError
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
-from mecopt.registry import method, methods
+from mecopt.registry import method
 from mecopt.result import Result
 from mecopt.solving import solve
 from mecopt.trellis_arcs import build_arcs
@@ -52,12 +53,16 @@ def bounds(instance: Instance, *, time_limit_s: float = 60.0, threads: int = 1) 
     Yields
     ------
     Bound
-        After the first only where every task can be placed. An error of one is its remark.
+        After the first only where every task can be placed. An error of one is its remark, as is what the
+        instance asks for that its method does not take.
     """
-    run = Run(instance, threads=threads)
+    run = Run(instance, threads=threads, node_cost=features.forbidden(instance))
     unit: float = 1.0
 
-    def trellis() -> Result:
+    def trellis() -> Result | float | None:
+        if instance.rules.objective.period:  # the sum of what tasks cost by themselves bounds nothing
+            paths = run.free_paths()
+            return None if paths is None else run.free_bound(paths)
         return solve(instance, "trellis", relax=True, threads=threads)
 
     def decomposition() -> Result:
@@ -65,29 +70,41 @@ def bounds(instance: Instance, *, time_limit_s: float = 60.0, threads: int = 1) 
 
     def flow() -> float | None:
         return lp_bound(
-            build_flow(instance, build_arcs(run.costs), all_tasks=True), unit=unit, threads=threads
+            build_flow(instance, build_arcs(run.costs, node_cost=run.node_cost), all_tasks=True),
+            unit=unit,
+            threads=threads,
         )
 
     def assignment() -> float | None:
         from mecopt_solvers.programs.milp import build_model
         from mecopt_solvers.programs.pyomo_arrays import to_program
 
-        arcs = build_arcs(run.costs)
+        arcs = build_arcs(run.costs, node_cost=run.node_cost)
         return lp_bound(
             to_program(build_model(instance, arcs, "assignment"), arcs), unit=unit, threads=threads
         )
 
-    first = _timed("trellis, no couplings", trellis)
+    period = instance.rules.objective.period
+    first = _timed("shortest paths, busy seconds" if period else "trellis, no couplings", trellis)
     yield first
     if first.value is None:
         return
     unit = max(first.value, 1e-300) / SCALE
-    yield _timed("LP of the flow formulation", flow)
-    yield _timed("LP of the assignment formulation", assignment)
-    if "decomposition" in {m.name for m in methods()}:
-        known = method("decomposition")
-        if known.honours >= instance.rules.couplings:
-            yield _timed("decomposition", decomposition)
+    relaxations: tuple[tuple[str, str, Callable[[], float | Result | None]], ...] = (
+        ("LP of the flow formulation", "ilp", flow),
+        ("LP of the assignment formulation", "milp", assignment),
+        ("decomposition", "decomposition", decomposition),
+    )
+    for name, of, work in relaxations:
+        missing = _missing(instance, of)
+        yield Bound(name, None, 0.0, 0.0, f"does not take {missing}") if missing else _timed(name, work)
+
+
+def _missing(instance: Instance, name: str) -> str:
+    """Name what an instance asks for that a method does not take, "" where that is nothing."""
+    known = method(name)
+    couplings = {str(coupling) for coupling in instance.rules.couplings - known.honours}
+    return ", ".join(sorted(couplings | {str(one) for one in features.of(instance) - known.takes}))
 
 
 def _timed(name: str, work: Callable[[], float | Result | None]) -> Bound:

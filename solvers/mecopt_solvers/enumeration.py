@@ -45,7 +45,7 @@ class Search:
 
     def __init__(self, instance: Instance, run: Run) -> None:
         self.instance, self.run = instance, run
-        self.choices = [_choices(instance, run, k) for k in range(instance.task_count)]
+        self.choices = [choices(instance, run, k) for k in range(instance.task_count)]
         self.order = np.argsort([len(c.paths) for c in self.choices], kind="stable").tolist()
         least = [c.cost.min(initial=np.inf) for c in self.choices]
         self.rest = [*np.cumsum([least[k] for k in reversed(self.order)])[::-1].tolist(), 0.0]
@@ -136,8 +136,14 @@ def _count(instance: Instance, limit: limits.LinearLimit) -> int:
     return int(limit.rows(instance).max()) + 1
 
 
-def _choices(instance: Instance, run: Run, k: int) -> Choices:
-    """Judge every placement of a task on its own."""
+def choices(instance: Instance, run: Run, k: int) -> Choices:
+    """Judge every placement of a task on its own.
+
+    Raises
+    ------
+    InputError
+        If there are more than `MOST`.
+    """
     blocks, nodes = int(instance.block_count[k]), instance.server_count + 1
     allowed = np.ones((blocks, nodes), dtype=bool)
     if run.node_cost is not None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -11,7 +12,7 @@ from mecopt.io import load
 from mecopt.stop import StopReason
 from mecopt_solvers.bounds import bounds as all_bounds
 from mecopt_solvers.cli.bounds import bounds
-from mecopt_solvers.crosscheck import brute_force, instances
+from mecopt_solvers.crosscheck import brute_force, instances, wide_instance
 
 
 def test_all_of_them_are_bounds():
@@ -22,6 +23,35 @@ def test_all_of_them_are_bounds():
         for bound in all_bounds(instance, time_limit_s=5):
             assert bound.value is None or bound.value <= best.objective * (1 + 1e-9) + 1e-12, bound
             assert bound.cpu_s >= 0
+
+
+def test_all_of_them_are_bounds_on_the_wider_model():
+    firsts, refused = set(), set()
+    for number in range(60):
+        instance = wide_instance(np.random.default_rng([37, number]))
+        best = brute_force(instance)
+        found = list(all_bounds(instance, time_limit_s=5))
+        refused |= {bound.name for bound in found if bound.remark.startswith("does not take")}
+        if found[0].remark == "infeasible":
+            assert best is None
+        if best is None:
+            continue
+        assert found[0].value is not None, found[0]
+        firsts.add(found[0].name)
+        for bound in found:
+            assert bound.value is None or bound.value <= best.objective * (1 + 1e-9) + 1e-18, (number, bound)
+    assert firsts == {"trellis, no couplings", "shortest paths, busy seconds"}
+    assert "LP of the assignment formulation" in refused
+
+
+def test_the_unit_is_the_objectives(tmp_path):
+    free = load("instances/tiny_paper.json")
+    rules = dataclasses.replace(free.rules, objective={"delay": 1, "energy": 2})
+    mecopt.io.save(free.replace(rules=rules), tmp_path / "weighed.json")
+    shown = CliRunner().invoke(bounds, [str(tmp_path / "weighed.json")])
+    assert shown.exit_code == 0, shown.output
+    assert "Value" in shown.stdout
+    assert "Seconds" not in shown.stdout
 
 
 def test_side_by_side():

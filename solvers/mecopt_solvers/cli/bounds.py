@@ -28,11 +28,13 @@ def bounds(ctx: click.Context, instance_file: str, time_limit: float, threads: i
     """Compare lower bounds: the trellis, the LP relaxations of both formulations, and the decomposition.
 
     The flow LP is as good as a bound without branching gets, the paper's assignment variables are much
-    weaker; both hold exactly, whatever the LP solver's tolerances. `-` reads the instance from standard
+    weaker; both hold exactly, whatever the LP solver's tolerances. Under the period the first is by busy
+    seconds instead. What does not take the instance says so. `-` reads the instance from standard
     input.
 
     Exit status: 3 if one of them proves that no placement is feasible.
     """
+    from mecopt import objective
     from mecopt_solvers.bounds import Bound
     from mecopt_solvers.bounds import bounds as all_bounds
 
@@ -54,7 +56,8 @@ def bounds(ctx: click.Context, instance_file: str, time_limit: float, threads: i
         return bound.name, f"{bound.value:.9g}", below, f"{bound.cpu_s:.3f}", f"{bound.wall_s:.3f}"
 
     common.say(common.one_line(instance))
-    heads = ("Bound", "Seconds", "Below the best", "CPU s", "Wall s")
+    units = {"s": "Seconds", "J": "Joules", "": "Value"}
+    heads = ("Bound", units[objective.unit(instance)], "Below the best", "CPU s", "Wall s")
     common.table(heads, map(row, found), numbers=4, wraps=(0,))
     if infeasible:
         from mecopt.cli.show import show_reasons

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from rich.padding import Padding
 
+from mecopt import objective
 from mecopt.cli import common
-from mecopt.cli.show import STYLES, seconds_exact
+from mecopt.cli.show import STYLES, worth
 from mecopt.drawing.timeline import node_names, number, seconds
 from mecopt.result import gap
 from mecopt_solvers.cli.explain_why import show_infeasibility
+from mecopt_solvers.cli.explain_wider import show_clash, show_wider
 from mecopt_solvers.explain.limits import amount, place_text, price_unit, tightest
 
 if TYPE_CHECKING:
@@ -32,9 +34,10 @@ def show(found: Explanation) -> None:
     _spending(found)
     _limits(found)
     _deadlines(found)
+    show_wider(found)
     _alternatives(found)
     if found.forced is not None:
-        _forced(found.forced)
+        _forced(found.instance, found.forced)
     if found.infeasibility is not None:
         show_infeasibility(found.instance, found.infeasibility)
     if found.notes:
@@ -56,9 +59,9 @@ def _status(found: Explanation) -> None:
     given = given if found.evaluation is not None else "none"
     rows = [("Status", found.status), ("Placement", given)]
     if found.objective is not None:
-        rows.append(("Objective", seconds_exact(found.objective)))
+        rows.append(("Objective", worth(found.instance, found.objective)))
     if found.lower_bound is not None:
-        rows.append(("Lower bound", seconds_exact(found.lower_bound)))
+        rows.append(("Lower bound", worth(found.instance, found.lower_bound)))
     between = gap(found.objective, found.lower_bound)
     if between is not None:
         rows.append(("Gap", f"{100 * between:.3g} %"))
@@ -105,7 +108,7 @@ def _spending(found: Explanation) -> None:
     model = ["model"] if many else []
     _table(["block", *model, "% local", *heads], [*rows, [*last, *figures(spent.total)]], 1 + len(heads))
     if spent.penalty_s:
-        _line(f"The seconds above tau cost {seconds_exact(spent.penalty_s)} of objective.")
+        _line(f"The seconds above deadlines cost {worth(found.instance, spent.penalty_s)} of objective.")
     _title("Node by node")
     used = [row for row in spent.nodes if row.count]
     rows = [[row.what["name"], f"{row.count:,}", *figures(row)] for row in used]
@@ -130,12 +133,17 @@ def _limits(found: Explanation) -> None:
     _line(", ".join(parts).replace("memorys", "memories").replace("capacitys", "capacities"))
     if len(found.limits) > MOST_ROWS:
         _by_place(found)
-    _title("Tightest limits, and what one more unit of each would save")
+    priced = any(limit.price is not None for limit in found.limits)
+    _title("Tightest limits" + (", and what one more unit of each would save" if priced else ""))
     ordered = sorted(tightest(list(found.limits)), key=lambda limit: not (limit.binds or limit.price))
     rows = [_limit_row(found.instance, limit) for limit in ordered[:MOST_ROWS]]
     _table(["limit", "where", "used", "of", "%", "saves"], rows, 4)
     _rest(len(ordered))
-    _line("Savings are prices of the linear relaxation: exact for tasks that may be split, else an estimate.")
+    if priced:
+        _line(
+            "Savings are prices of the linear relaxation: "
+            "exact for tasks that may be split, else an estimate."
+        )
 
 
 def _by_place(found: Explanation) -> None:
@@ -152,11 +160,18 @@ def _by_place(found: Explanation) -> None:
         saves = f"> {saves}" if 0 < len(priced) < len(limits) else saves
         mean = f"{100 * sum(shares) / len(shares):.1f}" if shares else NONE
         rows.append([kind, place, f"{len(limits):,}", f"{sum(at.binds for at in limits):,}", mean, saves])
-    _title("All slots together: what one more unit in every slot would save")
+    priced_any = any(limit.price is not None for limit in found.limits)
+    _title("All slots together" + (": what one more unit in every slot would save" if priced_any else ""))
     _table(["limit", "where", "limits", "binding", "mean %", "saves"], rows, 4)
 
 
-NOUNS = {"energy": "energy budget", "capacity": "capacity", "memory": "memory"}
+NOUNS = {
+    "energy": "energy budget",
+    "capacity": "capacity",
+    "memory": "memory",
+    "sharing": "shared server",
+    "deadline": "end-to-end deadline",
+}
 
 
 def _limit_row(instance: Instance, limit: Limit) -> list[str]:
@@ -204,11 +219,17 @@ def _alternatives(found: Explanation) -> None:
         _title(f"Best placements of task {task}{aside}")
         names = node_names(found.instance, task)
         rows = [
-            [str(rank), path_text(one.nodes, names), _remark(one), seconds(one.objective_s, 5),
-             f"+{seconds(one.extra_s, 4)}"]
+            [str(rank), path_text(one.nodes, names), _remark(one), _worth(found.instance, one.objective_s, 5),
+             f"+{_worth(found.instance, one.extra_s, 4)}"]
             for rank, one in enumerate(listed, 1)
         ]  # fmt: skip
         _table(["", "placement", "", "objective", "extra"], rows, 2, wraps={1, 2})
+
+
+def _worth(instance: Instance, value: float, digits: int) -> str:
+    """Write a part of the objective, in the unit of seconds that suits it or in the objective's own."""
+    name = objective.unit(instance)
+    return seconds(value, digits) if name == "s" else f"{number(value, digits)} {name}".rstrip()
 
 
 def _remark(one: Alternative) -> str:
@@ -218,27 +239,31 @@ def _remark(one: Alternative) -> str:
     return f"violates {', '.join(kinds)}" if kinds else ""
 
 
-def _forced(forced: ForcedChoice) -> None:
+def _forced(instance: Instance, forced: ForcedChoice) -> None:
     chosen = ", ".join([*(f"pin {text}" for text in forced.pins), *(f"ban {text}" for text in forced.bans)])
     _title(f"What {chosen} costs" + (f" ({forced.note})" if forced.note else ""))
     if forced.reasons:
         _line("Nothing is feasible with it:")
         for reason in forced.reasons[:MOST_ROWS]:
             _line(f"  {reason}")
+        if forced.clash is not None:
+            show_clash(instance, forced.clash)
         return
     if forced.cost_s is None:
         _line("not known: no placement was found with it, or none without it")
         return
-    _line(f"{seconds_exact(forced.cost_s)} more than without")
+    _line(f"{worth(instance, forced.cost_s)} more than without")
     if not forced.exact and forced.least_s is not None and forced.most_s is not None:
-        _line(f"proved: between {seconds_exact(forced.least_s)} and {seconds_exact(forced.most_s)}")
+        _line(f"proved: between {worth(instance, forced.least_s)} and {worth(instance, forced.most_s)}")
     if len(forced.task_costs) > 1:
         for task, cost in forced.task_costs:
-            _line(f"  task {task}: {seconds_exact(cost)}")
+            _line(f"  task {task}: {worth(instance, cost)}")
 
 
 def path_text(nodes: Sequence[int], names: Sequence[str]) -> str:
     """Write a placement as its runs of blocks: ``cam0 0-1, es2 2``."""
+    if not nodes:
+        return "left out"
     parts, start = [], 0
     for node, run in groupby(nodes):
         end = start + len(list(run)) - 1

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mecopt.cli import common
 from mecopt.drawing.timeline import number, seconds
+from mecopt_solvers.cli.explain_wider import show_clash
 from mecopt_solvers.explain.limits import amount, place_text
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def show_infeasibility(instance: Instance, why: Infeasibility) -> None:
         _list("Least relaxation of the deadlines", [_task(task) for task in why.tasks])
     if why.conflict is not None:
         _conflict(instance, why.conflict)
+    if why.clash is not None:
+        show_clash(instance, why.clash)
     if why.relaxation is not None:
         _relaxation(instance, why.relaxation)
 

@@ -6,20 +6,27 @@ What is public is listed here; docs/explain.md says what the figures mean.
 from mecopt_solvers.explain.assemble import explain
 from mecopt_solvers.explain.conflict import Conflict, Relaxation
 from mecopt_solvers.explain.deadlines import DeadlineValue, TaskRelaxation
-from mecopt_solvers.explain.explanation import Explanation, Infeasibility
+from mecopt_solvers.explain.demands import Demand
+from mecopt_solvers.explain.explanation import Busiest, Explanation, Infeasibility, Load
 from mecopt_solvers.explain.forced import ForcedChoice
 from mecopt_solvers.explain.limits import Limit
 from mecopt_solvers.explain.paths import Alternative
+from mecopt_solvers.explain.solved_again import Clash, DemandValue
 from mecopt_solvers.explain.spending import Spending, Spent
 
 __all__ = [
     "Alternative",
+    "Busiest",
+    "Clash",
     "Conflict",
     "DeadlineValue",
+    "Demand",
+    "DemandValue",
     "Explanation",
     "ForcedChoice",
     "Infeasibility",
     "Limit",
+    "Load",
     "Relaxation",
     "Spending",
     "Spent",

@@ -29,8 +29,10 @@ from mecopt_solvers.explain.forced import ForcedChoice, forced_alone, forced_tog
 from mecopt_solvers.explain.limits import Limit, deadlines, shared_limits
 from mecopt_solvers.explain.paths import alternatives
 from mecopt_solvers.explain.resolved import Clock
+from mecopt_solvers.explain.solved_again import Again, able
 from mecopt_solvers.explain.spending import spending
 from mecopt_solvers.explain.why import search_parts, why_alone
+from mecopt_solvers.explain.wider import explain_again, is_wider
 
 NO_METHOD = (
     "no installed method honours the couplings: the placement is that of the relaxation without them, "
@@ -63,7 +65,8 @@ def explain(
     best : int, optional
         How many of the best placements of each of `tasks` to list.
     pins, bans : iterable of str
-        Choices to price, ``"K:M=N"`` as for `mecopt.solve`; they do not change the placement.
+        Choices to price, ``"K:M=N"`` as for `mecopt.solve`; they do not change the placement. What `best`
+        lists keeps to them.
     method : str
         For what has to be solved.
     time_limit_s : float, optional
@@ -83,10 +86,23 @@ def explain(
     wrong = [k for k in tasks if not 0 <= k < instance.task_count]
     if wrong:
         raise InputError(f"task {k}: expected 0 to {instance.task_count - 1}" for k in wrong)
+    if is_wider(instance):
+        given = _as_given(instance, placement)
+        again = Again(able(instance, method), time_limit_s, seed, threads)
+        away = forbidden(instance, pins, bans)
+        return explain_again(given, again, away, tasks=tasks, best=best, pins=pins, bans=bans)
     run = partial(solve, instance, time_limit_s=time_limit_s, seed=seed, threads=threads)
     return _Explainer(instance, run, method, time_limit_s, threads).explain(
         placement, tasks, best, pins, bans
     )
+
+
+def _as_given(instance: Instance, placement: Any) -> Explanation:
+    """Judge the placement, if there is one."""
+    if placement is None:
+        return Explanation(instance, "none", "unknown", None, None)
+    judged = evaluate(instance, placement_array(placement, instance))
+    return Explanation(instance, "given", "feasible" if judged.feasible else "violating", judged, None)
 
 
 class _Explainer:
@@ -125,7 +141,9 @@ class _Explainer:
         found = self._why(found, priced, given=placement is not None)
         found = self._accounted(found, priced, tasks)
         if best is not None:
-            listed = [a for k in tasks for a in alternatives(self.costs, k, best, found.evaluation)]
+            listed = [
+                a for k in tasks for a in alternatives(self.costs, k, best, found.evaluation, node_cost)
+            ]
             found = replace(found, alternatives=tuple(listed))
         if node_cost is not None:
             found = replace(found, forced=self._forced(node_cost, pins, bans))

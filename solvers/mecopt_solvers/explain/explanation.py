@@ -13,9 +13,45 @@ from mecopt_solvers.explain.deadlines import DeadlineValue, TaskRelaxation
 from mecopt_solvers.explain.forced import ForcedChoice
 from mecopt_solvers.explain.limits import Limit
 from mecopt_solvers.explain.paths import Alternative
+from mecopt_solvers.explain.solved_again import Clash, DemandValue
 from mecopt_solvers.explain.spending import Spending
 
 FORMAT = "mecopt-explanation/1"
+
+
+@dataclass(frozen=True)
+class Load:
+    """How full a server is that its calculations share.
+
+    Parameters
+    ----------
+    where : dict
+        Slot and node.
+    load : float
+        Seconds of calculation as a fraction of the slot.
+    longer : float or None
+        Factor by which every calculation there takes longer; None above the largest load.
+    """
+
+    where: dict[str, int | str]
+    load: float
+    longer: float | None
+
+
+@dataclass(frozen=True)
+class Busiest:
+    """What makes the period of a slot.
+
+    Parameters
+    ----------
+    where : dict
+        Slot, and node, device, radio (of a device) or from and to (of a wired link).
+    busy_s : float
+        Seconds.
+    """
+
+    where: dict[str, int | str]
+    busy_s: float
 
 
 @dataclass(frozen=True)
@@ -32,12 +68,15 @@ class Infeasibility:
         Limits that cannot hold together.
     relaxation : Relaxation or None
         The least that would have to give way.
+    clash : Clash or None
+        Demands of the wider model among others that cannot hold together.
     """
 
     reasons: tuple[dict[str, Any], ...] = ()
     tasks: tuple[TaskRelaxation, ...] = ()
     conflict: Conflict | None = None
     relaxation: Relaxation | None = None
+    clash: Clash | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -52,6 +91,7 @@ class Infeasibility:
                 "irreducible": conflict.irreducible,
                 "tasks": list(conflict.tasks),
             },
+            "clash": None if self.clash is None else self.clash.to_dict(),
             "relaxation": None
             if relaxation is None
             else {
@@ -85,6 +125,12 @@ class Explanation:
         Deadlines that the placement meets within 0.1 %, or misses.
     deadline_values : tuple of DeadlineValue
         Deadlines without which the optimum, couplings ignored, would be smaller.
+    demand_values : tuple of DemandValue
+        Of an instance that uses the wider model: demands without which the optimum would be smaller.
+    loads : tuple of Load
+        Of servers that share their time.
+    busiest : tuple of Busiest
+        Where the period is minimised: what makes it, slot by slot.
     alternatives : tuple of Alternative
     forced : ForcedChoice or None
     infeasibility : Infeasibility or None
@@ -101,6 +147,9 @@ class Explanation:
     limits: tuple[Limit, ...] = ()
     deadlines: tuple[Limit, ...] = ()
     deadline_values: tuple[DeadlineValue, ...] = ()
+    demand_values: tuple[DemandValue, ...] = ()
+    loads: tuple[Load, ...] = ()
+    busiest: tuple[Busiest, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
     forced: ForcedChoice | None = None
     infeasibility: Infeasibility | None = None
@@ -108,7 +157,7 @@ class Explanation:
 
     @property
     def objective(self) -> float | None:
-        """Objective of the placement, in seconds; None unless it is feasible."""
+        """Objective of the placement; None unless it is feasible."""
         return None if self.evaluation is None else self.evaluation.objective
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,6 +176,9 @@ class Explanation:
             "limits": [limit.to_dict() for limit in self.limits],
             "deadlines": [limit.to_dict() for limit in self.deadlines],
             "deadline_values": [vars(value) for value in self.deadline_values],
+            "demand_values": [value.to_dict() for value in self.demand_values],
+            "loads": [vars(load) for load in self.loads],
+            "busiest": [vars(one) for one in self.busiest],
             "alternatives": [alternative.to_dict() for alternative in self.alternatives],
             "forced": None if self.forced is None else self.forced.to_dict(),
             "infeasibility": None if self.infeasibility is None else self.infeasibility.to_dict(),

@@ -14,6 +14,7 @@ from mecopt.instance import Instance
 from mecopt.result import Result
 from mecopt.stop import StopReason
 from mecopt.trellis import Paths, infeasible_tasks, shortest_paths
+from mecopt_solvers.explain.solved_again import Clash
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class ForcedChoice:
         Why nothing is feasible with them.
     note : str
         Empty, or that couplings were left out.
+    clash : Clash or None
+        Pins, bans and other demands that cannot hold together, on instances that use the wider model.
     """
 
     pins: tuple[str, ...]
@@ -50,12 +53,14 @@ class ForcedChoice:
     task_costs: tuple[tuple[int, float], ...] = ()
     reasons: tuple[str, ...] = ()
     note: str = ""
+    clash: Clash | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         costs = [{"task": task, "cost_s": cost} for task, cost in self.task_costs]
         lists = {name: list(getattr(self, name)) for name in ("pins", "bans", "reasons")}
-        return {**vars(self), **lists, "task_costs": costs}
+        cannot = None if self.clash is None else self.clash.to_dict()
+        return {**vars(self), **lists, "task_costs": costs, "clash": cannot}
 
 
 def forced_alone(

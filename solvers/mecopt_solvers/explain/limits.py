@@ -9,9 +9,9 @@ import numpy as np
 
 from mecopt import limits
 from mecopt.drawing.timeline import number, seconds
-from mecopt.entities import Coupling, Deadline
+from mecopt.entities import Deadline
 from mecopt.instance import Instance
-from mecopt.judge import Evaluation
+from mecopt.judge import UNITS, Evaluation
 from mecopt.limits import LinearLimit
 from mecopt.tolerances import slack
 
@@ -21,7 +21,7 @@ BYTES_PER_MB = 1e6
 
 def unit(kind: str) -> str:
     """Return the unit of a kind of limit."""
-    return "s" if kind == "deadline" else limits.LIMITS[Coupling(kind)].unit
+    return UNITS[kind]
 
 
 def price_unit(kind: str) -> tuple[str, float]:
@@ -88,9 +88,14 @@ class Limit:
 
 
 def shared_limits(judged: Evaluation) -> list[Limit]:
-    """Return the budgets, capacities and memories that tasks share, with what the placement uses of each."""
+    """Return the limits that are amounts, with what the placement uses of each.
+
+    Budgets, capacities, memories and loads that tasks share, and hard end-to-end deadlines.
+    """
     instance, found = judged.instance, []
     for limit in limits.of(instance):
+        if limit.kind == limits.ONE_RUN.kind:  # a rule, and no amount
+            continue
         rows, used = limit.used(judged)
         use = dict(zip(rows.tolist(), used.tolist(), strict=True))
         if isinstance(limit, LinearLimit):  # of those charged by pieces only what is held is of interest
@@ -104,7 +109,9 @@ def shared_limits(judged: Evaluation) -> list[Limit]:
 
 
 def _use(judged: Evaluation, where: limits.Where, used: float) -> float | None:
-    """Return a use; None of energy where a missing link made it infinite."""
+    """Return a use; None of energy and delay where a missing link made it infinite."""
+    if "task" in where and not np.isfinite(judged.task_delay_s[int(where["task"])]):
+        return None
     return used if set(where) != {"device"} else judged.device_energy_j[str(where["device"])]
 
 
@@ -133,15 +140,33 @@ def _fullness(limit: Limit) -> float:
 def place_text(instance: Instance, where: dict[str, int | str]) -> str:
     """Write a place for people: ``task 3, block 1``, ``device cam0``, ``slot 2, es1``."""
     if "task" in where:
-        return f"task {where['task']}, block {where['block']}"
+        part = (
+            f"block {where['block']}"
+            if "block" in where
+            else f"phase {where['phase']}"
+            if "phase" in where
+            else ""
+        )
+        return f"task {where['task']}" + (f", {part}" if part else ", end to end")
+    if "radio" in where or "from" in where:
+        return f"slot {where['slot']}, " + _way(instance, where)
     server = int(where.get("node", 0))
     name = instance.servers[server - 1].name if server else f"device {where['device']}"
     return f"slot {where['slot']}, {name}" if "slot" in where else name
+
+
+def _way(instance: Instance, where: dict[str, int | str]) -> str:
+    if "radio" in where:
+        return f"radio of {where['radio']}"
+    tail, head = (instance.servers[int(where[end]) - 1].name for end in ("from", "to"))
+    return f"link {tail} to {head}"
 
 
 def amount(kind: str, value: float) -> str:
     """Write an amount of a limit with its unit."""
     if unit(kind) == "s":
         return seconds(value, 5)
+    if not unit(kind):  # a load, a fraction of the slot
+        return f"{number(100 * value, 5)} %"
     name, size = price_unit(kind)
     return f"{number(value / size, 5)} {name}"

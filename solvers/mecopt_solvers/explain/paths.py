@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mecopt import limits
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts
 from mecopt.errors import InputError
@@ -22,7 +23,7 @@ class Alternative:
     ----------
     task : int
     nodes : tuple of int
-        Node of every block.
+        Node of every block; none where the task is left out.
     objective_s : float
         What the task adds to the objective.
     extra_s : float
@@ -81,7 +82,13 @@ def best_paths(weight: Floats, blocks: int, count: int) -> tuple[Floats, Ints]:
     return value.ravel()[order], placement
 
 
-def alternatives(costs: ChainCosts, task: int, count: int, judged: Evaluation | None) -> list[Alternative]:
+def alternatives(
+    costs: ChainCosts,
+    task: int,
+    count: int,
+    judged: Evaluation | None,
+    node_cost: Floats | None = None,
+) -> list[Alternative]:
     """List the `count` best placements of a task, couplings ignored.
 
     Parameters
@@ -93,6 +100,24 @@ def alternatives(costs: ChainCosts, task: int, count: int, judged: Evaluation | 
     judged : Evaluation, optional
         The placement in which each is tried; without couplings there is nothing to try.
 
+    node_cost : array, optional
+        As from `mecopt.pins.forbidden`: nodes that pins, bans and `allow` leave.
+
+    Raises
+    ------
+    InputError
+        If the count is below 1.
+    """
+    check_count(count)
+    blocks = int(costs.blocks[task])
+    weight = build_arcs(costs, np.array([task]), node_cost).weight[0]
+    values, paths = best_paths(weight, blocks, count)
+    return tried(costs, task, values, paths, judged)
+
+
+def check_count(count: int) -> None:
+    """Refuse to list no placements.
+
     Raises
     ------
     InputError
@@ -100,21 +125,24 @@ def alternatives(costs: ChainCosts, task: int, count: int, judged: Evaluation | 
     """
     if count < 1:
         raise InputError(f"best: {count}, expected at least 1")
-    blocks = int(costs.blocks[task])
-    weight = build_arcs(costs, np.array([task])).weight[0]
-    values, paths = best_paths(weight, blocks, count)
-    found = []
+
+
+def tried(
+    costs: ChainCosts, task: int, values: Floats, paths: Ints, judged: Evaluation | None
+) -> list[Alternative]:
+    """Try placements of a task, best first, in the placement of all; (P,) values, (P, blocks) paths."""
+    blocks, found = paths.shape[1], []
     for value, path in zip(values.tolist(), paths, strict=True):
         chosen = judged is not None and (judged.placement[task, :blocks] == path).all()
         broken = () if judged is None or chosen else _broken(costs, judged, task, path)
-        nodes = tuple(path.tolist())
+        nodes = tuple(node for node in path.tolist() if node >= 0)
         found.append(Alternative(task, nodes, value, value - float(values[0]), bool(chosen), broken))
     return found
 
 
 def _broken(costs: ChainCosts, judged: Evaluation, task: int, path: Ints) -> tuple[str, ...]:
     """Say what a task's change of placement would violate that is not violated already."""
-    if not judged.instance.rules.couplings:
+    if not limits.of(judged.instance):  # a shortest path breaks nothing else
         return ()
     changed = judged.placement.copy()
     changed[task, : len(path)] = path

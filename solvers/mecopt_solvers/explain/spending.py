@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mecopt.entities import Deadline
+from mecopt import objective
 from mecopt.judge import Evaluation
 
 
@@ -65,7 +65,7 @@ class Spending:
         A row for every block of the tasks that were asked for.
     total : Spent
     penalty_s : float
-        Seconds of objective that the deadlines' excess costs under soft deadlines.
+        Objective that the deadlines' excess costs under soft deadlines, end-to-end ones included.
     """
 
     blocks: tuple[Spent, ...]
@@ -90,16 +90,15 @@ def spending(judged: Evaluation, tasks: tuple[int, ...] = ()) -> Spending:
         Tasks to be shown block by block.
     """
     table = _Table(judged)
-    instance, rules = judged.instance, judged.instance.rules
+    instance = judged.instance
     names = ["devices", *(server.name for server in instance.servers)]
-    beta = rules.deadline_penalty if rules.deadline is Deadline.SOFT else 0.0
-    excess = judged.deadline_excess_s
+    late = next(term for term in objective.TERMS if isinstance(term, objective.DeadlineExcess))
     return Spending(
         blocks=tuple(table.by_block()),
         nodes=tuple(table.row({"node": n, "name": name}, table.node == n) for n, name in enumerate(names)),
         tasks=tuple(row for k in tasks for row in table.of_task(k)),
         total=table.row({"name": "total"}, np.ones(len(table.node), dtype=bool)),
-        penalty_s=None if excess is None else beta * excess,
+        penalty_s=_finite(objective.of_term(late, judged).sum()),
     )
 
 

@@ -58,7 +58,9 @@ def test_what_people_see_fits_80_columns():
         assert title in lines
     assert " 1 of 1 capacity" in lines
     assert any("2.5 s/s" in line for line in lines)
-    assert any("es1 0-1" in line and "violates capacity" in line for line in lines)
+    assert not any("es1 0-1" in line for line in lines)  # the list keeps to the pin
+    free = mecopt("explain", tiny("capacity"), "--task", "0", "--best", "4").stdout.splitlines()
+    assert any("es1 0-1" in line and "violates capacity" in line for line in free)
 
 
 def test_many_slots_are_summed_up(write):
