@@ -153,6 +153,7 @@ def _expectation(detail: ErrorDetails, wider: bool, *, offer: bool) -> str:
     if kind == "json_invalid":
         reason = context["error"].replace("unexpected ", "")  # a word for mistakes of mecopt's own
         return f"not JSON: {reason}"
+    beside = BESIDE.get(str(detail["loc"][-1]), "") if detail["loc"] else ""
     expected = {
         "float_type": "a number",
         "int_type": "a whole number",
@@ -171,7 +172,7 @@ def _expectation(detail: ErrorDetails, wider: bool, *, offer: bool) -> str:
         "less_than_equal": f"a number <= {context.get('le')}",
         "less_than": f"a number < {context.get('lt')}",
         "too_short": f"at least {context.get('min_length')}",
-        "literal_error": f"{context.get('expected')}{BESIDE.get(str(detail['loc'][-1]) if detail['loc'] else '', '')}",
+        "literal_error": f"{context.get('expected')}{beside}",
     }.get(kind)
     if kind == "too_short":
         return f"{context.get('actual_length')} given, expected at least {context.get('min_length')}"

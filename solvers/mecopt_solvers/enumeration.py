@@ -27,6 +27,7 @@ from mecopt.registry import Method
 from mecopt.tolerances import JUST_ABOVE, JUST_BELOW
 
 MOST = 200_000  # placements of one task
+MOST_TASKS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +219,9 @@ def _busy(judged: Evaluation) -> Floats:
 
 
 def _too_many(instance: Instance) -> str:
-    """Say that a task has too many placements, if one has."""
+    """Say that there are too many tasks, or placements of one."""
+    if instance.task_count > MOST_TASKS:
+        return f"takes {MOST_TASKS} tasks at most, the instance has {instance.task_count}"
     nodes = float(instance.server_count + 1)
     free = np.full((instance.task_count, instance.max_blocks), nodes)
     if instance.barred is not None:

@@ -30,5 +30,7 @@ def test_it_says_how_many_placements_are_too_many():
     document = {**MINIMAL, "models": [{"name": "m", "blocks": blocks}]}
     document["servers"] = [{"cycles_per_s": 100}]  # where all would run, for longer than the slot
     document["rules"], document["slots"] = {"couplings": ["capacity"]}, {"count": 1, "seconds": 0.1}
-    with pytest.raises(mecopt.InputError, match=f"task 0 has 2.62e.05 placements, expected at most {MOST}"):
+    with pytest.raises(
+        mecopt.InputError, match=f"takes {MOST} placements of a task at most, task 0 has 2.62e.05"
+    ):
         mecopt.solve(mecopt.from_dict(document), "enumeration")

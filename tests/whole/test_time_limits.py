@@ -53,7 +53,9 @@ def solved(method, *asked, clock=CLOCK):
 
 
 COUPLED = sorted(
-    m.name for m in mecopt.methods() if m.honours >= {"capacity", "energy"} and m.kind != "learner"
+    m.name
+    for m in mecopt.methods()
+    if (m.honours >= {"capacity", "energy"} and m.kind != "learner" and m.refuses is None) or m.name == "ilp"
 )
 
 

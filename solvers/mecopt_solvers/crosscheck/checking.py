@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mecopt import features
 from mecopt.arrays import Ints
 from mecopt.errors import MecoptError
 from mecopt.instance import Instance
@@ -41,9 +40,9 @@ def check(
     the instance is passed over.
     """
     best = brute_force(instance)
-    start, asked = _start(instance, best), features.of(instance)
+    start = _start(instance, best)
     for method in methods():
-        if not (method.honours >= instance.rules.couplings and method.takes >= asked):
+        if not method.suits(instance):
             continue
         if method.name not in names if names else not method.exact:
             continue

@@ -145,7 +145,12 @@ def _most_busy(task: Ints, block: Ints, seconds: Floats) -> float:
 
 
 def add_sharing(
-    extras: Extras, instance: Instance, arcs: Arcs, steps: Steps, tangents: Mapping[int, list[float]]
+    extras: Extras,
+    instance: Instance,
+    arcs: Arcs,
+    steps: Steps,
+    tangents: Mapping[int, list[float]],
+    known: float | None,
 ) -> None:
     """Add the load of every server of a slot: its limit, what it lengthens, and block deadlines under it.
 
@@ -175,7 +180,8 @@ def add_sharing(
         worth = arcs.costs.delay_worth * instance.slot_s
         if worth > 0:
             points = [x for x in FIRST_LOADS if x < top] + [x for x in tangents.get(name, []) if x <= top]
-            _lengthen(extras, column, share, points, worth, top, mm1=mm1)
+            most = np.inf if known is None else known * JUST_ABOVE / worth  # more cannot be better
+            _lengthen(extras, column, share, points, worth, (top, most), mm1=mm1)
         _keep_deadlines(extras, arcs, steps, column, share, top, instance)
 
 
@@ -189,12 +195,21 @@ def _slope(load: float, *, mm1: bool) -> float:
 
 
 def _lengthen(
-    extras: Extras, column: Ints, share: Floats, points: list[float], worth: float, top: float, *, mm1: bool
+    extras: Extras,
+    column: Ints,
+    share: Floats,
+    points: list[float],
+    worth: float,
+    tops: tuple[float, float],
+    *,
+    mm1: bool,
 ) -> None:
-    """Add a column above tangents of what load adds."""
+    """Add a column above tangents of what load adds; `tops` are the largest load, and the most it may add."""
+    top, limit = tops
     most = float(longer(top, mm1=mm1))
-    # Under mm1 the most is enormous; a column of unit size would drown. No optimum is near it.
-    scale = min(most, 10.0 * top)
+    scale = min(most, limit)
+    if scale <= 0:
+        return
     above = extras.add_column(worth * scale)
     for load in sorted(set(points)):
         slope = _slope(load, mm1=mm1)
@@ -223,8 +238,9 @@ def _keep_deadlines(
         ratio = room / seconds  # the stretch that is still in time
         most = (1.0 - 1.0 / ratio if ratio > 1.0 else 0.0) if mm1 else ratio - 1.0
         if most < top:
-            value = np.append(share / top, (top - most) / top)
-            extras.add_row(np.append(column, column[at]), value, upper=1.0 + WIDER)
+            value = share / top
+            value[at] += (top - most) / top  # of the step itself: one entry a column
+            extras.add_row(column, value, upper=1.0 + WIDER)
 
 
 def add_drops(extras: Extras, arcs: Arcs, cost: Floats) -> dict[int, int]:

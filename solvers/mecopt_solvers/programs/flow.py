@@ -98,7 +98,7 @@ def build_flow(
         if instance.rules.objective.period:
             add_period(extras, instance, arcs, steps, known)
         if limits.SHARING.on(instance):
-            add_sharing(extras, instance, arcs, steps, tangents or {})
+            add_sharing(extras, instance, arcs, steps, tangents or {}, known)
     held = int(ends[-1]) - count
     others = np.array(extras.task, dtype=np.int64)
     none = np.full(held, -1)

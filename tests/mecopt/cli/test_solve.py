@@ -49,7 +49,7 @@ def test_status_exit_and_document(mecopt, write, toy, plugin, tmp_path, status, 
     found = document(done.stdout)
     assert found == document(out.read_text())
     assert found["status"] == status.replace("late", "violating")
-    assert list(found) == list(json_schema("solution")["properties"])
+    assert list(found) == list(json_schema("solution")["$defs"]["SolutionDoc"]["properties"])
     has_placement = found["status"] in ("optimal", "feasible", "violating")
     assert (found["placement"] is not None) == has_placement
     assert (found["objective"] is not None) == (found["status"] in ("optimal", "feasible"))

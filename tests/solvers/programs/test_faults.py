@@ -258,7 +258,7 @@ def test_the_limit_is_asked_between_building_and_solving(monkeypatch):
     asked = []
     engine(monkeypatch, asked.append)
     monkeypatch.setattr(
-        "mecopt_solvers.programs.ilp.build_flow", lambda *_: threading.Event().wait(0.3) or _program()
+        "mecopt_solvers.programs.ilp.build_flow", lambda *_, **__: threading.Event().wait(0.3) or _program()
     )
     found = mecopt.solve(named("capacity"), "ilp", time_limit_s=0.2)
     assert (found.stopped_by, asked) == ("time", [])
