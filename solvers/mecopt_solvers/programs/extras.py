@@ -152,7 +152,7 @@ def add_sharing(
     tangents: Mapping[int, list[float]],
     known: float | None,
 ) -> None:
-    """Add the load of every server of a slot: its limit, what it lengthens, and block deadlines under it.
+    """Add the load of every server of a slot: its limit, and what it lengthens.
 
     Parameters
     ----------
@@ -182,7 +182,6 @@ def add_sharing(
             points = [x for x in FIRST_LOADS if x < top] + [x for x in tangents.get(name, []) if x <= top]
             most = np.inf if known is None else known * JUST_ABOVE / worth  # more cannot be better
             _lengthen(extras, column, share, points, worth, (top, most), mm1=mm1)
-        _keep_deadlines(extras, arcs, steps, column, share, top, instance)
 
 
 def longer(load: Floats | float, *, mm1: bool) -> Floats | float:
@@ -221,28 +220,6 @@ def _lengthen(
         extras.add_row(np.append(column, above), value / norm, upper=side / scale / norm)
 
 
-def _keep_deadlines(
-    extras: Extras, arcs: Arcs, steps: Steps, column: Ints, share: Floats, top: float, instance: Instance
-) -> None:
-    """A step whose block would be late under more load keeps the load below that."""
-    k, m, i, j = (part[column] for part in steps)
-    limit = arcs.costs.limit[arcs.tasks[k], m]
-    tight = np.flatnonzero(np.isfinite(limit))
-    if not len(tight):
-        return
-    mm1 = instance.rules.sharing is Sharing.MM1
-    plain = delays(arcs.costs, arcs.tasks, result=False)[k, m, i, j]
-    for at in tight.tolist():
-        seconds = share[at] * instance.slot_s
-        room = float(limit[at]) * JUST_ABOVE - (plain[at] - seconds)
-        ratio = room / seconds  # the stretch that is still in time
-        most = (1.0 - 1.0 / ratio if ratio > 1.0 else 0.0) if mm1 else ratio - 1.0
-        if most < top:
-            value = share / top
-            value[at] += (top - most) / top  # of the step itself: one entry a column
-            extras.add_row(column, value, upper=1.0 + WIDER)
-
-
 def add_drops(extras: Extras, arcs: Arcs, cost: Floats) -> dict[int, int]:
     """Add a column for leaving out each task; return task of the arcs -> column."""
     return {
@@ -254,13 +231,13 @@ def add_drops(extras: Extras, arcs: Arcs, cost: Floats) -> dict[int, int]:
 def apart(instance: Instance) -> str:
     """Say what does not go together in a linear program, nothing where all does.
 
-    Products of loads and choices would be left of sharing with weights of tasks, or with deadlines that add
-    up over blocks or cost.
+    Products of loads and choices would be left of sharing with weights of tasks, or with deadlines, which
+    are on stretched times.
     """
     if not limits.SHARING.on(instance):
         return ""
     asked = features.of(instance) & {Feature.WEIGHT, Feature.TOTAL_DEADLINE, Feature.SOFT_END}
     beside = sorted(str(feature) for feature in asked)
-    if instance.rules.deadline is Deadline.SOFT and np.isfinite(instance.tasks.max_delay_s).any():
-        beside.append("soft deadlines")
+    if instance.rules.deadline is not Deadline.NONE and np.isfinite(instance.tasks.max_delay_s).any():
+        beside.append("deadlines")
     return f"does not take sharing together with {', '.join(beside)}" if beside else ""
