@@ -19,7 +19,6 @@ from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation
 from mecopt.limits import SHARING, nothing_fits
-from mecopt.limits.sharing import FULLEST
 from mecopt.trellis_arcs import Arcs, shortest
 from mecopt_solvers.programs.jobs import Job, Outcome
 from mecopt_solvers.programs.linear_program import Program
@@ -187,7 +186,7 @@ class Search:
         rows, loads = SHARING.used(judged)
         for row, load in zip(rows.tolist(), loads.tolist(), strict=True):
             known = self.tangents.setdefault(row, [])
-            if 0.0 < load <= FULLEST and all(abs(load - other) > NEAR * load for other in known):
+            if load > 0.0 and all(abs(load - other) > NEAR * load for other in known):
                 known.append(load)
                 self.touched = True
 

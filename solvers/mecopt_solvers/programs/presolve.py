@@ -89,7 +89,8 @@ def reduce(instance: Instance, costs: ChainCosts, node_cost: Floats | None = Non
     offset = float(best[~stuck].sum())
     drop = np.full(len(best), np.inf)
     if costs.drop_cost is not None:
-        drop = np.where(stuck, np.inf, costs.drop_cost[arcs.tasks] - best)
+        with np.errstate(invalid="ignore"):
+            drop = np.where(stuck, np.inf, costs.drop_cost[arcs.tasks] - best)
     return Reduced(_with_weight(arcs, weight), offset, best, drop, tuple(reasons))
 
 

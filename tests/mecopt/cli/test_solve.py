@@ -163,7 +163,7 @@ def test_warm_start(mecopt, toy_file, write, toy, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--method", "trelis"), "mecopt: no method 'trelis'; did you mean trellis?"),
+        (("--method", "trelis"), "mecopt: no method 'trelis'; did you mean trellis"),
         (("--pin", "0:0"), "mecopt: --pin 0:0: expected TASK:BLOCK=NODE, such as 0:2=1"),
         (("--ban", "9:0=1"), "mecopt: --ban 9:0=1: task 9, expected 0 to 1"),
         (
