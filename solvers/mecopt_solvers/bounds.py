@@ -69,11 +69,9 @@ def bounds(instance: Instance, *, time_limit_s: float = 60.0, threads: int = 1) 
         return solve(instance, "decomposition", time_limit_s=time_limit_s, threads=threads, iterations=ROUNDS)
 
     def flow() -> float | None:
-        return lp_bound(
-            build_flow(instance, build_arcs(run.costs, node_cost=run.node_cost), all_tasks=True),
-            unit=unit,
-            threads=threads,
-        )
+        arcs = build_arcs(run.costs, node_cost=run.node_cost)
+        program = build_flow(instance, arcs, all_tasks=True, drop=run.costs.drop_cost)
+        return lp_bound(program, unit=unit, threads=threads)
 
     def assignment() -> float | None:
         from mecopt_solvers.programs.milp import build_model
@@ -89,7 +87,7 @@ def bounds(instance: Instance, *, time_limit_s: float = 60.0, threads: int = 1) 
     yield first
     if first.value is None:
         return
-    unit = max(first.value, 1e-300) / SCALE
+    unit = first.value / SCALE if first.value > 0 else 1.0
     relaxations: tuple[tuple[str, str, Callable[[], float | Result | None]], ...] = (
         ("LP of the flow formulation", "ilp", flow),
         ("LP of the assignment formulation", "milp", assignment),
@@ -97,14 +95,17 @@ def bounds(instance: Instance, *, time_limit_s: float = 60.0, threads: int = 1) 
     )
     for name, of, work in relaxations:
         missing = _missing(instance, of)
-        yield Bound(name, None, 0.0, 0.0, f"does not take {missing}") if missing else _timed(name, work)
+        yield Bound(name, None, 0.0, 0.0, missing) if missing else _timed(name, work)
 
 
 def _missing(instance: Instance, name: str) -> str:
-    """Name what an instance asks for that a method does not take, "" where that is nothing."""
+    """Say what an instance asks for that a method does not take, "" where that is nothing."""
     known = method(name)
     couplings = {str(coupling) for coupling in instance.rules.couplings - known.honours}
-    return ", ".join(sorted(couplings | {str(one) for one in features.of(instance) - known.takes}))
+    missing = sorted(couplings | {str(one) for one in features.of(instance) - known.takes})
+    if missing:
+        return f"does not take {', '.join(missing)}"
+    return "" if known.refuses is None else known.refuses(instance)
 
 
 def _timed(name: str, work: Callable[[], float | Result | None]) -> Bound:
