@@ -167,4 +167,5 @@ def test_ctrl_c_leaves_no_half_document():
     stdout, stderr = process.communicate(timeout=20)
     assert process.returncode == 130
     assert stdout == b""
-    assert stderr.decode().strip() == "mecopt: interrupted"
+    # Before it may stand that kernels are compiled, where this is the first explanation of an installation.
+    assert stderr.decode().strip().splitlines()[-1] == "mecopt: interrupted"
