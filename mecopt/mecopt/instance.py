@@ -334,6 +334,8 @@ def _task_problems(instance: Instance) -> list[str]:
     check(tasks.drop_cost >= 0, "drop_cost", "a number >= 0")
     check(tasks.max_total_delay_s >= 0, "max_total_delay_s", "a number >= 0")
     check((tasks.max_phase_delay_s >= 0).all(axis=1), "max_phase_delay_s", "numbers >= 0")
+    both = np.isfinite(tasks.max_total_delay_s) & np.isfinite(tasks.max_phase_delay_s).any(axis=1)
+    check(~both, "max_total_delay_s", "no limit of the whole beside limits of phases (max_phase_delay_s)")
     if tasks.rate_bps.shape != (len(tasks), len(instance.servers)):
         problems.append(f"tasks: {tasks.rate_bps.shape[1]} rates each for {len(instance.servers)} servers")
     phases = tasks.given("max_phase_delay_s")

@@ -171,6 +171,27 @@ class Result:
             }
         )
 
+    def phases_to_frame(self) -> pd.DataFrame:
+        """Return one row a task and phase: its passes, and the seconds that all of them take.
+
+        A model without phases has one, ``pass``; a task that is left out has no rows.
+        """
+        import pandas as pd
+
+        columns = ["task", "phase", "repeat", "delay_s"]
+        if self.evaluation is None:
+            return pd.DataFrame(columns=columns)
+        rows = []
+        for p, found in enumerate(self.evaluation.phases):
+            for number, model in enumerate(self.instance.models):
+                if p < len(model.phases):
+                    mine = (self.instance.tasks.model == number) & ~self.evaluation.dropped
+                    phase, task = model.phases[p], np.flatnonzero(mine)
+                    values = (task, phase.name, phase.repeat, found.task_delay_s[task])
+                    rows.append(pd.DataFrame(dict(zip(columns, values, strict=True))))
+        frame = pd.concat(rows, ignore_index=True)
+        return frame.sort_values("task", kind="stable", ignore_index=True)
+
     def _repr_html_(self) -> str:
         """Return what a notebook shows: what was found, how good it is, and which nodes are used."""
         from mecopt.drawing.html import of_result

@@ -25,6 +25,8 @@ from mecopt.judge import Evaluation, evaluate
 from mecopt.limits.sharing import FULLEST
 from mecopt.registry import Method
 from mecopt.tolerances import JUST_ABOVE, JUST_BELOW
+from mecopt.trellis_arcs import build_arcs
+from mecopt_solvers.overload import overloads
 
 MOST = 200_000  # placements of one task
 MOST_TASKS = 1000
@@ -61,9 +63,7 @@ class Search:
     def work(self) -> None:
         """Look at all placements that may be better than the best one known."""
         if any(len(choices.paths) == 0 for choices in self.choices):
-            self.run.infeasible(
-                [limits.nothing_fits(self.instance, "every placement of a task was looked at")]
-            )
+            self._infeasible("every placement of a task was looked at")
             return
         slots = self.instance.slot_count
         nodes = self.instance.server_count
@@ -74,9 +74,13 @@ class Search:
         self._place(0, 0.0, np.zeros(len(self.most)), loads, resources)
         known = self.run.objective
         if known is None:
-            self.run.infeasible([limits.nothing_fits(self.instance, "every placement was looked at")])
+            self._infeasible("every placement was looked at")
         else:
             self.run.improve_bound(known)
+
+    def _infeasible(self, how: str) -> None:
+        reasons = overloads(self.instance, build_arcs(self.run.costs, node_cost=self.run.node_cost))
+        self.run.infeasible(reasons or [limits.nothing_fits(self.instance, how)])
 
     def _place(self, at: int, cost: float, used: Floats, loads: Floats, resources: Floats) -> None:
         """Try every placement of the task in turn, cheapest first."""

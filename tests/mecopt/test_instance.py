@@ -156,6 +156,8 @@ def test_every_array_is_checked(bad):
     rates[2, 1], delays[0, 1] = bad, (np.nan if bad == np.inf else bad)
     rejected(r"tasks\[2\].rate_bps", lambda: build(tasks=dataclasses.replace(tasks, rate_bps=rates)))
     rejected(r"tasks\[0\].max_delay_s", lambda: build(tasks=dataclasses.replace(tasks, max_delay_s=delays)))
+    both = dataclasses.replace(tasks, max_total_delay_s=np.ones(3), max_phase_delay_s=np.ones((3, 1)))
+    rejected(r"tasks\[0\].max_total_delay_s: expected no limit of the whole", lambda: build(tasks=both))
     matrix = [[0, bad], [1, 0]]
     rejected("links.server_bps", lambda: Links.of(2, matrix))
     rejected("links.server_bps", lambda: dataclasses.replace(Links.of(2, 1), server_bps=matrix))

@@ -1,10 +1,13 @@
 """The examples that the page of the model works out by hand, judged."""
 
+import json
+
 import pytest
 from places import ROOT
 from small_case import case
 
 import mecopt
+from mecopt.drawing.timeline import shared_s, spans
 
 PAGE = (ROOT / "docs" / "model.md").read_text()
 
@@ -114,3 +117,24 @@ def test_a_layer_planners_example():
     # In less the five do 39 layers at most, and no server reads a layer faster than server 4.
     assert sum(int((10 / 344.0 - 1e-9) * rate) for rate in RATES) == 39
     assert max(RATES) == 351.2
+
+
+def test_the_example_of_the_wider_format():
+    page = (ROOT / "docs" / "formats.md").read_text()
+    text = next(part for part in page.split("```json\n") if '"mecopt-instance/2"' in part[:60])
+    result = mecopt.solve(mecopt.from_dict(json.loads(text.split("```")[0])), "enumeration")
+    assert result.status == "optimal"
+    assert result.evaluation.phases[0].task_delay_s[0] <= 1.5
+    frame = result.phases_to_frame()
+    assert frame[["task", "phase", "repeat"]].values.tolist() == [
+        [0, "prefill", 1], [0, "decode", 50], [1, "prefill", 1], [1, "decode", 50],
+    ]  # fmt: skip
+    assert frame.groupby("task").delay_s.sum().tolist() == pytest.approx(
+        result.evaluation.task_delay_s.tolist()
+    )
+    drawn = spans(result.evaluation, 0)
+    assert [span.phase for span in drawn] == sorted(span.phase for span in drawn)
+    assert {span.phase for span in drawn} == {0, 1}
+    assert drawn[-1].end_s == pytest.approx(result.evaluation.task_delay_s[0])
+    longer = result.evaluation.steps.calc_s[0] - result.evaluation.work_s[0]
+    assert shared_s(result.evaluation, 0) == pytest.approx(longer.sum())

@@ -22,6 +22,7 @@ from mecopt.drawing.timeline import (
     node_share,
     number,
     outcome,
+    phases,
     seconds,
     spans,
     unit_of,
@@ -84,7 +85,28 @@ def task_picture(evaluation: Evaluation, task: int, pen: Pen) -> list[Text]:
         line.pad_right(label + 2 + room - line.cell_len)
         line.append(" " + figures[node].rjust(pen.width - line.cell_len - 1))
         lines.append(line)
-    return lines + [Text(" " * (label + 2) + text, style="dim") for text in _axis(end, room, pen)]
+    lines += [Text(" " * (label + 2) + text, style="dim") for text in _axis(end, room, pen)]
+    if parts[-1].phase:
+        marks = _phase_marks(parts, places, phases(instance, task), room)
+        lines.append(Text(" " * (label + 2) + marks, style="dim"))
+    return lines
+
+
+def _phase_marks(
+    parts: Sequence[Span], places: Sequence[tuple[int, int]], names: Sequence[str], room: int
+) -> str:
+    """Write the name of every phase below where it begins, cut where the next one does."""
+    starts = [
+        next((place[0] for part, place in zip(parts, places, strict=True) if part.phase == p), room)
+        for p in range(len(names))
+    ]
+    ends = [*starts[1:], room + 1]
+    each = [
+        fit(f"^{name}", last - first)
+        for name, first, last in zip(names, starts, ends, strict=True)
+        if last > first
+    ]
+    return " " * starts[0] + "".join(each)
 
 
 def _label_width(pen: Pen, names: Sequence[str]) -> int:

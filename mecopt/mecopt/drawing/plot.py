@@ -14,6 +14,7 @@ import numpy as np
 from mecopt.drawing.timeline import (
     LATE_COLOUR,
     SERVER_COLOURS,
+    Span,
     block_names,
     ink,
     model_name,
@@ -21,6 +22,7 @@ from mecopt.drawing.timeline import (
     node_names,
     node_share,
     outcome,
+    phases,
     seconds,
     slowest_task,
     spans,
@@ -158,8 +160,16 @@ def draw_task(axis: Axes, evaluation: Evaluation, task: int, title: str = "Task"
         colour = node_colour(part.node)
         edge, thickness = (LATE_COLOUR, 2.0) if part.late else ("black", 0.6)
         axis.barh(row, length, left=start, height=0.7, color=colour, edgecolor=edge, lw=thickness)
+        if part.shared_s > 0:
+            shared = part.shared_s / factor
+            left = start + length - shared
+            axis.barh(row, shared, left=left, height=0.7, color="none", edgecolor="black", hatch="...", lw=0)
         name, middle = _drawn(blocks[part.block]), start + length / 2
         _label(axis, name, str(part.block), middle, row, length * factor / end, colour)
+    if len(starts := _starts(parts)) > 1:
+        for name, start in zip(phases(instance, task), starts, strict=False):
+            axis.axvline(start / factor, color="black", lw=0.8, ls="--")
+            axis.text(start / factor, len(used) - 0.45, f" {_drawn(name)}", va="bottom", fontsize=8)
     axis.set_yticks(range(len(used)), [_drawn(names[node]) for node in used])
     axis.set_ylim(len(used) - 0.4, -0.6)
     axis.set_xlim(0, end / factor * 1.01)
@@ -169,11 +179,20 @@ def draw_task(axis: Axes, evaluation: Evaluation, task: int, title: str = "Task"
     axis.set_title(f"{title} {task} in slot {instance.tasks.slot[task]}: {model}, {worth}", loc="left")
 
 
+def _starts(parts: Sequence[Span]) -> list[float]:
+    """Return when each phase begins."""
+    firsts: dict[int, float] = {}
+    for part in parts:
+        firsts.setdefault(part.phase, part.start_s)
+    return list(firsts.values())
+
+
 def _label(axis: Axes, name: str, index: str, x: float, y: int, share: float, colour: str) -> None:
     """Write a block's name into its bar, or its number, as far as it fits."""
     room = share * WIDTH_IN * 0.85 * 72 / 5.0  # characters of about 5 points
     text = next((text for text in (name, index) if text and len(text) <= room), "")
-    axis.text(x, y, text, ha="center", va="center", fontsize=8, color=ink(colour), clip_on=True)
+    box = {"facecolor": colour, "lw": 0, "pad": 1}  # over the dots of sharing
+    axis.text(x, y, text, ha="center", va="center", fontsize=8, color=ink(colour), clip_on=True, bbox=box)
 
 
 def _draw_shares(axis: Axes, evaluation: Evaluation) -> None:
@@ -239,6 +258,8 @@ def _legend(figure: Figure | SubFigure, evaluation: Evaluation, tasks: Sequence[
     marks = [Patch(facecolor="#DDDDDD", edgecolor="black", lw=0.6, label="calculates")]
     if any(part.kind != "calc" and not part.missing for part in parts):
         marks.append(Patch(facecolor="white", edgecolor=GREY, hatch="////", label="receives"))
+    if any(part.shared_s > 0 for part in parts):
+        marks.append(Patch(facecolor="#DDDDDD", edgecolor="black", hatch="...", lw=0.6, label="by sharing"))
     if any(part.missing for part in parts):
         label = "missing link (length made up)"
         marks.append(Patch(facecolor="white", edgecolor=LATE_COLOUR, hatch="////", label=label))

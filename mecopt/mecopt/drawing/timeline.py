@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from mecopt.arrays import Floats
+from mecopt.costs import Steps
 from mecopt.instance import Instance
-from mecopt.judge import Evaluation
+from mecopt.judge import Evaluation, PhaseDelays
 from mecopt.text import visible
 
 # Okabe and Ito's palette, which the colour-blind can tell apart, and three of Paul Tol's for more servers.
@@ -19,6 +21,8 @@ SERVER_COLOURS = (
 )  # fmt: skip
 LATE_COLOUR = "#D55E00"
 LEFT_OUT = "left out"  # what is said of a task that runs nowhere
+
+Kind = Literal["transfer", "calc", "result"]
 
 
 @dataclass(frozen=True)
@@ -36,15 +40,21 @@ class Span:
         Whether the block is above its deadline.
     missing : bool
         Whether the transfer needs a link that is missing; its length is then made up.
+    phase : int
+        The phase of the model; all its passes are one span.
+    shared_s : float
+        Seconds of it that are there because the server is shared.
     """
 
-    kind: Literal["transfer", "calc", "result"]
+    kind: Kind
     block: int
     node: int
     start_s: float
     end_s: float
     late: bool = False
     missing: bool = False
+    phase: int = 0
+    shared_s: float = 0.0
 
 
 def spans(evaluation: Evaluation, task: int) -> list[Span]:
@@ -54,25 +64,57 @@ def spans(evaluation: Evaluation, task: int) -> list[Span]:
     """
     if evaluation.dropped[task]:
         return []
-    steps, nodes = evaluation.steps, evaluation.placement[task]
-    parts: list[tuple[Literal["transfer", "calc", "result"], int, int, float]] = []
-    for block in range(int(evaluation.instance.block_count[task])):
-        node = int(nodes[block])
-        parts.append(("transfer", block, node, float(steps.trans_s[task, block])))
-        parts.append(("calc", block, node, float(steps.calc_s[task, block])))
-    parts.append(("result", len(parts) // 2, 0, float(steps.result_s[task])))
+    passes: tuple[PhaseDelays | Steps, ...] = (evaluation.steps,)
+    if evaluation.instance.phase_count > 1:
+        passes = evaluation.phases[: len(phases(evaluation.instance, task))]
+    parts = [(p, *part) for p, steps in enumerate(passes) for part in _parts(evaluation, task, steps)]
     finite = sum(length for *_, length in parts if np.isfinite(length))
     made_up = 0.1 * finite or 1.0
     found, now = [], 0.0
-    for kind, block, node, length in parts:
+    longer = _longer(evaluation, task)
+    for phase, kind, block, node, length in parts:
         missing = not np.isfinite(length)
         end = now + (made_up if missing else length)
         # Over a missing link the excess is infinite; that is a fault of its own.
-        late = kind == "calc" and 0 < steps.excess_s[task, block] < np.inf
+        late = kind == "calc" and 0 < evaluation.steps.excess_s[task, block] < np.inf
+        shared = length * longer[block] if kind == "calc" and not missing else 0.0
         if kind == "calc" or end > now:
-            found.append(Span(kind, block, node, now, end, bool(late), missing))
+            found.append(Span(kind, block, node, now, end, bool(late), missing, phase, float(shared)))
         now = end
     return found
+
+
+def _parts(
+    evaluation: Evaluation, task: int, steps: PhaseDelays | Steps
+) -> Iterator[tuple[Kind, int, int, float]]:
+    """Yield kind, block, node and length of what happens to a task, one after the other."""
+    count = int(evaluation.instance.block_count[task])
+    for block in range(count):
+        node = int(evaluation.placement[task, block])
+        yield "transfer", block, node, float(steps.trans_s[task, block])
+        yield "calc", block, node, float(steps.calc_s[task, block])
+    yield "result", count, 0, float(steps.result_s[task])
+
+
+def _longer(evaluation: Evaluation, task: int) -> Floats:
+    """Return the share of every block's calculation that is there because servers are shared, (M,)."""
+    calc, work = evaluation.steps.calc_s[task], evaluation.work_s[task]
+    with np.errstate(invalid="ignore"):
+        share: Floats = np.where(
+            (calc > work) & np.isfinite(calc), 1.0 - work / np.where(calc > 0, calc, 1.0), 0.0
+        )
+    return share
+
+
+def phases(instance: Instance, task: int) -> list[str]:
+    """Return the names of a task's phases as they are shown, with how often it passes the chain in each."""
+    parts = instance.models[instance.tasks.model[task]].phases
+    return [visible(part.name) + (f" x{part.repeat}" if part.repeat > 1 else "") for part in parts]
+
+
+def shared_s(evaluation: Evaluation, task: int) -> float:
+    """Return the seconds of a task's delay that are there because servers are shared."""
+    return sum(part.shared_s for part in spans(evaluation, task))
 
 
 def node_names(instance: Instance, task: int | None = None) -> list[str]:
@@ -96,8 +138,11 @@ def outcome(evaluation: Evaluation, task: int) -> str:
     """Say how long a task takes, or why that is not known."""
     if evaluation.dropped[task]:
         return LEFT_OUT
-    delay = float(evaluation.task_delay_s[task])
-    return f"delay {seconds(delay, 4)}" if np.isfinite(delay) else "a link is missing"
+    delay, shared = float(evaluation.task_delay_s[task]), shared_s(evaluation, task)
+    if not np.isfinite(delay):
+        return "a link is missing" if np.isfinite(evaluation.steps.calc_s[task]).all() else "a server is full"
+    more = f", {seconds(shared, 4)} of it by sharing" if shared > 0 else ""
+    return f"delay {seconds(delay, 4)}{more}"
 
 
 def node_colour(node: int) -> str:

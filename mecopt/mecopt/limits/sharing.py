@@ -7,7 +7,7 @@ g(W) = W / (1 - W / s) or W + W^2 / s, which is convex. Judged in two passes: lo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,6 +57,16 @@ class ServerSharing(Limit):
     def joins(self, instance: Instance) -> Ints:
         """Join the tasks of a slot."""
         return instance.tasks.slot
+
+    def too_little(self, instance: Instance, row: int, least: float) -> dict[str, Any]:
+        """Name the load that a server of a slot cannot be spared, and how much of it is too much."""
+        reason = super().too_little(instance, row, least)
+        slot, node = self.index(instance, row)
+        reason["message"] = (
+            f"slot {slot}, {instance.servers[node - 1].name}: what its tasks can run nowhere else is a load "
+            f"of {least:.6g}, mm1 wants at most {FULLEST:.6f} ({least - FULLEST:.3g} of the slot too much)"
+        )
+        return reason
 
     def alone(self, arcs: Arcs, instance: Instance) -> Floats:
         """Return the load that a step makes by itself."""

@@ -20,6 +20,7 @@ from mecopt.instance import Instance
 from mecopt.limits import Limit, LinearLimit
 from mecopt.tolerances import JUST_ABOVE
 from mecopt.trellis_arcs import Arcs, build_arcs
+from mecopt_solvers.overload import overloads
 
 LARGEST_EXCESS = 1e-9  # arcs this much (relative to the objective) above the best known one are kept
 
@@ -73,6 +74,8 @@ def reduce(instance: Instance, costs: ChainCosts, node_cost: Floats | None = Non
         if not linear.by_node:
             weight, more = _within(linear, instance, _with_weight(arcs, weight))
             reasons += more
+    if not reasons:
+        reasons = overloads(instance, _with_weight(arcs, weight))
     after = _backward(weight)
     best: Floats = after[:, 0, 0].copy()
     path = best.copy()
