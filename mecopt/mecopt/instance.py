@@ -166,7 +166,13 @@ class Instance:
         return digest.hexdigest()
 
     def replace(self, **changes: Any) -> Instance:
-        """Return a copy with some fields changed, validated again."""
+        """Return a copy with some fields changed, validated again.
+
+        Raises
+        ------
+        TypeError
+            If there is no such field.
+        """
         names = {f.name for f in dataclasses.fields(self)}
         if not changes.keys() <= names:
             unknown = ", ".join(sorted(changes.keys() - names))

@@ -92,7 +92,13 @@ def to_json(instance: Instance, form: str | None = None) -> str:
 
 
 def load_solution(path: str | os.PathLike[str]) -> SolutionDoc:
-    """Read a solution file; nothing in it is trusted but the placement, which the judge then judges."""
+    """Read a solution file; nothing in it is trusted but the placement, which the judge then judges.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is no solution; the text names the file and every place.
+    """
     from mecopt import schema
 
     data = read_bytes(path)

@@ -189,7 +189,13 @@ def check_honours(chosen: Method, instance: Instance) -> None:
 
 
 def check_takes(chosen: Method, instance: Instance) -> None:
-    """Refuse a method that does not take what the instance asks for beyond couplings."""
+    """Refuse a method that does not take what the instance asks for beyond couplings.
+
+    Raises
+    ------
+    InputError
+        If it does not; the text names what is in the way, and the methods that take all of it.
+    """
     from mecopt import features
 
     asked = features.of(instance)

@@ -42,7 +42,13 @@ NAMES = ("instance", "solution")
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """Return the JSON Schema of the formats, /1 and /2, of an `instance` or a `solution`."""
+    """Return the JSON Schema of the formats, /1 and /2, of an `instance` or a `solution`.
+
+    Raises
+    ------
+    InputError
+        If there is no format of that name.
+    """
     from mecopt.schema_wider import EITHER
 
     if name not in EITHER:

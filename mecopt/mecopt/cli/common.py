@@ -115,7 +115,13 @@ def naming(path: str, kind: type[InputError] = InstanceError) -> Iterator[None]:
 
 
 def load_placement(path: str, instance: Instance) -> tuple[SolutionDoc, NDArray[Any]]:
-    """Read a solution file and the placement in it, as an array that fits the instance."""
+    """Read a solution file and the placement in it, as an array that fits the instance.
+
+    Raises
+    ------
+    InputError
+        If the file is no solution, or its placement does not fit the instance.
+    """
     from mecopt import io
 
     solution = io.load_solution(path)
@@ -139,7 +145,13 @@ def other_instance(solution: SolutionDoc, instance: Instance) -> bool:
 
 
 def check_same_instance(solution: SolutionDoc, instance: Instance, path: str) -> None:
-    """Refuse a solution file that names an instance of another content."""
+    """Refuse a solution file that names an instance of another content.
+
+    Raises
+    ------
+    InputError
+        If it was made for another instance.
+    """
     if other_instance(solution, instance):
         made_for = f"{solution.instance or 'unnamed'}, {str(solution.instance_sha256)[:12]}…"
         given = f"{instance.name}, {instance.sha256[:12]}…"
@@ -149,7 +161,13 @@ def check_same_instance(solution: SolutionDoc, instance: Instance, path: str) ->
 
 
 def check_tasks(tasks: Iterable[int], instance: Instance) -> None:
-    """Refuse a task that the instance does not have."""
+    """Refuse a task that the instance does not have.
+
+    Raises
+    ------
+    InputError
+        If the instance has no such task.
+    """
     wrong = [k for k in tasks if not 0 <= k < instance.task_count]
     if wrong:
         raise InputError(f"--task {k}: expected 0 to {instance.task_count - 1}" for k in wrong)
@@ -165,6 +183,11 @@ def check_out(option: str, path: str | None, *inputs: str | None) -> None:
     path : str or None
     *inputs : str or None
         Files that the command reads; none of them may be written over.
+
+    Raises
+    ------
+    InputError
+        If the file could not be written.
     """
     if path is None:
         return
@@ -193,7 +216,13 @@ def same_file(path: str, other: str) -> bool:
 
 
 def check_plot(path: str | None, *inputs: str | None) -> None:
-    """Refuse a plot that could not be written, before any work is done for it."""
+    """Refuse a plot that could not be written, before any work is done for it.
+
+    Raises
+    ------
+    InputError
+        If the kind of picture is unknown, or the file could not be written.
+    """
     from importlib.util import find_spec
 
     if path is None:

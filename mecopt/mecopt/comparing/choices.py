@@ -52,7 +52,13 @@ class Choice:
 
 
 def listed(methods: MethodChoices) -> list[tuple[str | None, MethodChoice]]:
-    """Return methods with the names that they are given, None for their own."""
+    """Return methods with the names that they are given, None for their own.
+
+    Raises
+    ------
+    InputError
+        If they are no methods, or a name is no text.
+    """
     if isinstance(methods, Mapping):
         return [(_name(name), method) for name, method in methods.items()]
     if isinstance(methods, (str, Method)) or callable(methods) or _with_options(methods):
@@ -121,7 +127,13 @@ def _file_bytes(method: str, option: str, path: str) -> bytes:
 
 
 def distinct(methods: Iterable[Choice]) -> tuple[Choice, ...]:
-    """Keep each method once with the same options; two that differ need names that differ."""
+    """Keep each method once with the same options; two that differ need names that differ.
+
+    Raises
+    ------
+    InputError
+        If there are none, or two that differ share a name.
+    """
     kept: dict[tuple[str, str], Choice] = {}
     code: dict[str, str] = {}
     for method in methods:

@@ -169,7 +169,13 @@ def _beside(path: Path, end: str) -> Path:
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:
-    """Make the folder of a comparison, or refuse what cannot be one."""
+    """Make the folder of a comparison, or refuse what cannot be one.
+
+    Raises
+    ------
+    InputError
+        If it is no folder, cannot be made, or cannot be written in.
+    """
     target = Path(folder)
     try:
         if target.exists() and not target.is_dir():
@@ -183,7 +189,13 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
 
 
 def check_format(db: sqlite3.Connection, path: Path) -> None:
-    """Refuse a database that is no comparison, is of another format, or is not as mecopt writes it."""
+    """Refuse a database that is no comparison, is of another format, or is not as mecopt writes it.
+
+    Raises
+    ------
+    InputError
+        If it is any of these.
+    """
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION:
@@ -197,7 +209,13 @@ def check_format(db: sqlite3.Connection, path: Path) -> None:
 
 
 def check_whole(path: Path) -> None:
-    """Refuse what is no file, or has lost its end: SQLite itself would only notice when it reads there."""
+    """Refuse what is no file, or has lost its end: SQLite itself would only notice when it reads there.
+
+    Raises
+    ------
+    InputError
+        If it is either.
+    """
     if not path.is_file():
         raise InputError("is no file, expected the store of a comparison", str(path))
     log = _beside(path, "-wal")
@@ -215,7 +233,13 @@ def check_whole(path: Path) -> None:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the errors of the database into one line that says what to do."""
+    """Turn the errors of the database into one line that says what to do.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be opened, is damaged, or is no database.
+    """
     try:
         yield
     except UnicodeDecodeError:
@@ -237,7 +261,13 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def get(db: sqlite3.Connection, key: str, path: Path) -> Any:
-    """Return a value of the table `meta`."""
+    """Return a value of the table `meta`.
+
+    Raises
+    ------
+    InputError
+        If the table has no such key.
+    """
     found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     if found is None:
         raise InputError(f"table meta: no {key!r}", str(path))

@@ -26,7 +26,13 @@ def cores() -> int:
 
 
 def allowed_workers(workers: int | None, threads: int, cores: int) -> int:
-    """Return the number of workers, so that with their threads they fit the cores."""
+    """Return the number of workers, so that with their threads they fit the cores.
+
+    Raises
+    ------
+    InputError
+        If they do not fit.
+    """
     if threads > cores:
         raise InputError(f"threads: {threads}, expected at most the {cores} cores that there are")
     if workers is None:

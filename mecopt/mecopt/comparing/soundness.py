@@ -216,7 +216,13 @@ def unpacked(data: Any, place: str, path: Path, most: int = MOST_BYTES) -> bytes
 
 
 def points(text: str, place: str, path: Path) -> list[tuple[float, float | None, float | None]]:
-    """Read a trace."""
+    """Read a trace.
+
+    Raises
+    ------
+    InputError
+        If it is none; the text names the place.
+    """
     found = unpacked_json(text, place, path)
     try:
         read = [(seconds, objective, bound) for seconds, objective, bound in found]
@@ -230,7 +236,13 @@ def points(text: str, place: str, path: Path) -> list[tuple[float, float | None,
 
 
 def shares(text: str, place: str, path: Path) -> NDArray[np.float64]:
-    """Read the shares of nodes, (blocks, nodes)."""
+    """Read the shares of nodes, (blocks, nodes).
+
+    Raises
+    ------
+    InputError
+        If they are none; the text names the place.
+    """
     found = unpacked_json(text, place, path)
     try:
         array = np.array(found, dtype=np.float64)

@@ -242,7 +242,13 @@ class Comparison:
         return {run: points(text, f"run {run}: trace", self.path) for run, text in self._details("trace")}
 
     def solution(self, run: int) -> dict[str, Any] | None:
-        """Return what the run found as a document of format ``mecopt-solution/1``; None without a result."""
+        """Return what the run found as a document of format ``mecopt-solution/1``; None without a result.
+
+        Raises
+        ------
+        InputError
+            If what is stored of the run is not as mecopt writes it.
+        """
         with database.explained(self.path):
             cursor = self._db.execute(
                 "SELECT * FROM runs JOIN instances USING (instance_sha256) JOIN details USING (run) "

@@ -32,7 +32,13 @@ def frozen(array: NDArray[Any]) -> Any:
 
 
 def one_number(value: Any, place: str, *, positive: bool = False) -> float:
-    """Return the number as a Python float, whatever kind of number it was."""
+    """Return the number as a Python float, whatever kind of number it was.
+
+    Raises
+    ------
+    InstanceError
+        If it is no number, infinite, negative, or 0 where it has to be positive.
+    """
     number = finite(value)
     if number is None or not (number > 0 if positive else number >= 0):
         raise InstanceError(f"{place}: {shown(value)}, expected a number {'> 0' if positive else '>= 0'}")
@@ -54,7 +60,13 @@ def in_phase(value: PerPhase | None, phase: int = 0) -> float:
 
 
 def array_of(value: ArrayLike, place: str) -> Floats:
-    """Return numbers as floats, infinities and NaN included."""
+    """Return numbers as floats, infinities and NaN included.
+
+    Raises
+    ------
+    InstanceError
+        If they are no numbers.
+    """
     array = numbers(value)
     if array is None:
         raise InstanceError(f"{place}: {shown(value)}, expected numbers")
@@ -62,7 +74,13 @@ def array_of(value: ArrayLike, place: str) -> Floats:
 
 
 def text(value: Any, place: str) -> str:
-    """Return a text as Python's own; refuse what is none, and what UTF-8 cannot hold (half a character)."""
+    """Return a text as Python's own; refuse what is none, and what UTF-8 cannot hold (half a character).
+
+    Raises
+    ------
+    InstanceError
+        If it is none.
+    """
     try:
         value.encode()
     except (AttributeError, UnicodeEncodeError):
@@ -89,7 +107,13 @@ def set_numbers(
 
 
 def by_hardware(value: Any, place: str) -> dict[str, PerPhase]:
-    """Return seconds by kind of hardware, each a number or one per phase."""
+    """Return seconds by kind of hardware, each a number or one per phase.
+
+    Raises
+    ------
+    InstanceError
+        If it is no mapping to numbers >= 0.
+    """
     if not isinstance(value, Mapping):
         raise InstanceError(f"{place}: {shown(value)}, expected seconds by hardware")
     return {text(kind, place): per_phase(seconds, f"{place}.{kind}") for kind, seconds in value.items()}
@@ -104,14 +128,26 @@ def named(parts: Iterable[Part], prefix: str) -> tuple[Part, ...]:
 
 
 def member(kind: type[Member], value: Any, place: str) -> Member:
-    """Return the member of an enumeration that a text names."""
+    """Return the member of an enumeration that a text names.
+
+    Raises
+    ------
+    InstanceError
+        If it names none.
+    """
     if not isinstance(value, str) or value not in list(kind):
         raise InstanceError(f"{place}: {shown(value)}, expected one of {', '.join(kind)}")
     return kind(value)
 
 
 def shaped(value: ArrayLike, shape: tuple[int, ...], place: str) -> Floats:
-    """Return one number or an array of that shape as an array of that shape; finite, >= 0."""
+    """Return one number or an array of that shape as an array of that shape; finite, >= 0.
+
+    Raises
+    ------
+    InstanceError
+        If the shape is another, or a number is not finite or below 0.
+    """
     array = array_of(value, place)
     if array.ndim and array.shape != shape:
         expected = " x ".join(map(str, shape))

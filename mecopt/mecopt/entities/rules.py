@@ -80,7 +80,13 @@ class Objective:
 
     @classmethod
     def read(cls, value: Any) -> Objective:
-        """Read ``"delay"``, ``"period"``, ``{"delay": a, "energy": b, "of": ...}`` or an `Objective`."""
+        """Read ``"delay"``, ``"period"``, ``{"delay": a, "energy": b, "of": ...}`` or an `Objective`.
+
+        Raises
+        ------
+        InstanceError
+            If it is none of these.
+        """
         if isinstance(value, Objective):
             return value
         if isinstance(value, str) and value in ("delay", "period"):
@@ -183,7 +189,13 @@ class Rules:
 
     @classmethod
     def preset(cls, name: str = "paper", **changes: Any) -> Rules:
-        """Return the preset `paper` or `physical`, with the given fields changed."""
+        """Return the preset `paper` or `physical`, with the given fields changed.
+
+        Raises
+        ------
+        InstanceError
+            If there is no such preset, or a field has a wrong value.
+        """
         if name not in PRESETS:
             raise InstanceError(f"rules.preset: {shown(name)}, expected one of {', '.join(PRESETS)}")
         return cls(**{**PRESETS[name], **changes})

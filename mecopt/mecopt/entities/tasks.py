@@ -106,7 +106,13 @@ class Tasks:
         weight: ArrayLike = 1.0,
         drop_cost: ArrayLike = np.inf,
     ) -> Tasks:
-        """Build tasks from arrays; numbers are repeated for every task, `blocks` is the longest model."""
+        """Build tasks from arrays; numbers are repeated for every task, `blocks` is the longest model.
+
+        Raises
+        ------
+        InstanceError
+            If numbers or shapes are wrong; the text names the field.
+        """
         rates = array_of(rate_bps, "tasks.rate_bps")
         if rates.ndim != 2:
             raise InstanceError(f"tasks.rate_bps: shape {rates.shape}, expected (tasks, servers)")
