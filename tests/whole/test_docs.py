@@ -86,9 +86,10 @@ def test_the_schemas_are_those_of_the_program() -> None:
 
 
 def test_the_examples_of_the_formats_hold() -> None:
-    instance_text, solution_text = blocks("docs/formats.md", "json")
+    instance_text, wider_text, solution_text = blocks("docs/formats.md", "json")
     instance, solution = mecopt.from_dict(json.loads(instance_text)), json.loads(solution_text)
     jsonschema.validate(json.loads(instance_text), json_schema("instance"))
+    jsonschema.validate(json.loads(wider_text), json_schema("instance"))
     jsonschema.validate(solution, json_schema("solution"))
     fresh = mecopt.solve(instance).to_dict()
     assert set(fresh) == set(solution)
