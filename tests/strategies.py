@@ -93,7 +93,7 @@ MINIMAL = {
 
 def examples(count):
     """Draw so many examples, or in proportion under another profile (see conftest.py)."""
-    return settings(max_examples=count * settings().max_examples // 100)
+    return settings(max_examples=max(1, count * settings().max_examples // 100))
 
 
 class Numbers:
