@@ -48,6 +48,7 @@ _HOME = {
     "Violation": "judge",
     "census": "generation",
     "compare": "comparing",
+    "deploy": "deployment",
     "evaluate": "evaluating",
     "expand": "generation",
     "from_dict": "io",
@@ -98,6 +99,7 @@ __all__ = [
     "__version__",
     "census",
     "compare",
+    "deploy",
     "evaluate",
     "expand",
     "from_dict",
@@ -112,6 +114,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from mecopt.comparing import compare
+    from mecopt.deployment import deploy
     from mecopt.documents import to_dict
     from mecopt.entities import Block, Coupling, Deadline, Device, Links, Model, Rules, Server, Tasks
     from mecopt.errors import (
