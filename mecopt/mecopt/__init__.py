@@ -32,6 +32,7 @@ _HOME = {
     "MethodError": "errors",
     "MissingExtraError": "errors",
     "Model": "entities",
+    "ModelDocument": "importing.document",
     "PlacementError": "errors",
     "Progress": "incumbent",
     "Range": "generation",
@@ -53,6 +54,7 @@ _HOME = {
     "expand": "generation",
     "from_dict": "io",
     "generate": "generation",
+    "import_model": "importing",
     "load": "sources",
     "methods": "registry",
     "save": "io",
@@ -82,6 +84,7 @@ __all__ = [
     "MethodError",
     "MissingExtraError",
     "Model",
+    "ModelDocument",
     "PlacementError",
     "Progress",
     "Range",
@@ -104,6 +107,7 @@ __all__ = [
     "expand",
     "from_dict",
     "generate",
+    "import_model",
     "load",
     "methods",
     "save",
@@ -130,6 +134,8 @@ if TYPE_CHECKING:
     )
     from mecopt.evaluating import evaluate
     from mecopt.generation import Range, census, expand, generate
+    from mecopt.importing import import_model
+    from mecopt.importing.document import ModelDocument
     from mecopt.incumbent import Progress, Run
     from mecopt.instance import Instance
     from mecopt.io import from_dict, save
