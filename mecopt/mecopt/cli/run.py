@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mecopt.deployment.outcome import Deployment
     from mecopt.instance import Instance
 
+PARTS = ("transfer", "calculation")
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -88,7 +90,8 @@ def run(
 ) -> None:
     """Cut the model by a plan, hand the parts to agents, send inputs through and compare with the prediction.
 
-    With several solution files one plan is carried out after the other. Outputs are compared with those of the whole model on this machine.
+    With several solution files one plan is carried out after the other. Outputs are compared with those of
+    the whole model on this machine.
 
     Exit status: 0 done, 2 bad input, 130 interrupted, 1 an agent was lost or failed.
     """
@@ -190,15 +193,9 @@ def show(found: Deployment, title: str) -> None:
     frame = found.to_frame()
     rows = []
     for one, row in zip(found.stretches, frame.itertuples(), strict=True):
-        rows.append(
-            (
-                one.node,
-                one.blocks or ("input" if row.Index == 0 else "result"),
-                *(seconds(getattr(row, name), 4) for name in (
-                    "predicted_transfer_s", "measured_transfer_s", "predicted_calculation_s", "measured_calculation_s",
-                )),
-            )
-        )  # fmt: skip
+        what = one.blocks or ("input" if row.Index == 0 else "result")
+        times = (getattr(row, f"{kind}_{part}_s") for part in PARTS for kind in ("predicted", "measured"))
+        rows.append((one.node, what, *(seconds(max(value, 0.0), 4) for value in times)))
     if title:
         click.echo(title)
     heads = ("node", "blocks", "transfer predicted", "measured", "calculation predicted", "measured")

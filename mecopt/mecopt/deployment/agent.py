@@ -48,9 +48,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Secrets:
-    """What an agent that others reach needs: a token, a certificate and its key (PEM), and who signed those of
-    other agents.
-    """
+    """What an agent that others reach needs: a token, certificate and key (PEM), and who signed others'."""
 
     token: str = ""
     certificate: bytes = b""
@@ -132,9 +130,7 @@ class Agent:
         except RuntimeError:
             port = 0
         if not port:
-            raise InputError(
-                f"--listen {self.listen}: the address cannot be had (in use, or not this machine's)"
-            )
+            raise InputError(f"--listen {self.listen}: in use, or no address of this machine")
         server.start()
         self._server = server
         return f"{self.listen.rpartition(':')[0]}:{port}"
@@ -280,8 +276,7 @@ class Agent:
             client.send("Sink", packed({}))  # connects
             for _ in range(times):
                 began = time.perf_counter()
-                shape.hold(size)
-                client.send("Sink", message, limit_s=LONGEST_WAIT_S)
+                shape.send(size, lambda: client.send("Sink", message, limit_s=LONGEST_WAIT_S))
                 found.append(time.perf_counter() - began)
         finally:
             client.close()
@@ -329,7 +324,7 @@ def _handlers(agent: Agent) -> Any:
 
         return handle
 
-    class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+    class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc, name-defined]
         def service(self, details: Any) -> Any:
             service, _, name = details.method.lstrip("/").partition("/")
             if service != SERVICE:

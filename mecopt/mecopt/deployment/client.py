@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
 from mecopt.deployment.wire import CHUNK, LARGEST, SERVICE, Tensors, packed, unpacked
 from mecopt.errors import InputError, MecoptError, MissingExtraError
-
-if TYPE_CHECKING:
-    import grpc
 
 OPTIONS = [
     ("grpc.max_receive_message_length", LARGEST),
@@ -88,7 +85,7 @@ class Client:
         self.node, self.address = node, address
         if credentials.authority:
             secure = grpc.ssl_channel_credentials(root_certificates=credentials.authority)
-            self._channel: grpc.Channel = grpc.secure_channel(address, secure, options=OPTIONS)
+            self._channel: Any = grpc.secure_channel(address, secure, options=OPTIONS)
         else:
             self._channel = grpc.insecure_channel(address, options=OPTIONS)
         self._metadata = (("authorization", f"Bearer {credentials.token}"),) if credentials.token else ()

@@ -1,7 +1,8 @@
-"""Carry a plan out: hand the parts of a model to agents, send inputs through, and compare with the prediction."""
+"""Carry a plan out: hand parts of a model to agents, send inputs through, compare with the prediction."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 import uuid
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from mecopt.deployment.agent import Agent
 from mecopt.deployment.client import AgentError, Client, Credentials
@@ -79,10 +80,8 @@ class Running:
     def end(self) -> None:
         """Tell the agents that the run is over, as far as they are there."""
         for client in self.clients.values():
-            try:
+            with contextlib.suppress(MecoptError):
                 client.call("End", {"run": self.run}, limit_s=2.0)
-            except MecoptError:
-                pass
             client.close()
 
 
@@ -96,7 +95,7 @@ def _answers(client: Client) -> bool:
 
 def deploy(
     instance: Instance,
-    placement: ArrayLike,
+    placement: Sequence[Sequence[int]] | NDArray[Any],
     model: str | Whole,
     agents: Mapping[str, str],
     inputs: int | Sequence[Arrays] = 10,
@@ -308,8 +307,8 @@ def _through(
     while queue or sent:
         while queue and len(sent) < window:
             number = queue.pop(0)
-            header = {"run": running.run, "input": number, "stage": 0}
-            first.call("Pass", header, inputs[max(number, 0) if number >= 0 else 0], limit_s=limit_s)
+            sending = {"run": running.run, "input": number, "stage": 0}
+            first.call("Pass", sending, inputs[max(number, 0) if number >= 0 else 0], limit_s=limit_s)
             sent[number] = time.perf_counter()
         header, tensors = last.call("Take", {"run": running.run, "wait_s": LOOK_EVERY_S})
         number_back = header["input"]
@@ -369,7 +368,9 @@ def _period(judged: Evaluation, task: int) -> float:
     rules = dataclasses.replace(
         instance.rules, objective=PERIOD, couplings=frozenset(), sharing=None, deadline=Deadline.NONE
     )
-    tasks = dataclasses.replace(instance.tasks.take([task]), weight=np.ones(1), drop_cost=np.full(1, np.inf))
+    tasks = dataclasses.replace(
+        instance.tasks.take(np.array([task])), weight=np.ones(1), drop_cost=np.full(1, np.inf)
+    )
     from mecopt import allowing
 
     alone = instance.replace(tasks=tasks, rules=rules, allow=allowing.of_task(instance, task))

@@ -90,7 +90,7 @@ class Deployment:
         return self.ended - self.started
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a stretch: node, blocks, predicted and measured (medians) transfer and calculation."""
+        """Return one row a stretch: node, blocks, transfers and calculations, predicted and measured."""
         import pandas as pd
 
         transfer, calculation = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -18,22 +19,31 @@ class Shape:
     rate_bps: float = 0.0
     latency_s: float = 0.0
     _free: float = 0.0
+    _true: dict[int, float] = field(default_factory=dict)  # least seconds of true sending, by bytes
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def hold(self, payload_bytes: int) -> None:
-        """Wait until a message of that size would have arrived.
+    def send(self, payload_bytes: int, send: Callable[[], object]) -> None:
+        """Send a message so that it arrives when it would over the link.
 
         Parameters
         ----------
         payload_bytes : int
             Of the tensors alone, which is what instances count.
+        send : callable
+            Sends it, as fast as it goes.
         """
         if self.rate_bps <= 0 and self.latency_s <= 0:
+            send()
             return
         now = time.perf_counter()
         with self._lock:
             start = max(now, self._free)
             self._free = start + (8 * payload_bytes / self.rate_bps if self.rate_bps > 0 else 0.0)
-            due = self._free + self.latency_s
+            due = self._free + self.latency_s - self._true.get(payload_bytes, 0.0)
         while (left := due - time.perf_counter()) > 0:
             time.sleep(left)
+        began = time.perf_counter()
+        send()
+        took = time.perf_counter() - began
+        with self._lock:
+            self._true[payload_bytes] = min(took, self._true.get(payload_bytes, took))

@@ -89,9 +89,7 @@ class Whole:
 
         made = piece(self.prepared, self.document, first, last)
         if made.ByteSize() > LARGEST_PART:
-            raise InputError(
-                f"blocks {first} to {last} are {made.ByteSize()} bytes, expected less than 2 GiB"
-            )
+            raise InputError(f"blocks {first} to {last} are {made.ByteSize()} bytes, expected < 2 GiB")
         return bytes(made.SerializeToString(deterministic=True))
 
     def crossing(self, block: int) -> list[str]:
@@ -167,6 +165,6 @@ class Whole:
 def _drawn(draw: np.random.Generator, name: str, shape: list[int], kind: np.dtype[Any]) -> NDArray[Any]:
     if "mask" in name:
         return np.ones(shape, dtype=kind)
-    if kind == bool or np.issubdtype(kind, np.integer):
-        return draw.integers(0, 2 if kind == bool else WORDS, shape).astype(kind)
+    if kind.kind in "bui":
+        return draw.integers(0, 2 if kind.kind == "b" else WORDS, shape).astype(kind)
     return draw.standard_normal(shape).astype(kind)

@@ -166,8 +166,8 @@ class Work:
         while (item := leaving.get()) is not None and not self._ended.is_set():
             try:
                 message = packed({"run": self.run, "input": item.number, "stage": item.stage}, item.tensors)
-                shape.hold(sum(value.nbytes for value in item.tensors.values()))
-                client.send("Pass", message, limit_s=SEND_LIMIT_S)
+                size = sum(value.nbytes for value in item.tensors.values())
+                shape.send(size, lambda data=message: client.send("Pass", data, limit_s=SEND_LIMIT_S))  # type: ignore[misc]
             except MecoptError as error:
                 self._fail(node, str(error))
 
