@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -276,7 +277,8 @@ class Agent:
             client.send("Sink", packed({}))  # connects
             for _ in range(times):
                 began = time.perf_counter()
-                shape.send(size, lambda: client.send("Sink", message, limit_s=LONGEST_WAIT_S))
+                send = partial(client.send, "Sink", message, limit_s=LONGEST_WAIT_S)
+                shape.send(size, shape.due(size), send)
                 found.append(time.perf_counter() - began)
         finally:
             client.close()

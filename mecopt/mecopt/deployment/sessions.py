@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -146,8 +147,14 @@ class Watchdog:
         timer = threading.Timer(self.limit_s, end)
         timer.daemon = True
         timer.start()
+        began = time.perf_counter()
         try:
-            return list(session.run(outputs, inputs, options))
+            made = list(session.run(outputs, inputs, options))
+            if time.perf_counter() - began > self.limit_s:
+                raise InputError(f"took longer than {self.limit_s:g} s")
+            return made
+        except InputError:
+            raise
         except Exception as error:
             if ended.is_set():
                 raise InputError(f"took longer than {self.limit_s:g} s") from error

@@ -22,25 +22,39 @@ class Shape:
     _true: dict[int, float] = field(default_factory=dict)  # least seconds of true sending, by bytes
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def send(self, payload_bytes: int, send: Callable[[], object]) -> None:
-        """Send a message so that it arrives when it would over the link.
+    @property
+    def plain(self) -> bool:
+        """Whether the link is as fast as it goes."""
+        return self.rate_bps <= 0 and self.latency_s <= 0
+
+    def due(self, payload_bytes: int) -> float:
+        """Let a message begin to leave; return when it is to arrive, on `time.perf_counter`.
 
         Parameters
         ----------
         payload_bytes : int
             Of the tensors alone, which is what instances count.
-        send : callable
-            Sends it, as fast as it goes.
         """
-        if self.rate_bps <= 0 and self.latency_s <= 0:
-            send()
-            return
         now = time.perf_counter()
         with self._lock:
             start = max(now, self._free)
             self._free = start + (8 * payload_bytes / self.rate_bps if self.rate_bps > 0 else 0.0)
-            due = self._free + self.latency_s - self._true.get(payload_bytes, 0.0)
-        while (left := due - time.perf_counter()) > 0:
+            return self._free + self.latency_s
+
+    def send(self, payload_bytes: int, due: float, send: Callable[[], object]) -> None:
+        """Send a message so that it arrives when it is due.
+
+        Parameters
+        ----------
+        payload_bytes : int
+        due : float
+        send : callable
+            Sends it, as fast as it goes.
+        """
+        if self.plain:
+            send()
+            return
+        while (left := due - self._true.get(payload_bytes, 0.0) - time.perf_counter()) > 0:
             time.sleep(left)
         began = time.perf_counter()
         send()

@@ -6,7 +6,9 @@ import queue
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -76,7 +78,7 @@ class Work:
         slower: int = 1,
     ) -> None:
         self.run, self.node, self.stages, self.everywhere = run, node, stages, everywhere
-        self.peers, self.shapes = peers, shapes
+        self.peers, self.shapes = peers, dict(shapes)
         self.watchdog, self.slower = watchdog, slower
         mine = [stage for stage in stages if stage.node == node and stage.part is not None]
         self.sessions = {stage.part: parts.session(str(stage.part)) for stage in mine}
@@ -86,7 +88,7 @@ class Work:
         self.failure: dict[str, str] | None = None
         self.results: queue.Queue[Item] = queue.Queue(WAITING)
         self._waiting: queue.Queue[Item | None] = queue.Queue(WAITING)
-        self._leaving: dict[str, queue.Queue[Item | None]] = {}
+        self._leaving: dict[str, queue.Queue[tuple[Item, int, float] | None]] = {}
         self._ended = threading.Event()
         threading.Thread(target=self._calculate, daemon=True, name=f"{run}-calculates").start()
 
@@ -107,15 +109,7 @@ class Work:
         """Stop; what is under way is dropped."""
         self._ended.set()
         for waiting in (self._waiting, *self._leaving.values()):
-            while True:  # room for the sign to stop
-                try:
-                    waiting.put_nowait(None)
-                    break
-                except queue.Full:
-                    try:
-                        waiting.get_nowait()
-                    except queue.Empty:
-                        continue
+            _tell_to_stop(waiting)
 
     def _calculate(self) -> None:
         while (item := self._waiting.get()) is not None and not self._ended.is_set():
@@ -155,22 +149,35 @@ class Work:
         if node == self.node:
             self._stage(item)
             return
+        shape = self.shapes.setdefault(node, Shape())
         if node not in self._leaving:
             self._leaving[node] = queue.Queue(WAITING)
             name = f"{self.run}-to-{node}"
-            threading.Thread(target=self._leave, args=(node,), daemon=True, name=name).start()
-        self._leaving[node].put(item)
+            threading.Thread(target=self._leave, args=(node, shape), daemon=True, name=name).start()
+        size = sum(value.nbytes for value in item.tensors.values())
+        # The next one may leave while this one is on its way, so when it is due is settled here.
+        self._leaving[node].put((item, size, shape.due(size)))
 
-    def _leave(self, node: str) -> None:
-        shape, client, leaving = self.shapes.get(node, Shape()), self.peers[node], self._leaving[node]
-        while (item := leaving.get()) is not None and not self._ended.is_set():
+    def _leave(self, node: str, shape: Shape) -> None:
+        client, leaving = self.peers[node], self._leaving[node]
+        while (leaves := leaving.get()) is not None and not self._ended.is_set():
+            item, size, due = leaves
             try:
                 message = packed({"run": self.run, "input": item.number, "stage": item.stage}, item.tensors)
-                size = sum(value.nbytes for value in item.tensors.values())
-                shape.send(size, lambda data=message: client.send("Pass", data, limit_s=SEND_LIMIT_S))  # type: ignore[misc]
+                shape.send(size, due, partial(client.send, "Pass", message, limit_s=SEND_LIMIT_S))
             except MecoptError as error:
                 self._fail(node, str(error))
 
     def _fail(self, node: str, text: str) -> None:
         if self.failure is None and not self._ended.is_set():
             self.failure = {"node": node, "text": text}
+
+
+def _tell_to_stop(waiting: queue.Queue[Any]) -> None:
+    """Put the sign to stop into a queue; what there is no room beside is dropped."""
+    while True:
+        with suppress(queue.Full):
+            waiting.put_nowait(None)
+            return
+        with suppress(queue.Empty):
+            waiting.get_nowait()
