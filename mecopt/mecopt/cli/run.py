@@ -102,7 +102,7 @@ def run(
     from mecopt.deployment.whole import Whole
 
     instance = common.load_instance(instance_file)
-    plans = [_placement(path, instance) for path in solution_files]
+    plans = [placement_of(path, instance) for path in solution_files]
     whole = Whole.of(model_file)
     given: Any = count if inputs is None else read_inputs(inputs)
     found: list[Deployment] = []
@@ -134,7 +134,8 @@ def run(
             show(one, path if len(found) > 1 else "")
 
 
-def _placement(path: str, instance: Instance) -> np.ndarray:
+def placement_of(path: str, instance: Instance) -> np.ndarray:
+    """Return the placement of a solution file of this instance."""
     solution, placement = common.load_placement(path, instance)
     common.check_same_instance(solution, instance, path)
     return placement

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import time
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt.arrays import Floats
 from mecopt.deployment.agent import Agent
 from mecopt.deployment.client import AgentError, Client, Credentials
 from mecopt.deployment.outcome import Deployment
+from mecopt.deployment.replanning import Measured, as_measured, drifts, planned
 from mecopt.deployment.stages import Stretch, stretches
 from mecopt.errors import InputError, MecoptError
 from mecopt.schedule import node_names
@@ -67,6 +70,23 @@ class Running:
             lost = failed["node"] in self.clients and not _answers(self.clients[failed["node"]])
             raise AgentError(failed["node"], failed["text"], lost=lost)
 
+    def measured(self) -> Measured:
+        """Return the medians of what is known by now."""
+        found = self.table(max((number for number, _ in self.times), default=-1) + 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a stretch that nothing went through
+            transfers = np.nanmedian(found[0, :, 1:] - found[2, :, :-1], axis=0)
+            calculations = np.nanmedian(found[2] - found[1], axis=0)
+        return Measured(np.append(0.0, transfers), calculations)
+
+    def table(self, inputs: int) -> Floats:
+        """Return arrivals, starts and ends, (3, inputs, stretches); NaN where they are not known."""
+        found: Floats = np.full((3, inputs, len(self.plan)), np.nan)
+        for (number, stage), times in self.times.items():
+            if 0 <= number < inputs:
+                found[:, number, stage] = times
+        return found
+
     def stuck(self, number: int, limit_s: float) -> AgentError:
         """Say where an input is that did not come through."""
         at = max((stage for one, stage in self.times if one == number), default=-1)
@@ -107,6 +127,7 @@ def deploy(
     credentials: Credentials | None = None,
     seed: int = 0,
     limit_s: float | None = None,
+    tolerance: float = 0.2,
 ) -> Deployment:
     """Run a task's model by its placement on agents, and compare what it takes with what was predicted.
 
@@ -132,6 +153,8 @@ def deploy(
         Of random inputs.
     limit_s : float, optional
         Longest time for one input. [default: ten times what is predicted, at least 5 s]
+    tolerance : float
+        Nodes and links that are further from what the instance says, a fraction, are named in `events`.
 
     Raises
     ------
@@ -148,7 +171,7 @@ def deploy(
     _check(judged, task, whole, agents)
     given = whole.random(inputs, seed) if isinstance(inputs, int) else [whole.checked(one) for one in inputs]
     with _Nodes(dict(agents), instance, credentials or Credentials(), shapes or {}) as nodes:
-        return _carried_out(judged, task, whole, nodes, given, pipeline, replan, limit_s)
+        return _carried_out(judged, task, whole, nodes, given, pipeline, replan, limit_s, tolerance)
 
 
 class _Nodes:
@@ -265,9 +288,8 @@ def _carried_out(
     pipeline: bool,
     replan: bool,
     limit_s: float | None,
+    tolerance: float,
 ) -> Deployment:
-    from mecopt.deployment.replanning import without
-
     events: list[str] = []
     outputs: dict[int, Arrays] = {}
     while True:
@@ -280,15 +302,16 @@ def _carried_out(
             break
         except AgentError as error:
             events.append(str(error))
-            running.times.clear()
             if not (replan and error.lost) or error.node == nodes.device:
                 raise
-            judged = without(judged, task, error.node, running, nodes.addresses)
             nodes.addresses.pop(error.node, None)
+            now = as_measured(judged.instance, task, plan, running.measured())
+            running.times.clear()
+            judged, task = planned(now, nodes.addresses.keys()), 0
             events.append(f"planned again without {error.node}")
         finally:
             running.end()
-    return _outcome(judged, task, running, whole, inputs, outputs, pipeline, events)
+    return _outcome(judged, task, running, whole, inputs, outputs, pipeline, events, tolerance)
 
 
 def _through(
@@ -332,16 +355,15 @@ def _outcome(
     outputs: Mapping[int, Arrays],
     pipeline: bool,
     events: Sequence[str],
+    tolerance: float,
 ) -> Deployment:
-    shape = (len(inputs), len(running.plan))
-    found = np.full((3, *shape), np.nan)
-    for (number, stage), times in running.times.items():
-        if number >= 0:
-            found[:, number, stage] = times
+    found = running.table(len(inputs))
     differences = [whole.difference(inputs[number], made) for number, made in outputs.items()]
     predicted = float(judged.task_delay_s[task])
     if pipeline:
         predicted = _period(judged, task)
+    else:  # in a pipeline a transfer's time has its waiting in it
+        events = [*events, *drifts(judged.instance, task, running.plan, running.measured(), tolerance)]
     return Deployment(
         stretches=tuple(running.plan),
         arrived=found[0],

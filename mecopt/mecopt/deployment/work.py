@@ -108,8 +108,9 @@ class Work:
     def end(self) -> None:
         """Stop; what is under way is dropped."""
         self._ended.set()
-        for waiting in (self._waiting, *self._leaving.values()):
-            _tell_to_stop(waiting)
+        _tell_to_stop(self._waiting)
+        for leaving in self._leaving.values():
+            _tell_to_stop(leaving)
 
     def _calculate(self) -> None:
         while (item := self._waiting.get()) is not None and not self._ended.is_set():
