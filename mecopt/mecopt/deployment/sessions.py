@@ -79,11 +79,9 @@ def _session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
         import onnxruntime
     except ImportError as error:
         raise MissingExtraError("an agent", "deploy") from error
-    from google.protobuf.message import DecodeError
-
     try:
         model = onnx.load_model_from_string(data)
-    except (DecodeError, ValueError) as error:
+    except Exception as error:  # protobuf has an exception of its own
         raise InputError("part: no ONNX model") from error
     if any(_outside(graph) for graph in _graphs(model.graph)):
         raise InputError("part: keeps weights in other files, expected all of them inside")

@@ -54,7 +54,8 @@ def address():
 def test_run(files, address):
     done = mecopt_says(
         "run", files / "instance.json", files / "plan.json", files / "other.json",
-        "--model", files / "small.json", "--agents", f"es1={address}", "--random", 3, "--shape", "device<>es1=1e8,0.001",
+        "--model", files / "small.json", "--agents", f"es1={address}",
+        "--random", 3, "--shape", "device<>es1=1e8,0.001",
         "--out", files / "out.json", "--outputs", files / "y.npz", "--json",
     )  # fmt: skip
     document = json.loads(done.stdout)
