@@ -32,6 +32,7 @@ _HOME = {
     "MethodError": "errors",
     "MissingExtraError": "errors",
     "Model": "entities",
+    "ModelDocument": "importing.document",
     "PlacementError": "errors",
     "Progress": "incumbent",
     "Range": "generation",
@@ -48,10 +49,12 @@ _HOME = {
     "Violation": "judge",
     "census": "generation",
     "compare": "comparing",
+    "deploy": "deployment",
     "evaluate": "evaluating",
     "expand": "generation",
     "from_dict": "io",
     "generate": "generation",
+    "import_model": "importing",
     "load": "sources",
     "methods": "registry",
     "save": "io",
@@ -81,6 +84,7 @@ __all__ = [
     "MethodError",
     "MissingExtraError",
     "Model",
+    "ModelDocument",
     "PlacementError",
     "Progress",
     "Range",
@@ -98,10 +102,12 @@ __all__ = [
     "__version__",
     "census",
     "compare",
+    "deploy",
     "evaluate",
     "expand",
     "from_dict",
     "generate",
+    "import_model",
     "load",
     "methods",
     "save",
@@ -112,6 +118,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from mecopt.comparing import compare
+    from mecopt.deployment import deploy
     from mecopt.documents import to_dict
     from mecopt.entities import Block, Coupling, Deadline, Device, Links, Model, Rules, Server, Tasks
     from mecopt.errors import (
@@ -127,6 +134,8 @@ if TYPE_CHECKING:
     )
     from mecopt.evaluating import evaluate
     from mecopt.generation import Range, census, expand, generate
+    from mecopt.importing import import_model
+    from mecopt.importing.document import ModelDocument
     from mecopt.incumbent import Progress, Run
     from mecopt.instance import Instance
     from mecopt.io import from_dict, save

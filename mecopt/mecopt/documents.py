@@ -66,7 +66,7 @@ def _document(instance: Instance) -> dict[str, Any]:
     document |= {
         "slots": {"count": instance.slot_count, "seconds": instance.slot_s},
         "rules": _rules_dict(instance.rules),
-        "models": [_model_dict(model) for model in instance.models],
+        "models": [model_dict(model) for model in instance.models],
         "devices": [_part_dict(device) for device in instance.devices],
         "servers": [_part_dict(server) for server in instance.servers],
     }
@@ -118,7 +118,8 @@ def _plain(value: Any) -> Any:
     return {key: _plain(v) for key, v in value.items()} if isinstance(value, Mapping) else value
 
 
-def _model_dict(model: Model) -> dict[str, Any]:
+def model_dict(model: Model) -> dict[str, Any]:
+    """Return a model as an element of the `models` of a file."""
     document: dict[str, Any] = {"name": model.name, "output_bits": _plain(model.output_bits)}
     if model.phases != ONE_PASS:
         document["phases"] = [{"name": phase.name, "repeat": phase.repeat} for phase in model.phases]

@@ -134,7 +134,7 @@ def _build(doc: InstanceDoc) -> Instance:
         slot_count=doc.slots.count,
         slot_s=doc.slots.seconds,
         rules=_rules(doc.rules),
-        models=tuple(_placed(f"models[{i}]", _model, m) for i, m in enumerate(doc.models)),
+        models=tuple(_placed(f"models[{i}]", model_of, m) for i, m in enumerate(doc.models)),
         devices=tuple(Device(**dict(device)) for device in doc.devices),
         servers=tuple(_server(s) for s in doc.servers),
         links=Links.of(count, links.server_bps or 0.0, links.server_latency_s, links.device_latency_s),
@@ -143,7 +143,8 @@ def _build(doc: InstanceDoc) -> Instance:
     )
 
 
-def _model(doc: Any) -> Model:
+def model_of(doc: Any) -> Model:
+    """Build a model from what was read of a file."""
     fields: dict[str, Any] = {name: getattr(doc, name) for name in ("name", "output_bits")}
     if getattr(doc, "phases", None):
         fields["phases"] = tuple(Phase(**dict(phase)) for phase in doc.phases)

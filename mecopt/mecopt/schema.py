@@ -38,22 +38,24 @@ MOST_NAME = 60  # characters of a key in the place of a problem
 
 INSTANCE: TypeAdapter[InstanceDoc] = TypeAdapter(InstanceDoc)
 SOLUTION: TypeAdapter[SolutionDoc] = TypeAdapter(SolutionDoc)
-NAMES = ("instance", "solution")
+NAMES = ("instance", "solution", "model")
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """Return the JSON Schema of the formats, /1 and /2, of an `instance` or a `solution`.
+    """Return the JSON Schema of a format: `instance` and `solution` (/1 and /2), `model`.
 
     Raises
     ------
     InputError
         If there is no format of that name.
     """
+    from mecopt.importing.document import MODEL_FILE
     from mecopt.schema_wider import EITHER
 
-    if name not in EITHER:
+    adapters = {**EITHER, "model": MODEL_FILE}
+    if name not in adapters:
         raise InputError(f"schema: {name!r}, expected one of {', '.join(NAMES)}")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **EITHER[name].json_schema()}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **adapters[name].json_schema()}
 
 
 def parse(adapter: TypeAdapter[Any], data: bytes | Mapping[str, Any]) -> Any:
@@ -154,7 +156,8 @@ def _expectation(detail: ErrorDetails, wider: bool, *, offer: bool) -> str:
             return "unknown field"
         return f"unknown field{_of_wider(detail['loc']) or _nearest(detail['loc'], wider)}"
     if detail["loc"] == ("format",) and kind == "literal_error":
-        forms = FORMS if context["expected"].strip("'") in FORMS else SOLUTION_FORMS
+        form = context["expected"].strip("'")
+        forms = next((pair for pair in (FORMS, SOLUTION_FORMS) if form in pair), (form,))
         return f"{_short(given)}, expected {' or '.join(map(repr, forms))}"
     if kind == "json_invalid":
         reason = context["error"].replace("unexpected ", "")  # a word for mistakes of mecopt's own

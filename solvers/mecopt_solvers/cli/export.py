@@ -1,4 +1,4 @@
-"""`mecopt export`: the model as an LP or MPS file, for any other solver."""
+"""`mecopt export`: the problem for other solvers (LP, MPS), or a plan for other runtimes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,20 @@ from mecopt.errors import InputError
 SUFFIXES = (".lp", ".mps")
 
 
-@click.command(short_help="Write the MILP of an instance as LP or MPS.")
+@click.command(short_help="Write an instance as LP or MPS, or a plan for other runtimes.")
 @click.argument("instance_file", metavar="INSTANCE")
-@click.option("--out", metavar="FILE", required=True, help="The file; its name ends in .lp or .mps.")
+@click.argument("solution_file", metavar="[SOLUTION]", required=False)
+@click.option("--out", metavar="FILE", help="The file, .lp or .mps; with --for parts a folder.")
+@click.option(
+    "--for",
+    "runtime",
+    type=click.Choice(["parts", "llama.cpp", "exo", "prima"]),
+    help="Write a plan: the model's parts and a manifest, or layers per node and lines to paste.",
+)
+@click.option(
+    "--model", "model_file", metavar="FILE", help="With --for: of mecopt import, or the runtime's own."
+)
+@click.option("--task", type=click.IntRange(0), default=0, help="With --for: which task. [default: 0]")
 @click.option(
     "--formulation",
     type=click.Choice(["flow", "assignment"]),
@@ -27,8 +38,20 @@ SUFFIXES = (".lp", ".mps")
     help="Flow through the trellis, or the paper's assignment with products linearised.",
 )
 @click.pass_context
-def export(ctx: click.Context, instance_file: str, out: str, formulation: str) -> None:
+def export(
+    ctx: click.Context,
+    instance_file: str,
+    solution_file: str | None,
+    out: str | None,
+    runtime: str | None,
+    model_file: str | None,
+    task: int,
+    formulation: str,
+) -> None:
     """Write problem P with all its couplings as a file that other solvers read; `-` reads standard input.
+
+    With --for it is a plan that is written, SOLUTION, for a runtime: ONNX files of its parts and a manifest,
+    or how many layers of a language model each node gets, with the lines to paste.
 
     HiGHS, CBC, GLPK (MPS: `glpsol --freemps`) and SCIP read both. Names count from 0. step_k_m_i_j: task k
     enters block m on node j from node i. place_k_m_n: it runs on node n. both_k_m_i_j: block m-1 on i and m
@@ -37,6 +60,15 @@ def export(ctx: click.Context, instance_file: str, out: str, formulation: str) -
 
     Exit status 3: a task cannot be placed at all, so that there is nothing to write.
     """
+    if runtime is not None:
+        from mecopt.cli.handing_over import hand_over
+
+        hand_over(runtime, instance_file, solution_file, model_file, out, task)
+        return
+    if solution_file is not None or model_file is not None:
+        raise InputError("SOLUTION and --model go with --for, which says for which runtime")
+    if out is None:
+        raise InputError("--out: missing, expected a name that ends in .lp or .mps")
     common.check_out("--out", out, instance_file)
     suffix = Path(out).suffix.lower()
     if suffix not in SUFFIXES:

@@ -95,7 +95,7 @@ def test_methods(mecopt, plugin):
 
 
 def test_schema(mecopt, toy, tmp_path):
-    for args in ((), ("instance",), ("solution",)):
+    for args in ((), ("instance",), ("model",), ("solution",)):
         schema = json.loads(mecopt("schema", *args).stdout)
         jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(toy(), json.loads(mecopt("schema").stdout))

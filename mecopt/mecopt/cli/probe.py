@@ -1,0 +1,49 @@
+"""`mecopt probe`: rates and latencies between agents, as links of an instance."""
+
+from __future__ import annotations
+
+import click
+
+from mecopt.cli import common
+from mecopt.cli.agent import credentials
+from mecopt.cli.run import addresses, agent_options, shaped
+
+
+@click.command(short_help="Measure rate and latency between agents, both ways.")
+@agent_options
+@click.option("--shape", "shapes", multiple=True, metavar="FROM>TO=BPS,S", help="As in mecopt run.")
+@click.option("--out", metavar="FILE", help="Write the links as CSV: from, to, rate_bps, latency_s.")
+@common.json_option
+def probe(
+    agents: str,
+    token_file: str | None,
+    tls_ca: str | None,
+    shapes: tuple[str, ...],
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Let every agent send to every other one, and print rate and latency of each link.
+
+    The CSV file is what `mecopt instances new --links` reads.
+
+    Exit status: 0 done, 2 bad usage, 130 interrupted, 1 an agent is gone or refuses.
+    """
+    common.check_out("--out", out)
+    from mecopt.deployment.probing import probe as measured
+    from mecopt.files import write_bytes
+
+    with common.working("measuring links"):
+        links = measured(addresses(agents), credentials(token_file, tls_ca), shaped(shapes))
+    rows = [(link.start, link.to, link.rate_bps, link.latency_s) for link in links]
+    if out is not None:
+        lines = [
+            "from,to,rate_bps,latency_s",
+            *(f"{a},{b},{rate:.6g},{wait:.6g}" for a, b, rate, wait in rows),
+        ]
+        write_bytes(out, ("\n".join(lines) + "\n").encode())
+    if as_json:
+        names = ("from", "to", "rate_bps", "latency_s")
+        common.emit_json({"links": [dict(zip(names, row, strict=True)) for row in rows]})
+        return
+    shown = [(a, b, f"{rate / 1e6:,.4g} Mbit/s", f"{wait * 1e3:.3g} ms") for a, b, rate, wait in rows]
+    common.table(("from", "to", "rate", "latency"), shown, numbers=2, wraps=())

@@ -1,0 +1,128 @@
+"""What came of a deployment: predicted beside measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecopt.arrays import Floats
+from mecopt.deployment.stages import Stretch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = "mecopt-deployment/1"
+
+
+@dataclass(frozen=True, eq=False)
+class Deployment:
+    """Inputs that went through a placement on real machines; S stretches, N inputs, seconds.
+
+    Parameters
+    ----------
+    stretches : sequence of Stretch
+        With what was predicted.
+    arrived, started, ended : array of shape (N, S)
+        On one clock; NaN where an input went through another plan (after a node was lost).
+    outputs : sequence of mapping of str to array
+        Of every input.
+    difference : float
+        Largest absolute difference between an output and that of the whole model, run on this machine.
+    pipeline : bool
+        Whether inputs overlapped.
+    predicted_s : float
+        Delay of one input; of a pipeline, the period.
+    clock_error_s : float
+        How far the clocks of two agents may be apart after they were compared.
+    events : sequence of str
+        Nodes that were lost, plans that were changed, drifts.
+    """
+
+    stretches: Sequence[Stretch]
+    arrived: Floats
+    started: Floats
+    ended: Floats
+    outputs: Sequence[Mapping[str, NDArray[Any]]]
+    difference: float
+    pipeline: bool
+    predicted_s: float
+    clock_error_s: float
+    events: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def delays_s(self) -> Floats:
+        """From the start on the device to the end of the last stretch, of every input, (N,)."""
+        last = self.arrived[:, -1] if self.stretches[-1].first < 0 else self.ended[:, -1]
+        delays: Floats = last - self.started[:, 0]
+        return delays
+
+    @property
+    def period_s(self) -> float | None:
+        """Mean seconds between two results, from the second on; None for fewer than three inputs."""
+        ends = np.sort(self.ended[:, -1])
+        ends = ends[np.isfinite(ends)]
+        return float((ends[-1] - ends[1]) / (len(ends) - 2)) if len(ends) > 2 else None
+
+    @property
+    def measured_s(self) -> float:
+        """Median delay, or the period of a pipeline."""
+        if self.pipeline and self.period_s is not None:
+            return self.period_s
+        return float(np.nanmedian(self.delays_s))
+
+    @property
+    def error(self) -> float:
+        """Predicted over measured, less one."""
+        return self.predicted_s / self.measured_s - 1.0
+
+    def transfers_s(self) -> Floats:
+        """From the end of the stretch before to the arrival of the input, (N, S); 0 of the first."""
+        found: Floats = np.zeros_like(self.arrived)
+        found[:, 1:] = self.arrived[:, 1:] - self.ended[:, :-1]
+        return found
+
+    def calculations_s(self) -> Floats:
+        """Seconds of calculation, (N, S)."""
+        return self.ended - self.started
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a stretch: node, blocks, transfers and calculations, predicted and measured."""
+        import pandas as pd
+
+        transfer, calculation = (
+            np.nanmedian(self.transfers_s(), axis=0),
+            np.nanmedian(self.calculations_s(), axis=0),
+        )
+        return pd.DataFrame(
+            {
+                "node": [one.node for one in self.stretches],
+                "first_block": [one.first for one in self.stretches],
+                "last_block": [one.last for one in self.stretches],
+                "predicted_transfer_s": [one.transfer_s for one in self.stretches],
+                "measured_transfer_s": transfer,
+                "predicted_calculation_s": [one.calculation_s for one in self.stretches],
+                "measured_calculation_s": calculation,
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; the outputs themselves are left out."""
+        rows = self.to_frame().to_dict(orient="records")
+        return {
+            "format": FORMAT,
+            "inputs": len(self.outputs),
+            "pipeline": self.pipeline,
+            "predicted_s": self.predicted_s,
+            "measured_s": self.measured_s,
+            "error": self.error,
+            "period_s": self.period_s if self.pipeline else None,
+            "delays_s": [None if np.isnan(value) else float(value) for value in self.delays_s],
+            "largest_difference": self.difference,
+            "clock_error_s": self.clock_error_s,
+            "stretches": rows,
+            "events": list(self.events),
+        }

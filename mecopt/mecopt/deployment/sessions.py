@@ -1,0 +1,165 @@
+"""Parts of a model as agents keep and run them: checked by their hash, run by onnxruntime."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from mecopt.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+class Parts:
+    """The parts that an agent holds, by the SHA-256 of their bytes.
+
+    Parameters
+    ----------
+    most_bytes : int
+        Of all parts together; the ones that were used least recently make room, those in use never.
+    threads : int
+        Threads of each session.
+    """
+
+    def __init__(self, most_bytes: int, threads: int) -> None:
+        self.most_bytes, self.threads = most_bytes, threads
+        self._data: OrderedDict[str, bytes] = OrderedDict()
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        self._lock = threading.Lock()
+
+    def __contains__(self, sha256: str) -> bool:
+        return sha256 in self._data
+
+    def add(self, sha256: str, data: bytes, used: set[str]) -> None:
+        """Keep a part.
+
+        Raises
+        ------
+        InputError
+            If it is another one than was said, no model, or does not fit.
+        """
+        found = hashlib.sha256(data).hexdigest()
+        if found != sha256:
+            raise InputError(f"part: SHA-256 {found[:12]}…, expected {sha256[:12]}…")
+        session = _session(data, self.threads)
+        with self._lock:
+            for old in [name for name in self._data if name not in used and name != sha256]:
+                if sum(map(len, self._data.values())) + len(data) <= self.most_bytes:
+                    break
+                del self._data[old], self._sessions[old]
+            if sum(map(len, self._data.values())) + len(data) > self.most_bytes:
+                raise InputError(f"part: {len(data)} bytes, there is no room for it (--memory)")
+            self._data[sha256], self._sessions[sha256] = data, session
+
+    def session(self, sha256: str) -> onnxruntime.InferenceSession:
+        """Return the session of a part.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        with self._lock:
+            if sha256 not in self._sessions:
+                raise InputError(f"part: {sha256[:12]}… is not here")
+            self._data.move_to_end(sha256)
+            return self._sessions[sha256]
+
+
+def _session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
+    """Load a part; one that reads other files is refused, whoever sent it."""
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("an agent", "deploy") from error
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf has an exception of its own
+        raise InputError("part: no ONNX model") from error
+    if any(_outside(graph) for graph in _graphs(model.graph)):
+        raise InputError("part: keeps weights in other files, expected all of them inside")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has an exception of its own for each status
+        raise InputError(f"part: onnxruntime does not take it ({_first_line(error)})") from error
+
+
+def _graphs(graph: Any) -> list[Any]:
+    """Return a graph and those inside its nodes."""
+    found, at = [graph], 0
+    while at < len(found):
+        for node in found[at].node:
+            for attribute in node.attribute:
+                found += [attribute.g] if attribute.HasField("g") else []
+                found += list(attribute.graphs)
+        at += 1
+    return found
+
+
+def _outside(graph: Any) -> bool:
+    """Say whether a graph keeps a tensor in another file."""
+    tensors = list(graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            tensors += [attribute.t] if attribute.HasField("t") else []
+            tensors += list(attribute.tensors)
+    return any(tensor.data_location == tensor.EXTERNAL or tensor.external_data for tensor in tensors)
+
+
+class Watchdog:
+    """Runs a session for a bounded time."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+
+    def run(
+        self, session: onnxruntime.InferenceSession, outputs: list[str], inputs: dict[str, NDArray[Any]]
+    ) -> list[NDArray[Any]]:
+        """Return the outputs.
+
+        Raises
+        ------
+        InputError
+            If the inputs do not fit, or it takes too long.
+        """
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        ended = threading.Event()
+
+        def end() -> None:
+            ended.set()
+            options.terminate = True
+
+        timer = threading.Timer(self.limit_s, end)
+        timer.daemon = True
+        timer.start()
+        began = time.perf_counter()
+        try:
+            made = list(session.run(outputs, inputs, options))
+            if time.perf_counter() - began > self.limit_s:
+                raise InputError(f"took longer than {self.limit_s:g} s")
+            return made
+        except InputError:
+            raise
+        except Exception as error:
+            if ended.is_set():
+                raise InputError(f"took longer than {self.limit_s:g} s") from error
+            raise InputError(f"onnxruntime: {_first_line(error)}") from error
+        finally:
+            timer.cancel()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

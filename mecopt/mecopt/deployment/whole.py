@@ -1,0 +1,170 @@
+"""The whole model of a deployment: its file, its parts, its inputs, and what it gives by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecopt.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    import onnx
+
+    from mecopt.importing.document import ModelDocument
+
+Arrays = Mapping[str, NDArray[Any]]
+
+LARGEST_PART = 2**31 - 1  # bytes: a longer one is no protobuf message
+WORDS = 100  # random whole numbers stay below this, so that they are words of any vocabulary
+
+
+class Whole:
+    """A model that can be cut at its boundaries.
+
+    Parameters
+    ----------
+    document : ModelDocument
+        Of `mecopt import`, with its graph.
+    path : str
+        The ONNX file.
+    """
+
+    def __init__(self, document: ModelDocument, path: str) -> None:
+        if document.graph is None:
+            raise InputError(f"model {document.model.name!r} came without a graph, so it cannot be cut")
+        self.document, self.path, self.graph = document, path, document.graph
+        self.block_count = len(document.model.blocks)
+        self.everywhere, self.outputs = self.graph.everywhere, self.graph.boundaries[-1]
+
+    @classmethod
+    def of(cls, path: str) -> Whole:
+        """Read a model file of `mecopt import` with the ONNX file beside it, or an ONNX file by itself.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, or the ONNX file is another one.
+        """
+        import hashlib
+
+        from mecopt.importing import document
+
+        if path.endswith(".onnx"):
+            from mecopt.importing import import_model
+
+            return cls(import_model(path), path)
+        read = document.load(path)
+        if read.source.file is None:
+            raise InputError("names no file that it was imported from", path)
+        file = Path(path).parent / read.source.file
+        try:
+            found = hashlib.sha256(file.read_bytes()).hexdigest()
+        except OSError as error:
+            raise InputError(f"source.file: {file}: {error.strerror}", path) from None
+        if read.source.sha256 is not None and found != read.source.sha256:
+            raise InputError(f"source.file: {file} is another file than the one that was imported", path)
+        return cls(read, str(file))
+
+    @cached_property
+    def prepared(self) -> onnx.ModelProto:
+        """The model as its boundaries were found in."""
+        from mecopt.importing.pieces import prepare
+
+        return prepare(self.path, dict(self.document.source.dims))
+
+    def part(self, first: int, last: int) -> bytes:
+        """Return blocks `first` to `last` as an ONNX file.
+
+        Raises
+        ------
+        InputError
+            If it is 2 GB or longer.
+        """
+        from mecopt.importing.pieces import piece
+
+        made = piece(self.prepared, self.document, first, last)
+        if made.ByteSize() > LARGEST_PART:
+            raise InputError(f"blocks {first} to {last} are {made.ByteSize()} bytes, expected < 2 GiB")
+        return bytes(made.SerializeToString(deterministic=True))
+
+    def crossing(self, block: int) -> list[str]:
+        """Return the tensors that cross in front of a block, those of the result behind the last."""
+        return list(self.graph.boundaries[block])
+
+    @cached_property
+    def _session(self) -> Any:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingExtraError("a deployment", "deploy") from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = 1
+        return onnxruntime.InferenceSession(
+            self.prepared.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+
+    @cached_property
+    def inputs(self) -> dict[str, tuple[list[int], np.dtype[Any]]]:
+        """Shape and kind of every input."""
+        from onnx import helper
+
+        held = {tensor.name for tensor in self.prepared.graph.initializer}
+        return {
+            one.name: (
+                [dim.dim_value for dim in one.type.tensor_type.shape.dim],
+                np.dtype(helper.tensor_dtype_to_np_dtype(one.type.tensor_type.elem_type)),
+            )
+            for one in self.prepared.graph.input
+            if one.name not in held
+        }
+
+    def random(self, count: int, seed: int) -> list[Arrays]:
+        """Return random inputs: normal numbers, small whole ones, or ones for what masks."""
+        if count < 1:
+            raise InputError(f"inputs: {count}, expected at least one")
+        draw = np.random.default_rng(seed)
+        return [
+            {name: _drawn(draw, name, shape, kind) for name, (shape, kind) in self.inputs.items()}
+            for _ in range(count)
+        ]
+
+    def checked(self, given: Arrays) -> Arrays:
+        """Return an input in the kinds of the model.
+
+        Raises
+        ------
+        InputError
+            If a tensor is missing, unknown, or of another shape.
+        """
+        for name in given.keys() - self.inputs.keys():
+            raise InputError(f"inputs: {name!r} is none, expected {', '.join(self.inputs)}")
+        found = {}
+        for name, (shape, kind) in self.inputs.items():
+            if name not in given:
+                raise InputError(f"inputs: {name!r} is missing")
+            value = np.asarray(given[name])
+            if list(value.shape) != shape:
+                raise InputError(f"inputs: {name!r}: shape {value.shape}, expected {tuple(shape)}")
+            found[name] = value.astype(kind, casting="same_kind", copy=False)
+        return found
+
+    def difference(self, given: Arrays, made: Arrays) -> float:
+        """Return the largest absolute difference between outputs and those of the whole model."""
+        expected = self._session.run(list(self.outputs), dict(given))
+        pairs = zip(self.outputs, expected, strict=True)
+        each = [np.abs(np.asarray(made[name], np.float64) - value).max(initial=0.0) for name, value in pairs]
+        return float(max(each, default=0.0))
+
+
+def _drawn(draw: np.random.Generator, name: str, shape: list[int], kind: np.dtype[Any]) -> NDArray[Any]:
+    if "mask" in name:
+        return np.ones(shape, dtype=kind)
+    if kind.kind in "bui":
+        return draw.integers(0, 2 if kind.kind == "b" else WORDS, shape).astype(kind)
+    return draw.standard_normal(shape).astype(kind)

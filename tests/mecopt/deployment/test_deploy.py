@@ -1,0 +1,127 @@
+"""Plans carried out by agents: outputs are the whole model's, times are told, failures have names."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import mecopt
+from mecopt.deployment.agent import Agent
+from mecopt.deployment.client import AgentError
+
+
+def row(instance, *nodes):
+    """Return a placement whose blocks run on these nodes, each for about as many."""
+    return [[nodes[m * len(nodes) // instance.max_blocks] for m in range(instance.max_blocks)]]
+
+
+@pytest.mark.parametrize("nodes", [(0,), (1,), (0, 1), (1, 2), (0, 1, 2), (1, 0, 2), (0, 2, 0)])
+def test_outputs_are_those_of_the_whole(instance, whole, agents, nodes):
+    _, addresses = agents
+    found = mecopt.deploy(instance, row(instance, *nodes), whole, addresses, 2, seed=3)
+    assert found.difference <= 1e-4
+    assert len(found.outputs) == 2
+    assert found.outputs[0]["y"].shape == (1, 10)
+    assert not np.allclose(found.outputs[0]["y"], found.outputs[1]["y"])
+    assert np.isfinite(found.delays_s).all()
+    assert (found.delays_s > 0).all()
+
+
+def test_predicted_and_measured_stand_side_by_side(instance, whole, agents):
+    _, addresses = agents
+    placement = row(instance, 0, 1, 2)
+    found = mecopt.deploy(instance, placement, whole, addresses, 3)
+    judged = mecopt.evaluate(instance, placement)
+    frame = found.to_frame()
+    assert frame.node.tolist() == ["device", "es1", "es2", "device"]
+    predicted = frame.predicted_transfer_s.sum() + frame.predicted_calculation_s.sum()
+    assert predicted == pytest.approx(judged.total_delay_s)
+    measured = found.transfers_s().sum(axis=1) + found.calculations_s()[:, :-1].sum(axis=1)
+    waited = (found.started - found.arrived)[:, 1:-1].sum(axis=1)
+    assert (measured + waited) == pytest.approx(found.delays_s, rel=1e-6)
+    document = found.to_dict()
+    assert document["largest_difference"] == found.difference
+    assert len(document["stretches"]) == 4
+
+
+def test_a_shaped_link_takes_its_time(instance, whole, agents):
+    _, addresses = agents
+    shapes = {("device", "es1"): (1e6, 0.01)}
+    found = mecopt.deploy(instance, row(instance, 1), whole, addresses, 3, shapes=shapes)
+    expected = 3 * 16 * 16 * 32 / 1e6 + 0.01
+    assert np.median(found.transfers_s()[:, 1]) == pytest.approx(expected, rel=0.2)
+
+
+def test_a_pipeline_is_as_fast_as_its_slowest_link(instance, whole, agents):
+    _, addresses = agents
+    shapes = {("device", "es1"): (1e6, 0.03)}
+    found = mecopt.deploy(instance, row(instance, 1), whole, addresses, 6, shapes=shapes, pipeline=True)
+    assert found.period_s == pytest.approx(3 * 16 * 16 * 32 / 1e6, rel=0.3)
+    assert found.period_s < np.median(found.delays_s)
+    assert found.difference <= 1e-4
+
+
+def test_given_inputs_are_used_and_checked(instance, whole, agents):
+    _, addresses = agents
+    ones = {"x": np.ones((1, 3, 16, 16))}
+    found = mecopt.deploy(instance, row(instance, 0, 1), whole, addresses, [ones, ones])
+    assert np.array_equal(found.outputs[0]["y"], found.outputs[1]["y"])
+    with pytest.raises(mecopt.InputError, match="'x': shape"):
+        mecopt.deploy(instance, row(instance, 0, 1), whole, addresses, [{"x": np.ones((1, 3, 8, 8))}])
+    with pytest.raises(mecopt.InputError, match="'x' is missing"):
+        mecopt.deploy(instance, row(instance, 0, 1), whole, addresses, [{}])
+
+
+def stopped_later(agent, seconds):
+    threading.Timer(seconds, agent.stop).start()
+
+
+def test_an_agent_that_is_gone_is_named(instance, whole, agents):
+    made, addresses = agents
+    shapes = {("device", "es1"): (1e6, 0.05)}
+    stopped_later(made["es2"], 0.5)
+    began = time.monotonic()
+    with pytest.raises(AgentError, match="es2: no a") as error:
+        mecopt.deploy(instance, row(instance, 1, 2), whole, addresses, 200, shapes=shapes)
+    assert error.value.lost
+    assert time.monotonic() - began < 8
+
+
+def test_a_run_goes_on_without_a_lost_node(instance, whole, agents):
+    made, addresses = agents
+    shapes = {("device", "es1"): (1e6, 0.02)}
+    stopped_later(made["es2"], 0.5)
+    found = mecopt.deploy(instance, row(instance, 1, 2), whole, addresses, 20, shapes=shapes, replan=True)
+    assert len(found.outputs) == 20
+    assert found.difference <= 1e-4
+    assert any("planned again without es2" in event for event in found.events)
+    assert "es2" not in {one.node for one in found.stretches}
+
+
+def test_an_agent_that_was_never_there(instance, whole, agents):
+    made, addresses = agents
+    made["es1"].stop()
+    with pytest.raises(AgentError, match="es1: no a"):
+        mecopt.deploy(instance, row(instance, 0, 1), whole, addresses, 1)
+
+
+def test_what_does_not_fit_is_refused(instance, whole, agents):
+    _, addresses = agents
+    with pytest.raises(mecopt.InputError, match="agents: none for es2"):
+        mecopt.deploy(instance, row(instance, 0, 2), whole, {"es1": addresses["es1"]}, 1)
+    with pytest.raises(mecopt.InputError, match="agents: 'es9' is no node"):
+        mecopt.deploy(instance, row(instance, 0), whole, {"es9": "127.0.0.1:1"}, 1)
+    with pytest.raises(mecopt.InputError, match="task 7: expected 0 to 0"):
+        mecopt.deploy(instance, row(instance, 0), whole, addresses, 1, task=7)
+
+
+def test_a_calculation_that_takes_too_long_ends(instance, whole):
+    from mecopt.deployment.agent import Limits
+
+    agent = Agent(limits=Limits(calculation_s=1e-9))
+    try:
+        with pytest.raises(AgentError, match="took longer than 1e-09 s"):
+            mecopt.deploy(instance, row(instance, 1), whole, {"es1": agent.start()}, 1)
+    finally:
+        agent.stop()
