@@ -75,6 +75,16 @@ def _model(proto: onnx.ModelProto) -> Iterator[bytes | str]:
         yield str(path)
 
 
+def optimised(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a graph as the runtime optimises it, but in the layout of the file; nothing is run."""
+    import onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "optimised.onnx"
+        Session(proto, 1, path)
+        return onnx.load(str(path))
+
+
 def needed() -> None:
     """Refuse to go on where onnxruntime or onnx is not installed."""
     from importlib.util import find_spec
