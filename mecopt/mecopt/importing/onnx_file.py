@@ -1,0 +1,191 @@
+"""Reading ONNX files: what is none, is cut, lacks its external data, or cannot run in any order is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mecopt.errors import InputError, MissingExtraError, shown
+from mecopt.files import read_bytes
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+
+EXTRA = "onnx"
+FOLDER = "mecopt.external_data"  # metadata of a model that was read: where its external data lies
+RUN = "mecopt.shapes_from_a_run"  # and of how many tensors only a run told the shape
+SMALL = 1 << 20  # bytes of external data that are always read, since shapes may be among them
+
+
+def need_onnx() -> None:
+    """Say how to install what reading ONNX needs, if it is not there."""
+    for name in ("onnx", "onnxruntime"):
+        if find_spec(name) is None:
+            raise MissingExtraError(f"reading an ONNX file ({name})", EXTRA)
+
+
+def read(path: str | os.PathLike[str]) -> tuple[ModelProto, str]:
+    """Return the model in an ONNX file, and the SHA-256 of the file; its large external data stays where it is.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is no ONNX file or not a whole one, or its external data is missing.
+    MissingExtraError
+        If onnx or onnxruntime is not installed.
+    """
+    need_onnx()
+    data = read_bytes(path)
+    model = parse(data, str(path))
+    _check_external(model, Path(path))
+    return model, hashlib.sha256(data).hexdigest()
+
+
+def parse(data: bytes, source: str) -> ModelProto:
+    """Return the model that the bytes of a file hold."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    if not data:
+        raise InputError("is empty, expected an ONNX file", source)
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, RuntimeError):
+        cut = data[:1] == b"\x08"  # the version of the format, with which such files begin
+        raise InputError(
+            f"not {'a whole' if cut else 'an'} ONNX file{', it ends too early' if cut else ''}", source
+        ) from None
+    if not model.ir_version or not model.graph.node:
+        found = "holds no operators" if model.ir_version else "not an ONNX file"
+        raise InputError(f"{found}, expected an ONNX model", source)
+    if model.graph.sparse_initializer:
+        raise InputError("holds sparse parameters, expected dense ones", source)
+    return model
+
+
+def _check_external(model: ModelProto, path: Path) -> None:
+    """Check that the external data of every parameter is there, and read what is small of it."""
+    import onnx
+    from onnx.external_data_helper import load_external_data_for_tensor
+
+    folder, problems = path.resolve().parent, {}
+    for tensor in tensors(model.graph):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        place = (folder / entries.get("location", "")).resolve()
+        if not place.is_relative_to(folder):
+            problems[place] = (
+                f"external data {shown(entries.get('location'))} lies outside the model's folder"
+            )
+        elif not place.is_file():
+            problems[place] = f"external data {shown(entries.get('location'))} is missing, expected it beside"
+        elif place.stat().st_size < int(entries.get("offset", 0)) + size(tensor):
+            problems[place] = (
+                f"external data {shown(entries.get('location'))} is not whole: {tensor.name} lacks"
+            )
+        elif size(tensor) <= SMALL:
+            load_external_data_for_tensor(tensor, str(folder))
+            tensor.data_location = onnx.TensorProto.DEFAULT
+    if problems:
+        raise InputError(problems.values(), str(path))
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        onnx.helper.set_model_props(model, {FOLDER: str(folder)})
+
+
+def tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """Yield the parameters of a graph and of the bodies in it."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+        for body in bodies(node):
+            yield from tensors(body)
+
+
+def bodies(node: NodeProto) -> list[GraphProto]:
+    """Return the graphs inside a node: the branches of an If, the body of a Loop."""
+    return [part for a in node.attribute for part in ([a.g] if a.HasField("g") else a.graphs)]
+
+
+def element_bits(kind: int) -> float:
+    """Return the bits of an element of an ONNX type; texts count as 64."""
+    import onnx
+
+    if kind == onnx.TensorProto.STRING or kind == onnx.TensorProto.UNDEFINED:
+        return 64.0
+    name = onnx.TensorProto.DataType.Name(kind)
+    if name in ("INT4", "UINT4", "FLOAT4E2M1"):
+        return 4.0
+    if name in ("INT2", "UINT2"):
+        return 2.0
+    return 8.0 * onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize
+
+
+def size(tensor: TensorProto) -> int:
+    """Return the bytes of a parameter."""
+    count = 1
+    for length in tensor.dims:
+        count *= length
+    return int(-(-count * element_bits(tensor.data_type) // 8))
+
+
+def used(node: NodeProto) -> list[str]:
+    """Return the tensors that a node reads, those that its bodies take from outside included."""
+    names = [name for name in node.input if name]
+    for body in bodies(node):
+        names += _taken(body)
+    return list(dict.fromkeys(names))
+
+
+def _taken(body: GraphProto) -> list[str]:
+    own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+    names = []
+    for node in body.node:
+        names += [name for name in used(node) if name not in own]
+        own |= set(node.output)
+    return names + [value.name for value in body.output if value.name not in own]
+
+
+def sort(graph: GraphProto, source: str) -> None:
+    """Put the nodes into an order in which each comes behind what it reads; the file's, where it is one.
+
+    Raises
+    ------
+    InputError
+        If there is none, since nodes form a cycle, or a node reads what nothing makes.
+    """
+    known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    made = {name for node in graph.node for name in node.output}
+    done: list[Any] = []
+    waiting = list(graph.node)
+    while waiting:
+        late = []
+        for node in waiting:
+            if all(name in known for name in used(node)):
+                known |= set(node.output)
+                done.append(node)
+            else:
+                late.append(node)
+        if len(late) == len(waiting):
+            raise InputError(_stuck(late, known, made), source)
+        waiting = late
+    if any(a is not b for a, b in zip(done, graph.node, strict=True)):
+        copies = [type(node).FromString(node.SerializeToString()) for node in done]
+        del graph.node[:]
+        graph.node.extend(copies)
+
+
+def _stuck(late: Iterable[NodeProto], known: set[str], made: set[str]) -> str:
+    for node in late:
+        for name in used(node):
+            if name not in known and name not in made:
+                return f"operator {shown(node.name or node.op_type)} reads {shown(name)}, which nothing makes"
+    names = [node.name or node.op_type for node in late]
+    return f"operators form a cycle: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"

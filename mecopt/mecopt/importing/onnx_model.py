@@ -1,0 +1,68 @@
+"""An ONNX file as a model document."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mecopt.errors import InputError
+from mecopt.importing import pieces
+from mecopt.importing.document import ModelDocument, Source
+from mecopt.importing.onnx_file import FOLDER, RUN, read
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+def import_onnx(
+    path: str | os.PathLike[str],
+    dims: Mapping[str, int],
+    name: str | None,
+    crossing: int,
+    blocks: int | None,
+    cycles_per_mac: float,
+) -> ModelDocument:
+    """Read an ONNX file as a chain of blocks; `mecopt.import_model` says more."""
+    model, sha256 = read(path)
+    source = Source("onnx", Path(path).name, sha256, dict(dims))
+    options = {"name": name or Path(path).stem, "crossing": crossing, "blocks": blocks}
+    try:
+        return document(model, source, **options, cycles_per_mac=cycles_per_mac, place=str(path))
+    except InputError as error:
+        raise InputError(error.problems, error.source or str(path)) from None
+
+
+def document(
+    model: ModelProto,
+    source: Source,
+    *,
+    name: str,
+    crossing: int,
+    blocks: int | None,
+    cycles_per_mac: float,
+    place: str,
+) -> ModelDocument:
+    """Return an ONNX model that was read as a document; the model is changed."""
+    from mecopt.importing import chains, operators
+
+    ready = pieces.prepared(model, source.dims, place)
+    found = chains.chain(
+        operators.of_onnx(ready.graph), name, crossing=crossing, blocks=blocks, cycles_per_mac=cycles_per_mac
+    )
+    return ModelDocument(
+        model=found.model,
+        source=source,
+        graph=found.graph,
+        losses=found.losses,
+        notes=(*found.notes, *_notes(ready)),
+    )
+
+
+def _notes(model: ModelProto) -> Iterator[str]:
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    if RUN in said:
+        yield f"the shapes of {said[RUN]} tensors were read from a run on made-up inputs"
+    if FOLDER in said:
+        yield "parameters lie in external data, which the SHA-256 does not cover"

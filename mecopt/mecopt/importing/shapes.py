@@ -1,0 +1,220 @@
+"""Shapes of all tensors of a graph: the open dimensions fixed, then inferred, then read from a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mecopt.errors import InputError, said
+from mecopt.importing.onnx_file import FOLDER, RUN, size, tensors
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, ValueInfoProto
+
+Shape = tuple[int, ...]
+LARGE = 1 << 12  # bytes of a parameter above which inference gets only its shape
+NAMELESS = ("", "?", "-1", "None")  # what exporters write for a dimension that has no name
+MOST_RUN = 1_900_000_000  # bytes of a model that is run to read shapes; more no message holds
+
+
+def freeze(model: ModelProto, dims: Mapping[str, int], source: str) -> None:
+    """Fix the open dimensions of the inputs, and drop what the file says of other shapes, which may be stale.
+
+    An input that is one whole number, such as a sampling rate, may be fixed like a dimension.
+
+    Raises
+    ------
+    InputError
+        If a dimension is open that `dims` does not name, or it names one that there is not.
+    """
+    import numpy as np
+    import onnx
+
+    graph = model.graph
+    open_scalars: list[str] = []
+    given = {tensor.name for tensor in graph.initializer}
+    kept = [value for value in graph.input if value.name not in given]
+    open_dims: dict[str, str] = {}
+    for value in list(kept):
+        if _is_whole_scalar(value):
+            open_scalars.append(value.name)
+            if value.name in dims:
+                kept.remove(value)
+                kind = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+                array = np.full(shape_of(value) or (), dims[value.name], dtype=kind)
+                graph.initializer.append(onnx.numpy_helper.from_array(array, value.name))
+        for i, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.HasField("dim_value") and dim.dim_value > 0:
+                continue
+            name = f"{value.name}.{i}" if dim.dim_param in NAMELESS else dim.dim_param
+            open_dims.setdefault(name, f"place {i} of input {value.name!r}")
+            if name in dims:
+                dim.dim_value = dims[name]
+        if not value.type.HasField("tensor_type"):
+            raise InputError(f"input {value.name!r} is no tensor, expected tensors", source)
+        if not value.type.tensor_type.HasField("shape"):
+            raise InputError(f"input {value.name!r} has no shape, expected one", source)
+    problems = [
+        f"dimension {name!r} ({where}) is open, expected --dim {name}=N"
+        for name, where in open_dims.items()
+        if name not in dims
+    ]
+    there = [*open_dims, *open_scalars]
+    expected = f"one of {', '.join(there)}" if there else "none, since no dimension is open"
+    problems += [
+        f"--dim {name}: no such dimension, expected {expected}" for name in dims if name not in there
+    ]
+    if problems:
+        raise InputError(problems, source)
+    del graph.input[:]
+    graph.input.extend(kept)
+    del graph.value_info[:]
+    for value in graph.output:
+        value.type.tensor_type.ClearField("shape")
+
+
+def _is_whole_scalar(value: ValueInfoProto) -> bool:
+    import onnx
+
+    whole = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+    return value.type.tensor_type.elem_type in whole and shape_of(value) in ((), (1,))
+
+
+def infer(model: ModelProto) -> None:
+    """Infer shapes statically, and write those that are known into the graph."""
+    import onnx
+
+    skeleton = _skeleton(model)
+    inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
+    graph = model.graph
+    del graph.value_info[:]
+    graph.value_info.extend(inferred.graph.value_info)
+    outputs = {value.name: value for value in inferred.graph.output}
+    for value in graph.output:
+        value.CopyFrom(outputs[value.name])
+    for node, other in zip(graph.node, inferred.graph.node, strict=True):
+        if any(a.HasField("g") or a.graphs for a in node.attribute):
+            node.CopyFrom(other)
+
+
+def _skeleton(model: ModelProto) -> ModelProto:
+    """Return a copy in which large parameters are inputs, since inference needs only their shapes."""
+    import onnx
+
+    graph = model.graph
+    copy = onnx.ModelProto(ir_version=model.ir_version)
+    copy.opset_import.extend(model.opset_import)
+    copy.functions.extend(model.functions)
+    copy.graph.name = graph.name
+    copy.graph.node.extend(graph.node)
+    copy.graph.input.extend(graph.input)
+    copy.graph.output.extend(graph.output)
+    for tensor in graph.initializer:
+        if size(tensor) > LARGE:
+            copy.graph.input.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            )
+        else:
+            copy.graph.initializer.append(tensor)
+    return copy
+
+
+def known(graph: GraphProto) -> dict[str, Shape]:
+    """Return the shapes of the tensors of a graph that are known, parameters included."""
+    found: dict[str, Shape] = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        shape = shape_of(value)
+        if shape is not None:
+            found[value.name] = shape
+    return found
+
+
+def shape_of(value: ValueInfoProto) -> Shape | None:
+    """Return the shape of a value, None where it is not known to the last dimension."""
+    kind = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
+        return None
+    if not all(dim.HasField("dim_value") and dim.dim_value >= 0 for dim in kind.shape.dim):
+        return None
+    return tuple(dim.dim_value for dim in kind.shape.dim)
+
+
+def unknown(graph: GraphProto) -> list[str]:
+    """Return the tensors whose shape is not known."""
+    have = known(graph)
+    return [name for node in graph.node for name in node.output if name and name not in have]
+
+
+def read_from_run(model: ModelProto, names: Iterable[str], source: str) -> None:
+    """Run the model once on made-up inputs, and write the shapes of these tensors into its graph."""
+    import onnx
+
+    names = list(names)
+    model.metadata_props.add(key=RUN, value=str(len(names)))
+    declared = {value.name: value for value in model.graph.value_info}
+    outputs = {value.name for value in model.graph.output}
+    probe = _loaded(model, source)
+    probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in outputs)
+    for name, array in run(probe, names, source).items():
+        if not hasattr(array, "shape"):  # a sequence
+            continue
+        kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype) if array.dtype != object else 8
+        value = onnx.helper.make_tensor_value_info(name, kind, list(array.shape))
+        if name in declared:
+            declared[name].CopyFrom(value)
+        elif name in outputs:
+            next(v for v in model.graph.output if v.name == name).CopyFrom(value)
+        else:
+            model.graph.value_info.append(value)
+
+
+def _loaded(model: ModelProto, source: str) -> ModelProto:
+    """Return a copy with its external data in it."""
+    import onnx
+    from onnx.external_data_helper import load_external_data_for_tensor
+
+    total = sum(map(size, tensors(model.graph)))
+    if total > MOST_RUN:
+        raise InputError(f"{total:,} bytes of parameters and shapes that only a run can tell", source)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    folder = next((p.value for p in model.metadata_props if p.key == FOLDER), "")
+    for tensor in tensors(copy.graph):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            load_external_data_for_tensor(tensor, folder)
+            tensor.data_location = onnx.TensorProto.DEFAULT
+    return copy
+
+
+def run(model: ModelProto, names: Iterable[str], source: str) -> dict[str, Any]:
+    """Run a model on made-up inputs without any optimisation, and return tensors of it by their names."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    names = list(names)
+    try:
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        feeds = {value.name: made_up(value) for value in model.graph.input}
+        return dict(zip(names, session.run(names, feeds), strict=True))
+    except Exception as error:  # onnxruntime has no common base for its own
+        raise InputError(f"onnxruntime does not run it ({said(error)})", source) from None
+
+
+def made_up(value: ValueInfoProto) -> Any:
+    """Return an array that an input of the graph takes: numbers in [0, 1), ones where they are whole."""
+    import numpy as np
+    import onnx
+
+    shape = shape_of(value) or ()
+    kind = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    if kind == object:
+        return np.full(shape, "a", dtype=object)
+    if np.issubdtype(kind, np.floating):
+        return np.random.default_rng(0).random(math.prod(shape)).reshape(shape).astype(kind)
+    return np.ones(shape, dtype=kind)
