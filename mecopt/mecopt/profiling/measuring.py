@@ -76,7 +76,12 @@ def runner(model: ModelDocument, path: str, runtime: str) -> Runner:
     names = (*model.graph.boundaries[0], *model.graph.everywhere)
     alone = [piece((m, m), 1) for m in range(len(model.model.blocks))]
     values = onnx_runtime.initial(prepared, names, alone)
-    return Runner("onnxruntime", piece, values, float(prepared.ByteSize()))
+    return Runner("onnxruntime", piece, values, _weights(model, prepared.ByteSize()))
+
+
+def _weights(model: ModelDocument, size: float) -> float:
+    """Return the bytes of a model's weights, in the file or beside it."""
+    return float(max(size, sum(block.param_bytes for block in model.model.blocks)))
 
 
 def measure(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecopt.errors import InputError, MissingExtraError, said
+from mecopt.importing.onnx_file import FOLDER
 
 if TYPE_CHECKING:
     import onnx
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 NAME = "onnxruntime"
 MOST_IN_MEMORY = 1 << 30  # bytes of a model that is handed over as bytes; protobuf ends at 2 GiB
 QUIET = 3  # errors only
+BESIDE = "session.model_external_initializers_file_folder_path"
 HALF = 0.5  # of the made-up numbers, which are normal: some negative, none large
 
 Values = dict[str, NDArray[Any]]
@@ -45,6 +47,9 @@ class Session:
         if optimized is not None:
             options.optimized_model_filepath = str(optimized)
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        beside = {entry.key: entry.value for entry in proto.metadata_props}.get(FOLDER)
+        if beside is not None:
+            options.add_session_config_entry(BESIDE, beside)
         try:
             with _model(proto) as model:
                 self._session = onnxruntime.InferenceSession(
