@@ -32,6 +32,7 @@ _HOME = {
     "MethodError": "errors",
     "MissingExtraError": "errors",
     "Model": "entities",
+    "ModelDocument": "importing.document",
     "PlacementError": "errors",
     "Progress": "incumbent",
     "Range": "generation",
@@ -52,6 +53,7 @@ _HOME = {
     "expand": "generation",
     "from_dict": "io",
     "generate": "generation",
+    "import_model": "importing",
     "load": "sources",
     "methods": "registry",
     "save": "io",
@@ -81,6 +83,7 @@ __all__ = [
     "MethodError",
     "MissingExtraError",
     "Model",
+    "ModelDocument",
     "PlacementError",
     "Progress",
     "Range",
@@ -102,6 +105,7 @@ __all__ = [
     "expand",
     "from_dict",
     "generate",
+    "import_model",
     "load",
     "methods",
     "save",
@@ -127,6 +131,8 @@ if TYPE_CHECKING:
     )
     from mecopt.evaluating import evaluate
     from mecopt.generation import Range, census, expand, generate
+    from mecopt.importing import import_model
+    from mecopt.importing.document import ModelDocument
     from mecopt.incumbent import Progress, Run
     from mecopt.instance import Instance
     from mecopt.io import from_dict, save

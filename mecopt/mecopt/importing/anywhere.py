@@ -71,7 +71,7 @@ def _last_use(graph: OperatorGraph, inputs: Set[str], anywhere: Set[str]) -> dic
 
 
 def work(operator: Operator) -> float:
-    """Return how much an operator does, in one figure: multiply-adds, and the values of 4 bytes that it moves."""
+    """Return how much an operator does, in one figure: multiply-adds, and values of 4 bytes that it moves."""
     return operator.macs + (operator.moved_bytes + operator.param_read_bytes) / 4
 
 

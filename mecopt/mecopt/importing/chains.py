@@ -10,14 +10,14 @@ from itertools import pairwise
 from mecopt.entities import Block, Model, SharedParams
 from mecopt.importing import anywhere as anywhere_of
 from mecopt.importing import joining, losses, places
-from mecopt.importing.anywhere import Anywhere
+from mecopt.importing.anywhere import Anywhere, work
 from mecopt.importing.document import Graph, Loss
 from mecopt.importing.operators import Operator, OperatorGraph
+from mecopt.importing.options import Options
 from mecopt.importing.places import Order
 
 TINY_BYTES = 1024  # shared parameters below this are each block's own
 COARSE = 0.5  # share of the work in one block above which this is said
-CROSSING = 3
 
 
 @dataclass(frozen=True)
@@ -30,33 +30,15 @@ class Chain:
     notes: tuple[str, ...]
 
 
-def chain(
-    graph: OperatorGraph,
-    name: str,
-    *,
-    crossing: int = CROSSING,
-    blocks: int | None = None,
-    cycles_per_mac: float = 1.0,
-) -> Chain:
-    """Cut a graph into a chain of blocks.
-
-    Parameters
-    ----------
-    graph : OperatorGraph
-    name : str
-        Of the model.
-    crossing : int
-        Tensors that may cross a boundary, at most.
-    blocks : int, optional
-        Blocks to join neighbours to; all that there are when not given.
-    cycles_per_mac : float
-        Cycles of one multiply-add, the same on every node.
+def chain(graph: OperatorGraph, name: str, options: Options) -> Chain:
+    """Cut a graph into a chain of blocks, a model of that name.
 
     Raises
     ------
     InputError
-        If there are not so many blocks.
+        If there are not as many blocks as the options ask for.
     """
+    crossing, blocks = options.crossing, options.blocks
     anywhere = anywhere_of.find(graph)
     order = places.best(graph, anywhere, crossing)
     fine = places.telling(order, order.allowed(crossing))
@@ -69,7 +51,7 @@ def chain(
         blocks=tuple(
             Block(
                 name=label,
-                cycles=cycles_per_mac * (order.macs[q] - order.macs[p]),
+                cycles=options.cycles_per_mac * (order.macs[q] - order.macs[p]),
                 input_bits=order.bits[p],
                 param_bytes=float(held),
                 read_bytes=sum(one.param_read_bytes for one in part),
@@ -161,10 +143,11 @@ def _notes(
                 f"operator {kind} ({times}): not known, counted as a matrix product of its sizes, "
                 f"{share:.1%} of all multiply-adds"
             )
-    largest = max(range(len(names)), key=lambda i: order.done[kept[i + 1]] - order.done[kept[i]])
-    share = order.largest(kept)
-    if share > COARSE and len(kept) > 2:
+    span = max(pairwise(kept), key=lambda pair: order.done[pair[1]] - order.done[pair[0]])
+    share, inside = order.largest(kept), order.operators[slice(*span)]
+    single = max(work(one) for one in inside) / sum(work(one) for one in inside)
+    if share > COARSE and single < COARSE:
         yield (
-            f"block {names[largest]} does {share:.0%} of the work: inside it more than {crossing} tensors cross "
-            "(--crossing), or --blocks joined it"
+            f"block {names[kept.index(span[0])]} does {share:.0%} of the work: more than {crossing} tensors "
+            "cross inside it (--crossing), or --blocks joined it"
         )

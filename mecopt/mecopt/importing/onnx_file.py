@@ -1,4 +1,4 @@
-"""Reading ONNX files: what is none, is cut, lacks its external data, or cannot run in any order is refused."""
+"""Reading ONNX files: what is none, is cut, lacks external data, or cannot run in any order is refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def need_onnx() -> None:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[ModelProto, str]:
-    """Return the model in an ONNX file, and the SHA-256 of the file; its large external data stays where it is.
+    """Return the model in an ONNX file or a program of torch, and the SHA-256 of the file.
+
+    Large external data stays where it is.
 
     Raises
     ------
@@ -40,9 +42,19 @@ def read(path: str | os.PathLike[str]) -> tuple[ModelProto, str]:
     """
     need_onnx()
     data = read_bytes(path)
-    model = parse(data, str(path))
+    if is_program(path):
+        from mecopt.importing.torch_program import read_program
+
+        model = read_program(str(path))
+    else:
+        model = parse(data, str(path))
     _check_external(model, Path(path))
     return model, hashlib.sha256(data).hexdigest()
+
+
+def is_program(path: str | os.PathLike[str]) -> bool:
+    """Say whether a file is a program of torch, by its name."""
+    return Path(path).suffix.lower() == ".pt2"
 
 
 def parse(data: bytes, source: str) -> ModelProto:
@@ -79,16 +91,13 @@ def _check_external(model: ModelProto, path: Path) -> None:
             continue
         entries = {entry.key: entry.value for entry in tensor.external_data}
         place = (folder / entries.get("location", "")).resolve()
+        data = f"external data {shown(entries.get('location'))}"
         if not place.is_relative_to(folder):
-            problems[place] = (
-                f"external data {shown(entries.get('location'))} lies outside the model's folder"
-            )
+            problems[place] = f"{data} lies outside the folder of the model"
         elif not place.is_file():
-            problems[place] = f"external data {shown(entries.get('location'))} is missing, expected it beside"
+            problems[place] = f"{data} is missing, expected it beside the model"
         elif place.stat().st_size < int(entries.get("offset", 0)) + size(tensor):
-            problems[place] = (
-                f"external data {shown(entries.get('location'))} is not whole: {tensor.name} lacks"
-            )
+            problems[place] = f"{data} ends too early: parameter {shown(tensor.name)} is not in it"
         elif size(tensor) <= SMALL:
             load_external_data_for_tensor(tensor, str(folder))
             tensor.data_location = onnx.TensorProto.DEFAULT

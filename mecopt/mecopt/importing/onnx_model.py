@@ -3,54 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mecopt.errors import InputError
 from mecopt.importing import pieces
 from mecopt.importing.document import ModelDocument, Source
-from mecopt.importing.onnx_file import FOLDER, RUN, read
+from mecopt.importing.onnx_file import FOLDER, RUN, is_program, read
+from mecopt.importing.options import Options
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 
-def import_onnx(
-    path: str | os.PathLike[str],
-    dims: Mapping[str, int],
-    name: str | None,
-    crossing: int,
-    blocks: int | None,
-    cycles_per_mac: float,
-) -> ModelDocument:
-    """Read an ONNX file as a chain of blocks; `mecopt.import_model` says more."""
+def import_onnx(path: str | os.PathLike[str], options: Options) -> ModelDocument:
+    """Read an ONNX file or a program of torch as a chain of blocks; `mecopt.import_model` says more."""
     model, sha256 = read(path)
-    source = Source("onnx", Path(path).name, sha256, dict(dims))
-    options = {"name": name or Path(path).stem, "crossing": crossing, "blocks": blocks}
+    kind = "torch" if is_program(path) else "onnx"
+    source = Source(kind, Path(path).name, sha256, dict(options.dims))
     try:
-        return document(model, source, **options, cycles_per_mac=cycles_per_mac, place=str(path))
+        return document(model, source, options, str(path))
     except InputError as error:
         raise InputError(error.problems, error.source or str(path)) from None
 
 
-def document(
-    model: ModelProto,
-    source: Source,
-    *,
-    name: str,
-    crossing: int,
-    blocks: int | None,
-    cycles_per_mac: float,
-    place: str,
-) -> ModelDocument:
+def document(model: ModelProto, source: Source, options: Options, place: str) -> ModelDocument:
     """Return an ONNX model that was read as a document; the model is changed."""
     from mecopt.importing import chains, operators
 
     ready = pieces.prepared(model, source.dims, place)
-    found = chains.chain(
-        operators.of_onnx(ready.graph), name, crossing=crossing, blocks=blocks, cycles_per_mac=cycles_per_mac
-    )
+    name = options.name or Path(place).stem
+    found = chains.chain(operators.of_onnx(ready.graph), name, options)
     return ModelDocument(
         model=found.model,
         source=source,

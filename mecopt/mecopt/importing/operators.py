@@ -1,4 +1,4 @@
-"""A graph of operators as plain data: what each reads, writes and costs, in an order in which they can run."""
+"""A graph of operators as plain data: what each reads, writes and costs, in an order that can be run."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from mecopt.importing.anywhere import Anywhere, work
 from mecopt.importing.operators import Operator, OperatorGraph
@@ -50,7 +50,7 @@ class Order:
     def largest(self, places: Sequence[int]) -> float:
         """Return the largest share of the work between two neighbours of these places."""
         total = self.done[-1] or 1.0
-        return max(self.done[q] - self.done[p] for p, q in zip(places, places[1:], strict=False)) / total
+        return max(self.done[q] - self.done[p] for p, q in pairwise(places)) / total
 
 
 def best(graph: OperatorGraph, anywhere: Anywhere, most: int) -> Order:

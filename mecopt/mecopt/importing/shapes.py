@@ -213,7 +213,7 @@ def made_up(value: ValueInfoProto) -> Any:
 
     shape = shape_of(value) or ()
     kind = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-    if kind == object:
+    if kind.kind == "O":
         return np.full(shape, "a", dtype=object)
     if np.issubdtype(kind, np.floating):
         return np.random.default_rng(0).random(math.prod(shape)).reshape(shape).astype(kind)

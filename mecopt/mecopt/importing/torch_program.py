@@ -1,0 +1,102 @@
+"""Programs and modules of torch, exported to ONNX in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from mecopt.errors import InputError, MecoptError, MissingExtraError, said
+from mecopt.importing.document import ModelDocument, Source
+from mecopt.importing.onnx_file import need_onnx
+from mecopt.importing.onnx_model import document
+from mecopt.importing.options import Options
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+def need_torch() -> None:
+    """Say how to install what reading torch needs, if it is not there."""
+    need_onnx()
+    if find_spec("torch") is None:
+        raise MissingExtraError("reading a program of torch", "rl,onnx")
+    if find_spec("onnxscript") is None:
+        raise MissingExtraError("exporting a program of torch (onnxscript)", "onnx")
+
+
+def read_program(path: str) -> ModelProto:
+    """Return a program that `torch.export.save` wrote as an ONNX model."""
+    need_torch()
+    import torch
+
+    with quiet():
+        try:
+            program = torch.export.load(path)
+        except Exception as error:  # torch has no common base for what is wrong with a file
+            raise InputError(f"not a program of torch.export.save ({said(error)})", path) from None
+    return _exported(program, None, path)
+
+
+def import_module(source: Any, example: tuple[Any, ...] | None, options: Options) -> ModelDocument:
+    """Read a module or an exported program of torch as a chain of blocks.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or a module comes without example inputs.
+    """
+    need_torch()
+    import torch
+
+    name = options.name or type(source).__name__
+    if isinstance(source, torch.nn.Module):
+        if example is None:
+            raise InputError("example: missing, expected a tuple of the module's inputs")
+        arguments = tuple(example) if isinstance(example, (tuple, list)) else (example,)
+        training = source.training
+        source.eval()
+        try:
+            model = _exported(source, arguments, name)
+        finally:
+            source.train(training)
+    elif isinstance(source, torch.export.ExportedProgram):
+        model = _exported(source, None, name)
+    else:
+        expected = "a path, a torch.nn.Module or a torch.export.ExportedProgram"
+        raise InputError(f"model: a {type(source).__name__}, expected {expected}")
+    sha256 = hashlib.sha256(model.SerializeToString()).hexdigest()
+    return document(model, Source("torch", None, sha256, dict(options.dims)), options, name)
+
+
+def _exported(source: Any, example: tuple[Any, ...] | None, place: str) -> ModelProto:
+    import torch
+
+    with quiet():
+        try:
+            exported = torch.onnx.export(source, example or (), dynamo=True, verbose=False)
+        except Exception as error:
+            raise MecoptError(f"{place}: torch does not export it to ONNX ({said(error)})") from None
+    model: ModelProto = exported.model_proto  # type: ignore[union-attr]
+    return model
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the exporter's warnings of its own workings to itself."""
+    import logging
+
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
