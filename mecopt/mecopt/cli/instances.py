@@ -1,4 +1,4 @@
-"""`mecopt instances`: the benchmark set that comes with mecopt, and new instances from models and profiles."""
+"""`mecopt instances`: the benchmark set that comes with mecopt, and new ones of models and profiles."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def instances(ctx: click.Context, as_json: bool) -> None:
     """List the instances that come with mecopt, with the best value and bound known of each.
 
-    Every command takes their names in place of a file: `mecopt solve alexnet_6es`. `mecopt instances new` makes
-    one of your own model and machines.
+    Every command takes their names in place of a file: `mecopt solve alexnet_6es`. `mecopt instances new`
+    makes one of your own model and machines.
     """
     if ctx.invoked_subcommand is None:
         _list(as_json)

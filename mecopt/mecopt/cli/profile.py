@@ -160,8 +160,8 @@ def _print_blocks(made: ProfileDoc) -> None:
         else:
             error = made.fit.whole_error if made.fit is not None else 0.0
             common.say(
-                f"the whole: {_ms(whole.median_s)} ms measured (quartiles {_spread(whole)}, {whole.count} runs, "
-                f"the first {_ms(whole.warm_up_s)}), {found} ({error:+.1%})"
+                f"the whole: {_ms(whole.median_s)} ms measured (quartiles {_spread(whole)}, "
+                f"{whole.count} runs, the first {_ms(whole.warm_up_s)}), {found} ({error:+.1%})"
             )
     if made.fit is not None:
         common.say(

@@ -58,7 +58,8 @@ def nodes(
         node.profiles[name] = profile
     names = [document.model.name for _, document in models]
     problems = [
-        f"--profiles: none of model {shown(name)} on {shown(node.name)}, expected one of each model on each machine"
+        f"--profiles: none of model {shown(name)} on {shown(node.name)}, expected one of each model on each"
+        " machine"
         for node in found
         for name in names
         if name not in node.profiles

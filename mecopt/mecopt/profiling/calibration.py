@@ -23,8 +23,8 @@ TERMS = 3  # a call, an operation, a byte
 def calibrate(hardware: str, *, threads: int = 1, repeat: int = 7) -> document.ProfileDoc:
     """Measure the constants of this machine.
 
-    All kernels are run one after the other, again and again, so that each finds the caches as an operator in a
-    network does: filled by others.
+    All kernels are run one after the other, again and again, so that each finds the caches as an operator in
+    a network does: filled by others.
 
     Parameters
     ----------

@@ -15,8 +15,8 @@ def divisions(blocks: int) -> list[list[Stretch]]:
     found = [[(0, blocks - 1)]]
     length = 1
     while length < blocks:
-        for offset in sorted({0, length // 2}):
-            found.append(division(blocks, [*range(offset, blocks, length)]))
+        offsets = sorted({0, length // 2})
+        found += [division(blocks, [*range(offset, blocks, length)]) for offset in offsets]
         length *= 2
     return found
 

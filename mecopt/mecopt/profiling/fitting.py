@@ -45,7 +45,7 @@ def fit(blocks: int, divisions: Sequence[Sequence[tuple[Stretch, float]]]) -> Fi
         M.
     divisions : sequence of sequences of (stretch, seconds)
         Each covers the chain. Every stretch counts by its relative error, and the sum of a division as much
-        as all of its stretches do.
+        as M stretches do, since it is what a placement of the network takes.
     """
     rows, right, weights = [], [], []
     for division in divisions:
@@ -53,7 +53,7 @@ def fit(blocks: int, divisions: Sequence[Sequence[tuple[Stretch, float]]]) -> Fi
         times = [seconds for _, seconds in division]
         rows += [*parts, np.sum(parts, axis=0)]
         right += [*times, sum(times)]
-        weights += [1.0] * len(parts) + [len(parts) ** 0.5]
+        weights += [1.0] * len(parts) + [blocks**0.5]
     b = np.array(right)
     scale = np.array(weights) / np.maximum(b, b.max() * 1e-6)
     found = nnls(np.array(rows) * scale[:, None], b * scale)
@@ -102,4 +102,5 @@ def nnls(a: Floats, b: Floats) -> Floats:
             free &= x > 1e-15
             x[~free] = 0.0
         x = wish
-    return x / length
+    found: Floats = x / length
+    return found

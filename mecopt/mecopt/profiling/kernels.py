@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def _convolutions(
 ) -> onnx.ModelProto:
     graph = _Graph((1, channels[0], side, side))
     chain = channels * CHAIN if len(channels) == 2 else channels
-    for a, b in zip(chain, chain[1:], strict=False):
+    for a, b in pairwise(chain):
         _convolve(graph, a, b, kernel, groups=a if depthwise else 1)
     return graph.model()
 
@@ -123,26 +124,20 @@ def _products() -> Iterator[Kernel]:
 
 def _others() -> Iterator[Kernel]:
     for rows, width in ROWS:
-        shape = (1, rows, width)
-        yield Kernel(
-            "function", _Graph(shape).add("Softmax", axis=-1).add("Sigmoid").add("Softmax", axis=-1).model()
-        )
-        gelu = _Graph(shape)
-        for _ in range(CHAIN):
-            gelu.add("Sigmoid").add("Tanh")
-        yield Kernel("function", gelu.model())
+        shape: tuple[int, ...] = (1, rows, width)
+        graph = _Graph(shape).add("Softmax", axis=-1).add("Sigmoid").add("Softmax", axis=-1)
+        yield Kernel("function", graph.model())
+        yield Kernel("function", _Graph(shape).add("Sigmoid").add("Tanh").add("Sigmoid").model())
         graph = _Graph(shape)
         for _ in range(CHAIN):
             graph.add("LayerNormalization", graph.weight(width), graph.weight(width), axis=-1)
         yield Kernel("norm", graph.model())
         graph = _Graph(shape)
-        for i in range(CHAIN):
-            graph.add("Mul" if i % 2 else "Sub", graph.weight(1, rows, width))
+        for operator in ("Sub", "Mul", "Sub"):
+            graph.add(operator, graph.weight(*shape))
         yield Kernel("elementwise", graph.model())
-        graph = _Graph((1, rows, width // 64, 64))
-        graph.add("Transpose", perm=[0, 2, 1, 3])
-        graph.add("Concat", graph.weight(1, width // 64, rows, 64), axis=0)
-        yield Kernel("move", graph.model())
+        graph = _Graph((1, rows, width // 64, 64)).add("Transpose", perm=[0, 2, 1, 3])
+        yield Kernel("move", graph.add("Concat", graph.weight(1, width // 64, rows, 64), axis=0).model())
     for channels, side in PICTURES[1:4]:
         shape = (1, channels, side, side)
         yield Kernel("pool", _Graph(shape).add("MaxPool", kernel_shape=[3, 3], pads=[1] * 4).model())

@@ -1,4 +1,4 @@
-"""Operators of an optimised graph by their kind, with what they calculate and move: the terms of an estimate."""
+"""Operators of an optimised graph by their kind, with what they calculate and move."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 # Kinds by the names of operators; convolutions and products of matrices are told apart by their shapes.
 KINDS = {
-    "function": "Gelu QuickGelu FastGelu BiasGelu Sigmoid Tanh Erf Exp Log Softmax LogSoftmax Silu Swish Elu Sin Cos Pow",
+    "function": "Gelu QuickGelu FastGelu BiasGelu Sigmoid Tanh Erf Exp Log Softmax LogSoftmax Silu Swish Elu "
+    "Sin Cos Pow",
     "norm": "LayerNormalization SkipLayerNormalization SimplifiedLayerNormalization "
-    "SkipSimplifiedLayerNormalization BatchNormalization InstanceNormalization GroupNormalization ReduceMean "
-    "ReduceSum ReduceMax GlobalAveragePool GlobalMaxPool ArgMax LpNormalization RMSNormalization",
+    "SkipSimplifiedLayerNormalization BatchNormalization InstanceNormalization GroupNormalization "
+    "ReduceMean ReduceSum ReduceMax GlobalAveragePool GlobalMaxPool ArgMax LpNormalization RMSNormalization",
     "pool": "MaxPool AveragePool LpPool",
     "elementwise": "Add Sub Mul Div Relu Clip LeakyRelu PRelu HardSigmoid HardSwish Neg Abs Sqrt Reciprocal Max "
     "Min Where Equal Greater Less Not And Or Cast Floor Round Sum",
@@ -132,9 +133,8 @@ def _start(model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]]) -> Work:
     ends = set(_picture_ends(model))
     given = {tensor.name for tensor in graph.initializer}
     names = [value.name for value in (*graph.input, *graph.output) if value.name not in given]
-    moved = sum(
-        math.prod(shapes.get(name, ())) for name in names if name in ends and len(shapes.get(name, ())) == 4
-    )
+    pictures = [shapes[name] for name in names if name in ends and len(shapes.get(name, ())) == 4]
+    moved = sum(map(math.prod, pictures))
     return Work(START, 0.0, 2.0 * VALUE * moved)
 
 

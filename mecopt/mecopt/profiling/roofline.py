@@ -1,7 +1,7 @@
 """Estimates of what blocks take, by constants of a machine and without running them.
 
-Each operator takes so much a call, a multiply-add (or a value) and a byte, by its kind: a roofline whose two roofs
-add up, since no kernel overlaps them fully (Williams, Waterman, Patterson 2009).
+Each operator takes so much a call, a multiply-add (or a value) and a byte, by its kind: a roofline whose two
+roofs add up, since no kernel overlaps them fully (after Williams, Waterman, Patterson 2009).
 """
 
 from __future__ import annotations
@@ -64,18 +64,13 @@ def estimate(
     for m, block in enumerate(model.model.blocks):
         found = operators.works(onnx_runtime.optimised(pieces.piece(prepared, model, m, m)))
         unknown |= set(operators.unknown(found))
-        inside = [work for work in found if work.kind != operators.START]
-        start = [work for work in found if work.kind == operators.START]
+        start = float(terms([work for work in found if work.kind == operators.START]) @ rates)
+        whole = float(terms(found) @ rates)  # the first block always begins a stretch
         blocks.append(
             document.BlockTimesDoc(
-                name=block.name,
-                seconds=float(terms(inside) @ rates),
-                start_seconds=float(terms(start) @ rates) if m else 0.0,
+                name=block.name, seconds=max(whole - start, 0.0) if m else whole, start_seconds=start if m else 0.0
             )
         )
-    if blocks:
-        first = operators.works(onnx_runtime.optimised(pieces.piece(prepared, model, 0, 0)))
-        blocks[0].seconds += float(terms([w for w in first if w.kind == operators.START]) @ rates)
     notes = [f"an estimate by constants of {machine.hardware}: nothing was run"]
     if unknown:
         notes.append(

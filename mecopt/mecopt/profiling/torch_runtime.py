@@ -50,7 +50,8 @@ def opened(model: ModelDocument, path: str) -> tuple[Callable[[Stretch, int], Mo
     Raises
     ------
     InputError
-        If the file is no program of torch.export, has open dimensions, or its pieces do not give what it gives.
+        If the file is no program of torch.export, has open dimensions, or its pieces do not give what the
+        whole gives.
     MissingExtraError
         If torch is not installed.
     """
@@ -61,8 +62,8 @@ def opened(model: ModelDocument, path: str) -> tuple[Callable[[Stretch, int], Mo
     graph = model.graph
     if model.source.kind != "torch" or graph is None:
         raise InputError(
-            f"{path}: imported from {model.source.kind}, expected a program of torch.export (.pt2) for --runtime "
-            "torch; onnxruntime runs it"
+            f"{path}: imported from {model.source.kind}, expected a program of torch.export (.pt2) for "
+            "--runtime torch; onnxruntime runs it"
         )
     whole = _program(path)
     nodes = {node.name: node for node in whole.graph.nodes}
