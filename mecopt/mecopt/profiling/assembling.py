@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mecopt.errors import InputError, shown
+from mecopt.hardware import ESTIMATE
 from mecopt.profiling import links as tables
-from mecopt.profiling.document import ESTIMATE, ProfileDoc
+from mecopt.profiling.document import ProfileDoc
 
 if TYPE_CHECKING:
     from mecopt.importing.document import ModelDocument

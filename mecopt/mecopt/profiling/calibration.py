@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
 import numpy as np
@@ -14,10 +14,11 @@ from mecopt.profiling.divisions import division
 from mecopt.profiling.fitting import nnls
 from mecopt.profiling.kernels import Kernel, kernels
 from mecopt.profiling.measuring import now
-from mecopt.profiling.operators import ALL_KINDS, Work
+from mecopt.profiling.operators import ALL_KINDS, START, Work
 from mecopt.profiling.timing import Piece, time_divisions
 
-TERMS = 3  # a call, an operation, a byte
+CALLS = 2  # constants of a call: of an operator of any kind, and of a piece
+TERMS = 2  # constants of each kind: an operation, a byte
 
 
 def calibrate(hardware: str, *, threads: int = 1, repeat: int = 7) -> document.ProfileDoc:
@@ -103,15 +104,15 @@ def fitted(
     works : sequence of sequences of Work, of length K
     seconds : (K,)
     """
-    rows = np.array([terms(work) for work in works])
+    rows = np.array([_terms(work) for work in works])
     found = nnls(rows / seconds[:, None], np.ones(len(known)))
     errors = np.abs(rows @ found / seconds - 1.0)
     constants = {}
     for i, kind in enumerate(ALL_KINDS):
         mine = [error for error, kernel in zip(errors.tolist(), known, strict=True) if kernel.kind == kind]
-        call, operation, byte = found[TERMS * i : TERMS * (i + 1)].tolist()
+        operation, byte = found[CALLS + TERMS * i : CALLS + TERMS * (i + 1)].tolist()
         constants[kind] = document.KindDoc(
-            seconds_per_call=call,
+            seconds_per_call=float(found[int(kind == START)]),
             seconds_per_operation=operation,
             seconds_per_byte=byte,
             kernels=len(mine),
@@ -120,10 +121,21 @@ def fitted(
     return constants
 
 
-def terms(works: Sequence[Work]) -> Floats:
-    """Return calls, operations and bytes of every kind, one after the other, (3 kinds,)."""
-    row = np.zeros(TERMS * len(ALL_KINDS))
+def seconds_of(works: Sequence[Work], constants: Mapping[str, document.KindDoc]) -> float:
+    """Return what operators take by the constants of their kinds."""
+    return sum(
+        constants[work.kind].seconds_per_call
+        + work.operations * constants[work.kind].seconds_per_operation
+        + work.moved_bytes * constants[work.kind].seconds_per_byte
+        for work in works
+    )
+
+
+def _terms(works: Sequence[Work]) -> Floats:
+    """Return calls of operators and of pieces, then operations and bytes of every kind, (2 + 2 kinds,)."""
+    row = np.zeros(CALLS + TERMS * len(ALL_KINDS))
     for work in works:
-        at = TERMS * ALL_KINDS.index(work.kind)
-        row[at : at + TERMS] += (1.0, work.operations, work.moved_bytes)
+        at = CALLS + TERMS * ALL_KINDS.index(work.kind)
+        row[int(work.kind == START)] += 1.0
+        row[at : at + TERMS] += (work.operations, work.moved_bytes)
     return row

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from mecopt.errors import InputError, InstanceError
+from mecopt.hardware import ESTIMATE
 from mecopt.schema_docs import STRICT, Name, NonNegative, Part, Positive, Whole
 
 Count = Annotated[int, Whole(ge=0)]
@@ -135,7 +136,6 @@ class ProfileDoc(Part):
 
 PROFILE: TypeAdapter[ProfileDoc] = TypeAdapter(ProfileDoc)
 FORM = "mecopt-profile/1"
-ESTIMATE = "estimate:"  # in front of the hardware of what was not measured
 
 
 def load(path: str | os.PathLike[str]) -> ProfileDoc:

@@ -22,6 +22,7 @@ VECTORS = ((512, 1000), (2048, 1000), (4096, 1000), (4096, 4096))
 HEADS = ((12, 128, 64), (12, 197, 64), (8, 64, 64))
 ROWS = ((128, 768), (197, 3072), (64, 256))
 CHAIN = 3
+TINY = (4, 24, 64)  # operators in a row that do nearly nothing: what a call takes
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,11 @@ def _products() -> Iterator[Kernel]:
 
 
 def _others() -> Iterator[Kernel]:
+    for count in TINY:
+        graph = _Graph((1, 16))
+        for i in range(count):
+            graph.add("Neg" if i % 2 else "Abs")
+        yield Kernel("elementwise", graph.model())
     for rows, width in ROWS:
         shape: tuple[int, ...] = (1, rows, width)
         graph = _Graph(shape).add("Softmax", axis=-1).add("Sigmoid").add("Softmax", axis=-1)

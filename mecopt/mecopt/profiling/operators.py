@@ -18,8 +18,8 @@ KINDS = {
     "SkipSimplifiedLayerNormalization BatchNormalization InstanceNormalization GroupNormalization "
     "ReduceMean ReduceSum ReduceMax GlobalAveragePool GlobalMaxPool ArgMax LpNormalization RMSNormalization",
     "pool": "MaxPool AveragePool LpPool",
-    "elementwise": "Add Sub Mul Div Relu Clip LeakyRelu PRelu HardSigmoid HardSwish Neg Abs Sqrt Reciprocal Max "
-    "Min Where Equal Greater Less Not And Or Cast Floor Round Sum",
+    "elementwise": "Add Sub Mul Div Relu Clip LeakyRelu PRelu HardSigmoid HardSwish Neg Abs Sqrt Reciprocal "
+    "Max Min Where Equal Greater Less Not And Or Cast Floor Round Sum",
     "move": "Transpose Concat Split Slice Gather GatherElements GatherND Resize Upsample Pad Expand Tile "
     "DepthToSpace SpaceToDepth ScatterND",
     "free": "Reshape Squeeze Unsqueeze Flatten Identity Dropout Shape Constant ConstantOfShape Range Size",
@@ -128,7 +128,7 @@ def _area(node: onnx.NodeProto) -> int:
 
 
 def _start(model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]]) -> Work:
-    """Return what beginning and ending a piece takes: pictures in front of and behind convolutions are moved."""
+    """Return what beginning and ending a piece takes: pictures around convolutions change their layout."""
     graph = model.graph
     ends = set(_picture_ends(model))
     given = {tensor.name for tensor in graph.initializer}

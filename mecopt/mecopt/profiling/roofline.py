@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mecopt import _version
 from mecopt.errors import InputError
+from mecopt.hardware import ESTIMATE
 from mecopt.profiling import document, onnx_runtime, operators
-from mecopt.profiling.calibration import terms
+from mecopt.profiling.calibration import seconds_of
 from mecopt.profiling.measuring import now, profiled
 
 if TYPE_CHECKING:
@@ -55,20 +54,17 @@ def estimate(
         )
     onnx_runtime.needed()
     prepared = pieces.prepare(path, dict(model.source.dims))
-    rates = np.array([
-        rate
-        for kind in map(machine.constants.__getitem__, operators.ALL_KINDS)
-        for rate in (kind.seconds_per_call, kind.seconds_per_operation, kind.seconds_per_byte)
-    ])  # fmt: skip
     blocks, unknown = [], set()
     for m, block in enumerate(model.model.blocks):
         found = operators.works(onnx_runtime.optimised(pieces.piece(prepared, model, m, m)))
         unknown |= set(operators.unknown(found))
-        start = float(terms([work for work in found if work.kind == operators.START]) @ rates)
-        whole = float(terms(found) @ rates)  # the first block always begins a stretch
+        start = seconds_of([work for work in found if work.kind == operators.START], machine.constants)
+        whole = seconds_of(found, machine.constants)  # the first block always begins a stretch
         blocks.append(
             document.BlockTimesDoc(
-                name=block.name, seconds=max(whole - start, 0.0) if m else whole, start_seconds=start if m else 0.0
+                name=block.name,
+                seconds=max(whole - start, 0.0) if m else whole,
+                start_seconds=start if m else 0.0,
             )
         )
     notes = [f"an estimate by constants of {machine.hardware}: nothing was run"]
@@ -79,7 +75,7 @@ def estimate(
     return document.ProfileDoc(
         format="mecopt-profile/1",
         kind="estimate",
-        hardware=document.ESTIMATE + machine.hardware,
+        hardware=ESTIMATE + machine.hardware,
         date=now(),
         mecopt_version=_version.__version__,
         model=profiled(model),
