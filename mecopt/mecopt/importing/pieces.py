@@ -58,6 +58,7 @@ def prepared(model: ModelProto, dims: Mapping[str, int], source: str) -> ModelPr
     left = shapes.unknown(graph)
     if left:
         shapes.read_from_run(model, left, source)
+    shapes.infer_bodies(model)
     return model
 
 

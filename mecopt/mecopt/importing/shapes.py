@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mecopt.errors import InputError, said
-from mecopt.importing.onnx_file import FOLDER, RUN, size, tensors
+from mecopt.importing.onnx_file import FOLDER, RUN, bodies, size, tensors, used
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, ValueInfoProto
@@ -118,6 +118,35 @@ def _skeleton(model: ModelProto) -> ModelProto:
         else:
             copy.graph.initializer.append(tensor)
     return copy
+
+
+def infer_bodies(model: ModelProto) -> None:
+    """Infer shapes inside the bodies of loops, as they are when a loop begins."""
+    import onnx
+
+    graph = model.graph
+    values = {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
+    for tensor in graph.initializer:
+        values[tensor.name] = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+    for node in graph.node:
+        if node.op_type != "Loop":
+            continue
+        body = onnx.ModelProto(ir_version=model.ir_version)
+        body.opset_import.extend(model.opset_import)
+        body.graph.CopyFrom(bodies(node)[0])
+        for value, outer in zip(body.graph.input[2:], node.input[2:], strict=True):
+            if outer in values:
+                value.type.CopyFrom(values[outer].type)
+        own = {value.name for value in body.graph.input}
+        taken = [name for name in used(node) if name in values and name not in own]
+        body.graph.input.extend(values[name] for name in taken)
+        inferred = onnx.shape_inference.infer_shapes(_skeleton(body), data_prop=True)
+        found = bodies(node)[0]
+        found.value_info.extend(inferred.graph.value_info)
+        after = inferred.graph.output[1:]  # without the condition
+        for value, begun, ended in zip(found.input[2:], body.graph.input[2:], after, strict=False):
+            if shape_of(begun) is not None and shape_of(begun) == shape_of(ended):
+                value.type.CopyFrom(begun.type)
 
 
 def known(graph: GraphProto) -> dict[str, Shape]:
