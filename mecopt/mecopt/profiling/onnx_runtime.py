@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecopt.errors import InputError, MissingExtraError, said
-from mecopt.importing.onnx_file import FOLDER
 
 if TYPE_CHECKING:
     import onnx
 
 NAME = "onnxruntime"
-MOST_IN_MEMORY = 1 << 30  # bytes of a model that is handed over as bytes; protobuf ends at 2 GiB
 QUIET = 3  # errors only
-BESIDE = "session.model_external_initializers_file_folder_path"
 HALF = 0.5  # of the made-up numbers, which are normal: some negative, none large
 
 Values = dict[str, NDArray[Any]]
@@ -47,14 +43,10 @@ class Session:
         if optimized is not None:
             options.optimized_model_filepath = str(optimized)
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        beside = {entry.key: entry.value for entry in proto.metadata_props}.get(FOLDER)
-        if beside is not None:
-            options.add_session_config_entry(BESIDE, beside)
         try:
-            with _model(proto) as model:
-                self._session = onnxruntime.InferenceSession(
-                    model, options, providers=["CPUExecutionProvider"]
-                )
+            self._session = onnxruntime.InferenceSession(
+                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime's errors have no base but this
             raise InputError(f"onnxruntime cannot load a piece of the model: {said(error)}") from error
         self.inputs = tuple(node.name for node in self._session.get_inputs())
@@ -64,20 +56,6 @@ class Session:
         """Run the piece on values by their names; return its outputs."""
         found: list[NDArray[Any]] = self._session.run(None, {name: values[name] for name in self.inputs})
         return found
-
-
-@contextlib.contextmanager
-def _model(proto: onnx.ModelProto) -> Iterator[bytes | str]:
-    """Hand a model over as bytes, or by a file with its weights beside it where it is too large for that."""
-    if proto.ByteSize() < MOST_IN_MEMORY:
-        yield proto.SerializeToString()
-        return
-    import onnx
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "piece.onnx"
-        onnx.save_model(proto, str(path), save_as_external_data=True, location="weights")
-        yield str(path)
 
 
 def optimised(proto: onnx.ModelProto) -> onnx.ModelProto:

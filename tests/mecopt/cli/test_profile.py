@@ -162,7 +162,7 @@ WRONG = {
     "instances new --model model.json --profiles here.json,guess.json --links n.csv": "n.csv: no such file",
     "instances new --model here.json --profiles here.json --links l.csv": "here.json: format:",
     "instances new --model model.json --profiles model.json --links l.csv": "model.json: format:",
-    "instances new --model model.json --profiles here.json,guess.json --links l.csv": "row 2, column rate_bps",
+    "instances new --model model.json --profiles here.json,guess.json --links l.csv": "row 2, column",
     "instances --json new": "--json belongs behind new",
 }
 
