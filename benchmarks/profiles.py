@@ -199,8 +199,8 @@ def write(outcomes: list[Outcome], constants: ProfileDoc, quick: bool, apart: fl
     page = [
         "# Profiles and estimates",
         "",
-        f"`python benchmarks/profiles.py{' --quick' if quick else ''}`; networks with random weights, cut into"
-        f" up to {BLOCKS} blocks by `mecopt import`, onnxruntime, one thread, CPU seconds of that thread. Raw "
+        f"`python benchmarks/profiles.py{' --quick' if quick else ''}`; random weights, cut into up to "
+        f"{BLOCKS} blocks by `mecopt import`, onnxruntime, one thread, CPU seconds of that thread. Raw "
         "figures: [blocks.csv](blocks.csv), [divisions.csv](divisions.csv).",
         "",
         *busy(outcomes),
@@ -251,8 +251,9 @@ def _profiles(outcomes: list[Outcome], apart: float) -> list[str]:
         "## Predicted against measured",
         "",
         f"The whole and {DIVISIONS} random divisions into 2 to {MOST_PIECES} pieces, each piece a session, "
-        f"measured after the profile. All: median error {statistics.median(errors):.1%}, worst {max(errors):.1%}. "
-        f"*Again*: blocks alone in a second profile, begun {f'{apart:g} s after the first' if apart else 'next'}"
+        f"measured after the profile. All: median error {statistics.median(errors):.1%}, worst "
+        f"{max(errors):.1%}. "
+        f"*Again*: blocks alone in a second profile, {f'{apart:g} s after the first' if apart else 'after all'}"
         " (median difference).",
         "",
         table(
@@ -280,8 +281,8 @@ def _estimates(outcomes: list[Outcome]) -> list[str]:
     return [
         "## Estimates, nothing of the network being run",
         "",
-        "Constants of `mecopt profile --calibrate` against blocks run alone, and their sum against the whole; "
-        "beside it multiply-adds over one speed, that of 3x3 convolutions.",
+        "Constants of `mecopt profile --calibrate` against blocks run alone, and their sum against the "
+        "whole; beside it multiply-adds over one speed, that of 3x3 convolutions.",
         "",
         table(
             ["network", "block, median", "block, worst", "whole", "cycles / speed: block, median", "whole"],
