@@ -253,7 +253,7 @@ def _profiles(outcomes: list[Outcome], apart: float) -> list[str]:
         f"The whole and {DIVISIONS} random divisions into 2 to {MOST_PIECES} pieces, each piece a session, "
         f"measured after the profile. All: median error {statistics.median(errors):.1%}, worst "
         f"{max(errors):.1%}. "
-        f"*Again*: blocks alone in a second profile, {f'{apart:g} s after the first' if apart else 'after all'}"
+        f"*Again*: blocks alone in a second profile, {f'{apart:g} s later' if apart else 'after all'}"
         " (median difference).",
         "",
         table(

@@ -22,6 +22,8 @@ OURS = {"mecopt", "mecopt_solvers", "mecopt_rl"}
 PROMISES = {
     "mecopt/mecopt": set(),
     "mecopt/mecopt/drawing/plot.py": {"report"},
+    "mecopt/mecopt/profiling": {"onnx"},
+    "mecopt/mecopt/profiling/torch_runtime.py": {"rl"},
     "mecopt/mecopt/reporting": {"report"},
     "mecopt/mecopt/ray_cluster.py": {"ray"},
     "solvers/mecopt_solvers": set(),
