@@ -24,6 +24,8 @@ PROMISES = {
     "mecopt/mecopt/drawing/plot.py": {"report"},
     "mecopt/mecopt/reporting": {"report"},
     "mecopt/mecopt/ray_cluster.py": {"ray"},
+    "mecopt/mecopt/importing": {"onnx"},
+    "mecopt/mecopt/importing/torch_program.py": {"onnx", "rl"},
     "solvers/mecopt_solvers": set(),
     "rl/mecopt_rl": {"rl"},
     "rl/mecopt_rl/reproduce/paper_figures.py": {"rl", "report"},
