@@ -26,6 +26,8 @@ PROMISES = {
     "mecopt/mecopt/profiling/torch_runtime.py": {"rl"},
     "mecopt/mecopt/reporting": {"report"},
     "mecopt/mecopt/ray_cluster.py": {"ray"},
+    "mecopt/mecopt/importing": {"onnx"},
+    "mecopt/mecopt/importing/torch_program.py": {"onnx", "rl"},
     "solvers/mecopt_solvers": set(),
     "rl/mecopt_rl": {"rl"},
     "rl/mecopt_rl/reproduce/paper_figures.py": {"rl", "report"},

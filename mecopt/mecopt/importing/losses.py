@@ -12,6 +12,7 @@ from mecopt.importing.places import roots
 RATES_BPS = (1e7, 1e8, 1e9)
 DEVICE_MACS_PER_S = 1e10  # of the device that is assumed
 FASTER = 8.0  # times, of its server
+EXACT = 1e-9  # share by which whole numbers may be off
 SCALE = 2**50  # whole numbers of a minimum cut in which all costs together are counted
 
 
@@ -33,8 +34,8 @@ def losses(
     """
     found = []
     for rate in RATES_BPS:
-        chain = chain_delay(macs, bits, rate)
-        found.append(Loss(rate, chain, min(chain, graph_delay(graph, anywhere, rate))))
+        chain, best = chain_delay(macs, bits, rate), graph_delay(graph, anywhere, rate)
+        found.append(Loss(rate, chain, chain if best >= (1 - EXACT) * chain else best))
     return tuple(found)
 
 
@@ -86,4 +87,4 @@ def graph_delay(graph: OperatorGraph, anywhere: Anywhere, rate_bps: float) -> fl
         flow.add_arc_with_capacity(tail, head, SCALE)
     if flow.solve(0, 1) != flow.OPTIMAL:
         raise ArithmeticError("no minimum cut")
-    return flow.optimal_flow() * total / SCALE
+    return float(flow.optimal_flow() * total / SCALE)

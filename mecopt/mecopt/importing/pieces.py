@@ -13,7 +13,7 @@ from mecopt.importing.document import ModelDocument
 from mecopt.importing.onnx_file import loaded, read, sort, used
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, ValueInfoProto
+    from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 
 def prepare(path: str | os.PathLike[str], dims: Mapping[str, int] | None = None) -> ModelProto:
@@ -149,7 +149,7 @@ def _values(graph: GraphProto) -> dict[str, ValueInfoProto]:
     return {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
 
 
-def _behind(graph: GraphProto, given: set[str], outputs: tuple[str, ...]) -> tuple[list[object], set[str]]:
+def _behind(graph: GraphProto, given: set[str], outputs: tuple[str, ...]) -> tuple[list[NodeProto], set[str]]:
     """Return the nodes between the given tensors and the outputs in order, and all that they read."""
     needed = set(outputs) - given
     read_names: set[str] = set()

@@ -142,6 +142,8 @@ def infer_bodies(model: ModelProto) -> None:
         inferred = onnx.shape_inference.infer_shapes(_skeleton(body), data_prop=True)
         found = bodies(node)[0]
         found.value_info.extend(inferred.graph.value_info)
+        for value, ended in zip(found.output, inferred.graph.output, strict=True):
+            value.type.CopyFrom(ended.type)
         after = inferred.graph.output[1:]  # without the condition
         for value, begun, ended in zip(found.input[2:], body.graph.input[2:], after, strict=False):
             if shape_of(begun) is not None and shape_of(begun) == shape_of(ended):

@@ -20,6 +20,7 @@ from mecopt.importing.options import Options
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from torch.export import ExportedProgram
 
 OBJECTS = ("custom_obj", "opaque_obj")  # names of objects that torch reads with pickle
 
@@ -35,16 +36,28 @@ def need_torch() -> None:
 
 def read_program(path: str) -> ModelProto:
     """Return a program that `torch.export.save` wrote as an ONNX model."""
+    return _exported(load(path), None, path)
+
+
+def load(path: str) -> ExportedProgram:
+    """Return a program that `torch.export.save` wrote; nothing in the file is run.
+
+    Raises
+    ------
+    InputError
+        If the file is no such program, or holds objects that only code of its own could read.
+    MissingExtraError
+        If torch or what exports its programs is not installed.
+    """
     need_torch()
     _refuse_objects(path)
     import torch
 
     with quiet(), _only_weights():
         try:
-            program = torch.export.load(path)
+            return torch.export.load(path)
         except Exception as error:  # torch has no common base for what is wrong with a file
             raise InputError(f"not a program of torch.export.save ({said(error)})", path) from None
-    return _exported(program, None, path)
 
 
 def _refuse_objects(path: str) -> None:
