@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mecopt.entities import Block, Device, PerPhase, Server
 from mecopt.errors import shown
 
+ESTIMATE = "estimate:"  # in front of the name of hardware whose seconds are estimates
 MOST_NAME = 60  # characters of a name that are compared with others
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ def unmeasured(instance: Instance) -> list[str]:
         f"{_nearest(kind, measured)}; cycles count there"
         for kind, places in found.items()
     ]
+
+
+def estimated(instance: Instance) -> list[str]:
+    """Return the kinds of hardware of an instance whose seconds are estimates, not measured."""
+    kinds = {node.hardware for node in (*instance.devices, *instance.servers)}
+    return sorted(kind for kind in kinds if kind is not None and kind.startswith(ESTIMATE))
 
 
 def unknown_times(instance: Instance) -> list[str]:

@@ -38,11 +38,11 @@ MOST_NAME = 60  # characters of a key in the place of a problem
 
 INSTANCE: TypeAdapter[InstanceDoc] = TypeAdapter(InstanceDoc)
 SOLUTION: TypeAdapter[SolutionDoc] = TypeAdapter(SolutionDoc)
-NAMES = ("instance", "solution", "model")
+NAMES = ("instance", "solution", "model", "profile")
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """Return the JSON Schema of a format: `instance` and `solution` (/1 and /2), `model`.
+    """Return the JSON Schema of a format: `instance` and `solution` (/1 and /2), `model`, `profile`.
 
     Raises
     ------
@@ -50,9 +50,10 @@ def json_schema(name: str) -> dict[str, Any]:
         If there is no format of that name.
     """
     from mecopt.importing.document import MODEL_FILE
+    from mecopt.profiling.document import PROFILE
     from mecopt.schema_wider import EITHER
 
-    adapters = {**EITHER, "model": MODEL_FILE}
+    adapters = {**EITHER, "model": MODEL_FILE, "profile": PROFILE}
     if name not in adapters:
         raise InputError(f"schema: {name!r}, expected one of {', '.join(NAMES)}")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **adapters[name].json_schema()}

@@ -18,6 +18,7 @@ from mecopt.arrays import Ints
 from mecopt.containment import blamed, undone
 from mecopt.costs import ChainCosts
 from mecopt.errors import InputError, MethodError, shown
+from mecopt.hardware import estimated
 from mecopt.incumbent import Progress, Run
 from mecopt.instance import Instance
 from mecopt.interrupts import interrupts_noted
@@ -143,6 +144,9 @@ def solve(
     compiled_s = COMPILER.seconds - compiled_s
     if compiled_s > 0:
         run.notes["compiled_s"] = round(compiled_s, 3)  # of the runtime, and on no limit
+    made = estimated(instance)
+    if made:
+        run.notes["estimated_hardware"] = made
     given = {**stopping, "pins": pins, "bans": bans, "relax": relax, **options}
     kept = {
         name: plain(value)

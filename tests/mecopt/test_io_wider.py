@@ -309,3 +309,21 @@ def test_a_block_whose_time_nothing_tells_is_refused(document, lacks):
     kept = {**document, "allow": [{**STAYS, "nodes": ["es1" if "es1" not in lacks else "es2"]}]}
     if "cycles_per_s" in lacks.partition(" for ")[0]:  # a node that may run nothing need tell nothing
         mecopt.from_dict(kept)
+
+
+def test_a_speed_that_is_left_out_is_written_as_the_wider_format(tmp_path):
+    """The first format requires speeds, so a file without one would not be read again."""
+    block = {"cycles": 1, "input_bits": 1, "measured_seconds": {"a": 1}}
+    instance = mecopt.from_dict(
+        {
+            "format": "mecopt-instance/2",
+            "slots": {"count": 1},
+            "models": [{"name": "m", "blocks": [block]}],
+            "devices": [{"name": "d", "hardware": "a"}],
+            "servers": [{"hardware": "a", "cycles_per_s": 1}],
+            "tasks": [{"slot": 0, "device": "d", "model": "m", "rate_bps": [1]}],
+        }
+    )
+    assert instance.format == "mecopt-instance/2"
+    mecopt.save(instance, tmp_path / "i.json")
+    assert mecopt.load(tmp_path / "i.json") == instance

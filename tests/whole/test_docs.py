@@ -81,7 +81,7 @@ def test_notebooks_are_pages_with_their_outputs(site: Path) -> None:
 
 
 def test_the_schemas_are_those_of_the_program() -> None:
-    for name in ("instance", "solution", "model"):
+    for name in ("instance", "solution", "model", "profile"):
         assert json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_text()) == json_schema(name)
 
 

@@ -22,9 +22,13 @@ OURS = {"mecopt", "mecopt_solvers", "mecopt_rl"}
 PROMISES = {
     "mecopt/mecopt": set(),
     "mecopt/mecopt/drawing/plot.py": {"report"},
+    "mecopt/mecopt/profiling": {"onnx"},
+    "mecopt/mecopt/profiling/torch_runtime.py": {"rl"},
     "mecopt/mecopt/reporting": {"report"},
     "mecopt/mecopt/ray_cluster.py": {"ray"},
     "mecopt/mecopt/deployment": {"deploy"},
+    "mecopt/mecopt/importing": {"onnx"},
+    "mecopt/mecopt/importing/torch_program.py": {"onnx", "rl"},
     "solvers/mecopt_solvers": set(),
     "rl/mecopt_rl": {"rl"},
     "rl/mecopt_rl/reproduce/paper_figures.py": {"rl", "report"},

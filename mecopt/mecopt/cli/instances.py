@@ -1,4 +1,4 @@
-"""`mecopt instances`: the benchmark set that comes with mecopt, and what is known of it."""
+"""`mecopt instances`: the benchmark set that comes with mecopt, and new ones of models and profiles."""
 
 from __future__ import annotations
 
@@ -14,13 +14,24 @@ if TYPE_CHECKING:
     from mecopt.best_known import Store
 
 
-@click.command(short_help="List the instances that come with mecopt.")
+@click.group(
+    invoke_without_command=True, short_help="List the instances that come with mecopt; make new ones."
+)
 @common.json_option
-def instances(as_json: bool) -> None:
+@click.pass_context
+def instances(ctx: click.Context, as_json: bool) -> None:
     """List the instances that come with mecopt, with the best value and bound known of each.
 
-    Every command takes their names in place of a file: `mecopt solve alexnet_6es`.
+    Every command takes their names in place of a file: `mecopt solve alexnet_6es`. `mecopt instances new`
+    makes one of your own model and machines.
     """
+    if ctx.invoked_subcommand is None:
+        _list(as_json)
+    elif as_json:
+        raise click.UsageError(f"--json belongs behind {ctx.invoked_subcommand}")
+
+
+def _list(as_json: bool) -> None:
     from mecopt import sources
     from mecopt.best_known import Store
 
@@ -65,3 +76,64 @@ def _shown(row: dict[str, Any]) -> tuple[str, ...]:
     if row["status"] == "infeasible":
         best = "none"
     return row["name"], ", ".join(row["couplings"]), *counts, best, bound
+
+
+@instances.command(short_help="Make an instance of imported models, profiles and links.")
+@click.option(
+    "--model",
+    "models",
+    metavar="FILE",
+    multiple=True,
+    required=True,
+    help="Model of `mecopt import`; may be repeated.",
+)
+@click.option(
+    "--profiles",
+    metavar="FILE,FILE",
+    multiple=True,
+    required=True,
+    help="Profiles of `mecopt profile`, the device's first.",
+)
+@click.option(
+    "--links", metavar="FILE", required=True, help="CSV of the columns from, to, rate_bps, latency_s."
+)
+@click.option("--name", help="Name of the instance.  [default: that of the first model]")
+@common.out_option("File, .json or .json.gz.  [default: named after the instance]")
+@common.json_option
+def new(
+    models: tuple[str, ...],
+    profiles: tuple[str, ...],
+    links: str,
+    name: str | None,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Make an instance of imported models, of the machines that were profiled, and of the links between them.
+
+    The first profile is the device's, the others are servers'. Machines are called by their hardware in the
+    table of links too. A task of each model is released at the device; what else an instance may say is
+    written into its file.
+    """
+    from mecopt import io
+    from mecopt.importing import document
+    from mecopt.profiling import assembling
+    from mecopt.profiling.document import load
+    from mecopt.text import file_name
+
+    files = [file for part in profiles for file in part.split(",") if file]
+    common.check_out("--out", out, *models, *files, links)
+    known = [(file, document.load(file)) for file in models]
+    made = assembling.instance(
+        known, [(file, load(file)) for file in files], links, name=name or known[0][1].model.name
+    )
+    path = out or file_name(made.name, ".json")
+    common.check_out("--out", path, *models, *files, links)
+    io.save(made, path)
+    if as_json:
+        common.emit_json({"name": made.name, "path": path, "sha256": made.sha256, "origin": made.origin})
+    else:
+        common.say(f"{common.one_line(made)}; {made.description}; sha256 {made.sha256}")
+    for part in made.origin["profiles"] if made.origin else ():
+        if part["steadiness"] == "unsteady":
+            common.note(f"warning: the profile of {part['hardware']} is unsteady")
+    common.note(f"wrote {path}")

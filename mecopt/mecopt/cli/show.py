@@ -59,6 +59,9 @@ def show_result(result: Result, tasks: Sequence[int]) -> None:
     if result.repairs:
         rows.append(("Repairs", f"{result.repairs:,}"))
     rows += [(name, str(result.options[key])) for key, name in NOTES.items() if key in result.options]
+    if "estimated_hardware" in result.options:
+        kinds = ", ".join(result.options["estimated_hardware"])
+        rows.append(("Not measured", f"the seconds on {kinds}"))
     rows.append(("Time", seconds(result.runtime_s, 3)))
     common.facts(rows, STYLES[result.status.value])
     if result.reasons:
@@ -114,7 +117,9 @@ def _cost_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:
     if judged.objective is not None and (judged.objective != total or judged.instance.rules.objective.period):
         yield "Objective", worth(judged.instance, judged.objective) + _terms(judged)
     energy = judged.energy_j
-    yield "Device energy", MISSING if energy is None else f"{number(energy)} J"
+    unknown = any(d.cycles_per_s is None and d.compute_power_w is None for d in judged.instance.devices)
+    none = "not known, no device speed or power is given" if unknown else MISSING
+    yield "Device energy", none if energy is None else f"{number(energy)} J"
 
 
 def _phase_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:

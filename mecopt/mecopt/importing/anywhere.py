@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Set
 from dataclasses import dataclass
 
 from mecopt.importing.operators import Operator, OperatorGraph
 
 SMALL_BITS = 8.0 * (64 << 10)  # of an input that may go to every piece
 CHEAP_BYTES = 4 << 20  # read and written by an operator that may be run again
-EARLY = 0.05  # share of the work before an input's last use up to which it is only needed at the beginning
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,13 @@ class Anywhere:
 def find(graph: OperatorGraph) -> Anywhere:
     """Say what need not cross.
 
-    An input that is small goes everywhere, unless it is only needed at the beginning: what is streamed
+    An input that is small goes everywhere, unless no multiply-add comes before its last use: what is streamed
     through the chain is what the work begins with.
     """
     small = {name for name in graph.inputs if graph.bits.get(name, SMALL_BITS) < SMALL_BITS}
     operators = _operators(graph, small)
     last = _last_use(graph, small, operators)
-    total = _work(graph.operators) or 1.0
-    inputs = frozenset(name for name in small if last[name] > EARLY * total)
+    inputs = frozenset(name for name in small if last[name] > 0)
     return Anywhere(inputs, _operators(graph, inputs))
 
 
@@ -56,7 +54,7 @@ def _operators(graph: OperatorGraph, inputs: Set[str]) -> frozenset[str]:
 
 
 def _last_use(graph: OperatorGraph, inputs: Set[str], anywhere: Set[str]) -> dict[str, float]:
-    """Return the work in front of the last operator that needs each input, through others or not."""
+    """Return the multiply-adds in front of the last operator that needs each input, through others or not."""
     last = dict.fromkeys(inputs, 0.0)
     needs = {name: frozenset([name]) for name in inputs}
     before = 0.0
@@ -66,14 +64,10 @@ def _last_use(graph: OperatorGraph, inputs: Set[str], anywhere: Set[str]) -> dic
             needs |= dict.fromkeys(operator.outputs, roots)
             continue
         last |= dict.fromkeys(roots, before)
-        before += work(operator)
+        before += operator.macs
     return last
 
 
 def work(operator: Operator) -> float:
     """Return how much an operator does, in one figure: multiply-adds, and values of 4 bytes that it moves."""
     return operator.macs + (operator.moved_bytes + operator.param_read_bytes) / 4
-
-
-def _work(operators: Iterable[Operator]) -> float:
-    return sum(work(operator) for operator in operators)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from mecopt.errors import InputError
 from mecopt.files import read_bytes
@@ -22,8 +23,9 @@ def import_config(path: str, options: Options) -> ModelDocument:
     if strange:
         raise InputError(f"--dim {strange[0]}: no such dimension, expected one of {', '.join(TOKENS)}", path)
     read = language.read(path, options.name)
+    tokens: dict[str, Any] = dict(dims)
     try:
-        entry = language.document(read, cycles_per_mac=options.cycles_per_mac, **dims)
+        entry = language.document(read, cycles_per_mac=options.cycles_per_mac, **tokens)
     except InputError as error:
         raise InputError(error.problems, path) from None
     source = Source("config", Path(path).name, hashlib.sha256(read_bytes(path)).hexdigest(), dict(dims))

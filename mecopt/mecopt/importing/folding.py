@@ -10,7 +10,8 @@ from mecopt.importing.onnx_file import bodies, size, used
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
-LARGE = 4 << 20  # bytes of a constant above which it is left as it is: weights, and what is made of them
+SMALL = 64 << 10  # bytes of a constant up to which others are made of it; larger ones are parameters
+LARGE = 4 << 20  # bytes of what is made above which it is left to be made
 ROUNDS = 20
 # Not folded: what draws numbers, and what would make quantised weights large.
 KEPT = {
@@ -121,7 +122,7 @@ def _computed(model: ModelProto, source: str) -> int:
     import onnx
 
     graph = model.graph
-    small = {tensor.name for tensor in graph.initializer if size(tensor) <= LARGE}
+    small = {tensor.name for tensor in graph.initializer if size(tensor) <= SMALL}
     have = shapes.known(graph)
     constant = set(small)
     nodes: list[NodeProto] = []

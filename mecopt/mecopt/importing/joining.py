@@ -47,6 +47,6 @@ def _cost(order: Order, places: Sequence[int]) -> np.ndarray:
     index = list(places)
     macs, bits = np.array(order.macs)[index], np.array(order.bits)[index]
     work = (macs + (macs[-1] - macs) / FASTER) / DEVICE_MACS_PER_S
-    sent = (bits + bits[-1])[:, None] / RATES_BPS
-    sent[-1] = 0.0
+    sent = bits[:, None] / RATES_BPS
+    sent[-1] = 0.0  # nothing is sent
     return np.asarray(work[:, None] + sent)

@@ -12,6 +12,7 @@ from mecopt.importing.places import roots
 RATES_BPS = (1e7, 1e8, 1e9)
 DEVICE_MACS_PER_S = 1e10  # of the device that is assumed
 FASTER = 8.0  # times, of its server
+EXACT = 1e-9  # share by which whole numbers may be off
 SCALE = 2**50  # whole numbers of a minimum cut in which all costs together are counted
 
 
@@ -20,7 +21,7 @@ def losses(
 ) -> tuple[Loss, ...]:
     """Return what a chain loses at each of `RATES_BPS`.
 
-    Both delays are of the preset `physical`: what comes back to the device, and the result, is sent too.
+    The input is on the device, the result may stay where it is; what comes back to the device is sent too.
 
     Parameters
     ----------
@@ -33,18 +34,18 @@ def losses(
     """
     found = []
     for rate in RATES_BPS:
-        chain = chain_delay(macs, bits, rate)
-        found.append(Loss(rate, chain, min(chain, graph_delay(graph, anywhere, rate))))
+        chain, best = chain_delay(macs, bits, rate), graph_delay(graph, anywhere, rate)
+        found.append(Loss(rate, chain, chain if best >= (1 - EXACT) * chain else best))
     return tuple(found)
 
 
 def chain_delay(macs: Sequence[float], bits: Sequence[float], rate_bps: float) -> float:
     """Return the least two-node delay of a chain [s]: the shortest path through its blocks."""
     device, server = 0.0, float("inf")
-    for work, size in zip(macs, bits, strict=False):
+    for work, size in zip(macs, bits[:-1], strict=True):
         hop, slow = size / rate_bps, work / DEVICE_MACS_PER_S
         device, server = min(device, server + hop) + slow, min(server, device + hop) + slow / FASTER
-    return min(device, server + bits[-1] / rate_bps)
+    return min(device, server)
 
 
 def graph_delay(graph: OperatorGraph, anywhere: Anywhere, rate_bps: float) -> float:
@@ -57,21 +58,20 @@ def graph_delay(graph: OperatorGraph, anywhere: Anywhere, rate_bps: float) -> fl
 
     operators = [operator for operator in graph.operators if operator.name not in anywhere.operators]
     needs = roots(graph, anywhere)
-    makers, readers = dict.fromkeys(graph.inputs, 0), {name: {0} for name in graph.outputs}
+    makers = dict.fromkeys(graph.inputs, 0)
+    readers: dict[str, set[int]] = {}
     for i, operator in enumerate(operators, 2):
         makers |= dict.fromkeys(operator.outputs, i)
         for name in operator.inputs:
             for one in needs.get(name, (name,)):
                 readers.setdefault(one, set()).add(i)
-    # The device is node 0, where inputs are and outputs go; the server is node 1.
+    # The device is node 0, where the inputs are; the server is node 1.
     edges: list[tuple[int, int, float]] = []
     for i, operator in enumerate(operators, 2):
         slow = operator.macs / DEVICE_MACS_PER_S
         edges += [(0, i, slow / FASTER), (i, 1, slow)]
     free, count = [], len(operators) + 2
     for name, users in readers.items():
-        if name not in makers:  # an output that is made anywhere
-            continue
         maker, cost = makers[name], graph.bits.get(name, float("inf")) / rate_bps
         there, back = count, count + 1
         count += 2
@@ -87,4 +87,4 @@ def graph_delay(graph: OperatorGraph, anywhere: Anywhere, rate_bps: float) -> fl
         flow.add_arc_with_capacity(tail, head, SCALE)
     if flow.solve(0, 1) != flow.OPTIMAL:
         raise ArithmeticError("no minimum cut")
-    return flow.optimal_flow() * total / SCALE
+    return float(flow.optimal_flow() * total / SCALE)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EXTRA = "onnx"
 FOLDER = "mecopt.external_data"  # metadata of a model that was read: where its external data lies
 RUN = "mecopt.shapes_from_a_run"  # and of how many tensors only a run told the shape
+MOST_LOADED = 1_900_000_000  # bytes of parameters that one message holds
 SMALL = 1 << 20  # bytes of external data that are always read, since shapes may be among them
 
 
@@ -60,14 +61,13 @@ def is_program(path: str | os.PathLike[str]) -> bool:
 def parse(data: bytes, source: str) -> ModelProto:
     """Return the model that the bytes of a file hold."""
     import onnx
-    from google.protobuf.message import DecodeError
 
     model = onnx.ModelProto()
     if not data:
         raise InputError("is empty, expected an ONNX file", source)
     try:
         model.ParseFromString(data)
-    except (DecodeError, RuntimeError):
+    except Exception:  # one of protobuf's, which only onnx brings
         cut = data[:1] == b"\x08"  # the version of the format, with which such files begin
         raise InputError(
             f"not {'a whole' if cut else 'an'} ONNX file{', it ends too early' if cut else ''}", source
@@ -105,6 +105,31 @@ def _check_external(model: ModelProto, path: Path) -> None:
         raise InputError(problems.values(), str(path))
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
         onnx.helper.set_model_props(model, {FOLDER: str(folder)})
+
+
+def loaded(model: ModelProto, source: str) -> ModelProto:
+    """Return a copy of a model with its external data in it.
+
+    Raises
+    ------
+    InputError
+        If that is too large for a model without external data.
+    """
+    import onnx
+    from onnx.external_data_helper import load_external_data_for_tensor
+
+    total = sum(map(size, tensors(model.graph)))
+    if total > MOST_LOADED:
+        raise InputError(f"{total:,} bytes of parameters to run, expected at most {MOST_LOADED:,}", source)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    folder = next((entry.value for entry in model.metadata_props if entry.key == FOLDER), "")
+    for tensor in tensors(copy.graph):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            load_external_data_for_tensor(tensor, folder)
+            tensor.data_location = onnx.TensorProto.DEFAULT
+            del tensor.external_data[:]
+    return copy
 
 
 def tensors(graph: GraphProto) -> Iterator[TensorProto]:

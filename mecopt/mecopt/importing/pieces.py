@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from mecopt.errors import InputError
 from mecopt.importing import folding, shapes
 from mecopt.importing.document import ModelDocument
-from mecopt.importing.onnx_file import read, sort, used
+from mecopt.importing.onnx_file import loaded, read, sort, used
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, ValueInfoProto
+    from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 
 def prepare(path: str | os.PathLike[str], dims: Mapping[str, int] | None = None) -> ModelProto:
@@ -58,6 +58,7 @@ def prepared(model: ModelProto, dims: Mapping[str, int], source: str) -> ModelPr
     left = shapes.unknown(graph)
     if left:
         shapes.read_from_run(model, left, source)
+    shapes.infer_bodies(model)
     return model
 
 
@@ -104,12 +105,14 @@ def piece(model: ModelProto, document: ModelDocument, first: int, last: int) -> 
     -------
     onnx.ModelProto
         Its inputs are the tensors of boundary `first` and those inputs of the whole that every piece gets by
-        itself, as far as they are needed; its outputs are the tensors of the boundary behind `last`.
+        itself, as far as they are needed; its outputs are the tensors of the boundary behind `last`, those
+        among them that only pass through as well. Its parameters are in it.
 
     Raises
     ------
     InputError
-        If the document has no graph or another's, or there are no such blocks.
+        If the document has no graph or another's, there are no such blocks, or their parameters are too large
+        for one graph without external data.
     """
     import onnx
 
@@ -139,14 +142,14 @@ def piece(model: ModelProto, document: ModelDocument, first: int, last: int) -> 
     graph.output.extend(values[name] for name in outputs)
     made = {name for node in nodes for name in node.output} - set(outputs)
     graph.value_info.extend(value for name, value in values.items() if name in made)
-    return part
+    return loaded(part, f"{document.model.name}, blocks {first} to {last}")
 
 
 def _values(graph: GraphProto) -> dict[str, ValueInfoProto]:
     return {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
 
 
-def _behind(graph: GraphProto, given: set[str], outputs: tuple[str, ...]) -> tuple[list[object], set[str]]:
+def _behind(graph: GraphProto, given: set[str], outputs: tuple[str, ...]) -> tuple[list[NodeProto], set[str]]:
     """Return the nodes between the given tensors and the outputs in order, and all that they read."""
     needed = set(outputs) - given
     read_names: set[str] = set()

@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 from mecopt.importing.anywhere import Anywhere, work
 from mecopt.importing.operators import Operator, OperatorGraph
 
+SINGLE = 64.0  # bits of a value, such as the scale of what is quantised on the way
 EVEN = 1e-3  # share of all multiply-adds by which two places may differ and count as the same
 
 
@@ -23,6 +24,8 @@ class Order:
         Those that are made again anywhere are left out.
     crossing : tuple of tuple of str, of length n + 1
         Tensors that cross each place; the inputs that are streamed in front, the outputs at the end.
+    large : tuple of int
+        How many of them are more than one value.
     bits : tuple of float
         Size of what crosses, with the inputs that are still needed behind and go everywhere; inf where
         something crosses that is no tensor.
@@ -34,18 +37,19 @@ class Order:
 
     operators: tuple[Operator, ...]
     crossing: tuple[tuple[str, ...], ...]
+    large: tuple[int, ...]
     bits: tuple[float, ...]
     done: tuple[float, ...]
     macs: tuple[float, ...]
 
     def allowed(self, most: int) -> list[int]:
-        """Return the places that at most so many tensors cross, both ends among them."""
+        """Return the places that at most so many tensors cross, single values apart; both ends among them."""
         last = len(self.operators)
-        return [
-            p
-            for p in range(last + 1)
-            if p in (0, last) or (0 < len(self.crossing[p]) <= most and self.bits[p] < float("inf"))
+        fits = [
+            bool(names) and large <= most and size < float("inf")
+            for names, large, size in zip(self.crossing, self.large, self.bits, strict=True)
         ]
+        return [p for p in range(last + 1) if fits[p] or p in (0, last)]
 
     def largest(self, places: Sequence[int]) -> float:
         """Return the largest share of the work between two neighbours of these places."""
@@ -95,7 +99,8 @@ def _order(graph: OperatorGraph, anywhere: Anywhere, operators: Sequence[Operato
     bits[count] = sum(graph.bits.get(name, 0.0) for name in graph.outputs)
     done = tuple(accumulate(map(work, operators), initial=0.0))
     macs = tuple(accumulate((operator.macs for operator in operators), initial=0.0))
-    return Order(tuple(operators), tuple(map(tuple, crossing)), tuple(bits), done, macs)
+    large = tuple(sum(graph.bits.get(name, 0.0) > SINGLE for name in names) for names in crossing)
+    return Order(tuple(operators), tuple(map(tuple, crossing)), large, tuple(bits), done, macs)
 
 
 def roots(graph: OperatorGraph, anywhere: Anywhere) -> dict[str, tuple[str, ...]]:

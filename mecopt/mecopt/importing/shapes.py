@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mecopt.errors import InputError, said
-from mecopt.importing.onnx_file import FOLDER, RUN, size, tensors
+from mecopt.importing.onnx_file import RUN, bodies, loaded, size, used
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, ValueInfoProto
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 LARGE = 1 << 12  # bytes of a parameter above which inference gets only its shape
 NAMELESS = ("", "?", "-1", "None")  # what exporters write for a dimension that has no name
-MOST_RUN = 1_900_000_000  # bytes of a model that is run to read shapes; more no message holds
 
 
 def freeze(model: ModelProto, dims: Mapping[str, int], source: str) -> None:
@@ -120,6 +119,37 @@ def _skeleton(model: ModelProto) -> ModelProto:
     return copy
 
 
+def infer_bodies(model: ModelProto) -> None:
+    """Infer shapes inside the bodies of loops, as they are when a loop begins."""
+    import onnx
+
+    graph = model.graph
+    values = {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
+    for tensor in graph.initializer:
+        values[tensor.name] = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+    for node in graph.node:
+        if node.op_type != "Loop":
+            continue
+        body = onnx.ModelProto(ir_version=model.ir_version)
+        body.opset_import.extend(model.opset_import)
+        body.graph.CopyFrom(bodies(node)[0])
+        for value, outer in zip(body.graph.input[2:], node.input[2:], strict=True):
+            if outer in values:
+                value.type.CopyFrom(values[outer].type)
+        own = {value.name for value in body.graph.input}
+        taken = [name for name in used(node) if name in values and name not in own]
+        body.graph.input.extend(values[name] for name in taken)
+        inferred = onnx.shape_inference.infer_shapes(_skeleton(body), data_prop=True)
+        found = bodies(node)[0]
+        found.value_info.extend(inferred.graph.value_info)
+        for value, ended in zip(found.output, inferred.graph.output, strict=True):
+            value.type.CopyFrom(ended.type)
+        after = inferred.graph.output[1:]  # without the condition
+        for value, begun, ended in zip(found.input[2:], body.graph.input[2:], after, strict=False):
+            if shape_of(begun) is not None and shape_of(begun) == shape_of(ended):
+                value.type.CopyFrom(begun.type)
+
+
 def known(graph: GraphProto) -> dict[str, Shape]:
     """Return the shapes of the tensors of a graph that are known, parameters included."""
     found: dict[str, Shape] = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
@@ -154,7 +184,7 @@ def read_from_run(model: ModelProto, names: Iterable[str], source: str) -> None:
     model.metadata_props.add(key=RUN, value=str(len(names)))
     declared = {value.name: value for value in model.graph.value_info}
     outputs = {value.name for value in model.graph.output}
-    probe = _loaded(model, source)
+    probe = loaded(model, source)
     probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in outputs)
     for name, array in run(probe, names, source).items():
         if not hasattr(array, "shape"):  # a sequence
@@ -167,24 +197,6 @@ def read_from_run(model: ModelProto, names: Iterable[str], source: str) -> None:
             next(v for v in model.graph.output if v.name == name).CopyFrom(value)
         else:
             model.graph.value_info.append(value)
-
-
-def _loaded(model: ModelProto, source: str) -> ModelProto:
-    """Return a copy with its external data in it."""
-    import onnx
-    from onnx.external_data_helper import load_external_data_for_tensor
-
-    total = sum(map(size, tensors(model.graph)))
-    if total > MOST_RUN:
-        raise InputError(f"{total:,} bytes of parameters and shapes that only a run can tell", source)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    folder = next((p.value for p in model.metadata_props if p.key == FOLDER), "")
-    for tensor in tensors(copy.graph):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            load_external_data_for_tensor(tensor, folder)
-            tensor.data_location = onnx.TensorProto.DEFAULT
-    return copy
 
 
 def run(model: ModelProto, names: Iterable[str], source: str) -> dict[str, Any]:

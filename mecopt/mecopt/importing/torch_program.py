@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mecopt.errors import InputError, MecoptError, MissingExtraError, said
+from mecopt.errors import InputError, MecoptError, MissingExtraError, said, shown
 from mecopt.importing.document import ModelDocument, Source
 from mecopt.importing.onnx_file import need_onnx
 from mecopt.importing.onnx_model import document
@@ -17,6 +20,9 @@ from mecopt.importing.options import Options
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from torch.export import ExportedProgram
+
+OBJECTS = ("custom_obj", "opaque_obj")  # names of objects that torch reads with pickle
 
 
 def need_torch() -> None:
@@ -30,15 +36,55 @@ def need_torch() -> None:
 
 def read_program(path: str) -> ModelProto:
     """Return a program that `torch.export.save` wrote as an ONNX model."""
+    return _exported(load(path), None, path)
+
+
+def load(path: str) -> ExportedProgram:
+    """Return a program that `torch.export.save` wrote; nothing in the file is run.
+
+    Raises
+    ------
+    InputError
+        If the file is no such program, or holds objects that only code of its own could read.
+    MissingExtraError
+        If torch or what exports its programs is not installed.
+    """
     need_torch()
+    _refuse_objects(path)
     import torch
 
-    with quiet():
+    with quiet(), _only_weights():
         try:
-            program = torch.export.load(path)
+            return torch.export.load(path)
         except Exception as error:  # torch has no common base for what is wrong with a file
             raise InputError(f"not a program of torch.export.save ({said(error)})", path) from None
-    return _exported(program, None, path)
+
+
+def _refuse_objects(path: str) -> None:
+    """Refuse a file with objects that only code of its own could make again."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [Path(name).name for name in archive.namelist()]
+    except (OSError, zipfile.BadZipFile):
+        raise InputError("not a program of torch.export.save", path) from None
+    for name in names:
+        if name.startswith(OBJECTS):
+            raise InputError(f"holds {shown(name)}, an object that only code of its own could read", path)
+
+
+@contextmanager
+def _only_weights() -> Iterator[None]:
+    """Have torch read tensors and nothing else, so that no file runs code."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def import_module(source: Any, example: tuple[Any, ...] | None, options: Options) -> ModelDocument:

@@ -1,0 +1,202 @@
+"""`mecopt profile` and `mecopt instances new`: from a file to a plan, and everything that may be wrong."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from small_network import network
+
+import mecopt as library
+from mecopt import cli
+from mecopt.profiling import document, measuring, roofline
+from mecopt.profiling.operators import ALL_KINDS
+from mecopt.schema import json_schema
+
+
+@pytest.fixture
+def run(capfd):
+    """Run the command in this process; return status, standard output, messages."""
+
+    def run(words, *more):
+        with pytest.raises(SystemExit) as left:
+            cli.main([*words.split(), *map(str, more)])
+        return left.value.code or 0, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a network, its model, a profile, constants, and an estimate by these."""
+    place = tmp_path_factory.mktemp("profile")
+    network(place / "net.onnx")
+    network(place / "other.onnx", layers=1)
+    (place / "moved").mkdir()
+    model = library.import_model(place / "net.onnx", blocks=4)
+    for file in (place / "model.json", place / "moved" / "model.json"):
+        model.save(file)
+    (place / "l.csv").write_text("from,to,rate_bps\nhere,estimate:here,fast\n")
+    ready = measuring.runner(model, str(place / "net.onnx"), "onnxruntime")
+    made = measuring.measure(model, ready, hardware="here", repeat=2)
+    (place / "here.json").write_bytes(document.text(made))
+    kind = document.KindDoc(
+        seconds_per_call=1e-6,
+        seconds_per_operation=2e-11,
+        seconds_per_byte=5e-11,
+        kernels=1,
+        median_error=0.0,
+    )
+    plain = made.model_dump() | {"kind": "constants", "model": None, "blocks": [], "stretches": []}
+    plain |= {"whole": None, "fit": None, "steadiness": None, "constants": dict.fromkeys(ALL_KINDS, kind)}
+    constants = document.ProfileDoc.model_validate(plain)
+    (place / "constants.json").write_bytes(document.text(constants))
+    guess = roofline.estimate(model, str(place / "net.onnx"), constants, "constants.json")
+    (place / "guess.json").write_bytes(document.text(guess))
+    return place
+
+
+@pytest.fixture(autouse=True)
+def here(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+
+def test_three_commands_lead_from_a_file_to_a_proved_plan(folder, tmp_path, run, monkeypatch):
+    """As docs/own-machines.md pastes them; the second machine is this one under another name."""
+    shutil.copy(folder / "net.onnx", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    edge = json.loads((folder / "here.json").read_text())
+    Path("edge.json").write_text(json.dumps({**edge, "hardware": "edge"}))
+    Path("links.csv").write_text("from,to,rate_bps,latency_s\ncamera,edge,1e8,0.001\n")
+    commands = (
+        "import net.onnx --blocks 4 --out model.json",
+        "profile model.json --hardware camera --repeat 2 --out camera.json",
+        "instances new --model model.json --profiles camera.json,edge.json --links links.csv --out plan.json",
+        "solve plan.json --json",
+    )
+    for words in commands:
+        status, out, messages = run(words)
+        assert status == 0, messages
+    result = json.loads(out)
+    assert (result["status"], result["gap"]) == ("optimal", 0.0)
+    instance = library.load("plan.json")
+    local = sum(block.seconds for block in document.load("camera.json").blocks)
+    judged = library.evaluate(instance, np.zeros((1, 4), dtype=int))
+    assert judged.total_delay_s == pytest.approx(local)
+
+
+def test_a_profile_keeps_its_schema_and_adds_up(folder):
+    written = json.loads((folder / "here.json").read_text())
+    jsonschema.validate(written, json_schema("profile"))
+    profile = document.load(folder / "here.json")
+    assert [block.name for block in profile.blocks] == profile.model.blocks
+    assert profile.whole.predicted_s == pytest.approx(sum(block.seconds for block in profile.blocks))
+    assert profile.whole.measured.count == 4
+    assert {(s.first, s.last) for s in profile.stretches} >= {(0, 3), (0, 0), (0, 1), (1, 2), (2, 3)}
+    # Loose, since other work runs on the machine that tests it.
+    assert profile.whole.predicted_s == pytest.approx(profile.whole.measured.median_s, rel=0.5)
+    times = profile.whole.measured
+    assert 0 < times.lower_quartile_s <= times.median_s <= times.upper_quartile_s
+    assert profile.runtime.pinned_to is None or len(profile.runtime.pinned_to) == 1
+
+
+def test_an_estimate_is_what_its_constants_say_of_the_operators(folder):
+    """Calls, multiply-adds and bytes of the small network, counted by hand."""
+    guess = document.load(folder / "guess.json")
+    assert (guess.kind, guess.hardware, guess.whole.measured) == ("estimate", "estimate:here", None)
+    jsonschema.validate(json.loads((folder / "guess.json").read_text()), json_schema("profile"))
+    pixels, width = 32 * 32, 8
+    macs = pixels * width * 27 + 4 * pixels * width * 72 + width * 10
+    predicted = guess.whole.predicted_s
+    assert predicted > 2e-11 * macs
+    moved = predicted - 2e-11 * macs - 1e-6 * 17  # operators and a start; the rest is bytes and sums
+    assert 0.5 < moved / (5e-11 * 4 * pixels * width * 4 * 6) < 2
+
+
+def test_json_is_one_document_and_the_file_is_written(tmp_path, run):
+    _, out, _ = run("profile model.json --estimate constants.json --json --out", tmp_path / "p.json")
+    assert json.loads(out) == json.loads((tmp_path / "p.json").read_text())
+
+
+def test_tables_show_what_was_measured_and_what_not(tmp_path, run):
+    _, out, messages = run("profile net.onnx --hardware x --repeat 2 --out", tmp_path / "p.json")
+    assert "ms measured (quartiles" in out
+    assert "halves of the run differ by" in out
+    _, out, messages = run("profile model.json --estimate constants.json --out", tmp_path / "p.json")
+    assert "an estimate, nothing was run" in out
+    assert "warning: an estimate by constants of here" in messages
+
+
+@pytest.mark.slow
+def test_constants_are_measured_and_estimate_the_network(folder, tmp_path, run):
+    assert run("profile --calibrate --hardware here --out", tmp_path / "c.json")[0] == 0
+    run("profile model.json --estimate", tmp_path / "c.json", "--out", tmp_path / "g.json")
+    jsonschema.validate(json.loads((tmp_path / "c.json").read_text()), json_schema("profile"))
+    constants = document.load(tmp_path / "c.json").constants
+    assert constants["conv3x3"].median_error < 0.3
+    measured = document.load(folder / "here.json").whole.measured.median_s
+    assert 0.3 < document.load(tmp_path / "g.json").whole.predicted_s / measured < 3
+
+
+WRONG = {
+    "profile": "missing argument 'MODEL'",
+    "profile model.json": "missing option '--hardware NAME'",
+    "profile nowhere.json --hardware x": "nowhere.json: no such file",
+    "profile here.json --hardware x": "here.json: format: 'mecopt-profile/1', expected 'mecopt-model/1'",
+    "profile model.json --hardware x --file other.onnx": "not the file that",
+    "profile model.json --hardware x --file nowhere.onnx": "nowhere.onnx: cannot be read",
+    "profile moved/model.json --hardware x": "which it was imported from, is not there",
+    "profile net.onnx --hardware x --file net.onnx": "--file net.onnx: expected none",
+    "profile model.json --hardware x --threads 4096": "expected at most the",
+    "profile model.json --hardware x --repeat 1": "1 is not in the range",
+    "profile model.json --hardware x --runtime torch": "expected a program of torch.export",
+    "profile model.json --estimate here.json": "here.json: holds no constants",
+    "profile model.json --calibrate --hardware x": "--calibrate measures the machine",
+    "profile model.json --estimate constants.json --hardware x": "--estimate takes the hardware",
+    "profile model.json --hardware x --out model.json": "is read by this command",
+    "profile model.json --hardware x --idle -1": "expected a finite number >= 0",
+    "instances new --model model.json --profiles constants.json --links l.csv": "holds constants of",
+    "instances new --model model.json --profiles here.json,guess.json --links n.csv": "n.csv: no such file",
+    "instances new --model here.json --profiles here.json --links l.csv": "here.json: format:",
+    "instances new --model model.json --profiles model.json --links l.csv": "model.json: format:",
+    "instances new --model model.json --profiles here.json,guess.json --links l.csv": "row 2, column",
+    "instances --json new": "--json belongs behind new",
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_what_is_wrong_is_one_line_and_status_2(folder, run, words):
+    before = sorted(folder.iterdir())
+    status, out, messages = run(words)
+    assert (status, out) == (2, "")
+    assert WRONG[words] in messages
+    assert len(messages.splitlines()) == 1
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_profile_that_contradicts_itself_is_refused(folder, tmp_path):
+    whole = json.loads((folder / "here.json").read_text())
+    for change, words in {
+        ("blocks", ()): "blocks: 0 given, expected the 4 of model.blocks",
+        ("kind", "estimate"): "hardware: 'here', expected 'estimate:'",
+        ("kind", "constants"): "constants: expected them",
+        ("hardwear", "x"): "hardwear: unknown field",
+    }.items():
+        (tmp_path / "p.json").write_text(json.dumps({**whole, change[0]: change[1]}))
+        with pytest.raises(library.InputError, match=words):
+            document.load(tmp_path / "p.json")
+
+
+def test_a_runtime_that_is_not_installed_is_said_with_the_line_that_installs_it(run, monkeypatch):
+    real = importlib.util.find_spec
+    for name, extra in (("onnxruntime", "onnx"), ("torch", "rl")):
+        monkeypatch.setattr(
+            importlib.util,
+            "find_spec",
+            lambda found, *a, name=name: None if found == name else real(found, *a),
+        )
+        status, _, messages = run("profile model.json --hardware x --runtime", name)
+        assert (status, f"pip install 'mecopt[{extra}" in messages) == (1, True), messages
