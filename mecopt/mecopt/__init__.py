@@ -33,6 +33,8 @@ _HOME = {
     "MissingExtraError": "errors",
     "Model": "entities",
     "PlacementError": "errors",
+    "Plan": "planner",
+    "Planner": "planner",
     "Progress": "incumbent",
     "Range": "generation",
     "Result": "result",
@@ -82,6 +84,8 @@ __all__ = [
     "MissingExtraError",
     "Model",
     "PlacementError",
+    "Plan",
+    "Planner",
     "Progress",
     "Range",
     "Result",
@@ -131,6 +135,7 @@ if TYPE_CHECKING:
     from mecopt.instance import Instance
     from mecopt.io import from_dict, save
     from mecopt.judge import Evaluation, Violation
+    from mecopt.planner import Plan, Planner
     from mecopt.registry import Method, methods
     from mecopt.result import Result, Status
     from mecopt.solving import solve

@@ -29,6 +29,8 @@ PUBLIC = [
     "MissingExtraError",
     "Model",
     "PlacementError",
+    "Plan",
+    "Planner",
     "Progress",
     "Range",
     "Result",
