@@ -51,6 +51,12 @@ class Plan:
         return self.bounds < np.inf
 
     @property
+    def block_count(self) -> Ints:
+        """Number of blocks of each task, (K,)."""
+        counts: Ints = self._origin.block_count[self._changes.chosen]
+        return counts
+
+    @property
     def status(self) -> Status:
         """``optimal``, or ``infeasible`` where some task has no placement."""
         return Status.OPTIMAL if self.feasible.all() else Status.INFEASIBLE

@@ -30,9 +30,9 @@ NONE, HARD, SOFT = 0, 1, 2  # what deadlines do
 FINE, LEFT, REFUSED, LARGE, WRONG = 0, 1, 2, 3, 4  # what `plan_tasks` returns; LEFT: some task has no path
 
 # Rows of `now`, a number a lane each.
-ROWS = 14
+ROWS = 10
 (
-    MANY, HOME, LEAST, BEST, NODE, COUNT, RESULT, DELAY, EXCESS, KEPT, VALUE, FOUND, CALC, BEFORE,
+    MANY, HOME, LEAST, BEST, NODE, COUNT, RESULT, VALUE, FOUND, CALC,
 ) = (np.uint64(row) for row in range(ROWS))  # fmt: skip
 
 
@@ -216,43 +216,30 @@ def _backward(m, now, v, calc, lat, per_bit, bits, due, limit, penalty, path):  
 
 
 @njit(inline="always")
-def _judge(m, now, path, calc, lat, per_bit, bits, due, limit, barred, own):  # type: ignore[no-untyped-def]
-    """Price block m of the paths by themselves, as the judge does, and look at every limit."""
-    for lane in range(EACH_LANE):
-        real = now[COUNT, lane] > float(m)
+def _judge(lane, count, path, calc, lat, per_bit, bits, due, limit, barred, task):  # type: ignore[no-untyped-def]
+    """Price the path of a lane by itself, as the judge does: delay, excess, whether it breaks no limit."""
+    delay, excess, kept, before = 0.0, 0.0, True, np.uint64(0)
+    for m in range(count):
         node = path[m, lane]
-        before = np.uint64(now[BEFORE, lane])
         step = lat[before, node, lane] + bits[m, lane] * per_bit[before, node, lane] + calc[m, node, lane]
-        now[DELAY, lane] += step if real else 0.0
-        now[EXCESS, lane] += _most(step - due[m, lane], 0.0) if real else 0.0
-        now[KEPT, lane] = 0.0 if real & (step > limit[m, lane]) else now[KEPT, lane]
-        now[BEFORE, lane] = float(node) if real else now[BEFORE, lane]
-    if barred.shape[1]:
-        for lane in range(EACH_LANE):
-            away = (now[COUNT, lane] > float(m)) & barred[own[lane], m, path[m, lane]]
-            now[KEPT, lane] = 0.0 if away else now[KEPT, lane]
+        delay += step
+        excess += _most(step - due[m, lane], 0.0)
+        kept &= step <= limit[m, lane]
+        if barred.shape[1]:
+            kept &= not barred[task, m, node]
+        before = node
+    return delay, excess, kept
 
 
 @njit(inline="always")
-def _write(start, many, stages, now, far, returns, factor, path, placements, figures):  # type: ignore[no-untyped-def]
-    """Hand over what was found for a chunk; return whether some task has no path, and none is wrong."""
-    left, right = False, True
-    for lane in range(many):
-        k, value, node = start + lane, now[BEST, lane], np.uint64(now[BEFORE, lane])
-        back = far[0, node, lane] + now[RESULT, lane] * far[1, node, lane] if returns else 0.0
-        delay = now[DELAY, lane] + back
-        worth = delay + factor * now[EXCESS, lane]
-        there = value < INF
-        near = abs(worth - value) <= LARGEST_NEGATIVE_GAP * _most(value, SMALLEST_REFERENCE)
-        right &= (not there) | (near & (now[KEPT, lane] > 0.0))
-        left |= not there
-        figures[0, k] = delay if there else NAN
-        figures[1, k] = worth if there else NAN
-        figures[2, k] = value
-        length = np.int64(now[COUNT, lane]) if there else 0
-        for m in range(stages):
-            placements[k, m] = np.int64(path[m, lane]) if m < length else -1
-    return left, right
+def _write(lane, k, count, value, delay, worth, path, placements, figures):  # type: ignore[no-untyped-def]
+    """Hand over what was found for a task."""
+    there = value < INF
+    figures[0, k] = delay if there else NAN
+    figures[1, k] = worth if there else NAN
+    figures[2, k] = value
+    for m in range(placements.shape[1]):
+        placements[k, m] = np.int64(path[m, lane]) if there & (m < count) else -1
 
 
 @njit(inline="always")
@@ -276,8 +263,7 @@ def _load(  # type: ignore[no-untyped-def]
         now[MANY, lane] = many
         now[COUNT, lane] = float(count)
         now[RESULT, lane] = output_bits[kind[0, lane]] * many
-        now[DELAY, lane] = now[EXCESS, lane] = now[BEFORE, lane] = now[NODE, lane] = 0.0
-        now[KEPT, lane] = 1.0
+        now[NODE, lane] = 0.0
         if sized:
             for n in range(speeds.shape[1]):
                 fast = speeds[rows[1, lane], n]
@@ -339,22 +325,23 @@ def plan_tasks(  # type: ignore[no-untyped-def]
             _backward(m, now, v, calc, lat, per_bit, bits, due, limit, factor, path)
         for lane in range(EACH_LANE):
             path[0, lane] = np.uint64(now[NODE, lane])
-        for m in range(longest):
-            _judge(m, now, path, calc, lat, per_bit, bits, due, limit, barred, own)
-        left, right = _write(
-            start, min(LANES, tasks - start), stages, now, far, returns, factor, path, placements, figures
-        )
-        if not right:
-            said = WRONG
-            break
-        said = LEFT if left else said
+        for lane in range(np.uint64(min(LANES, tasks - start))):
+            count, value = np.int64(now[COUNT, lane]), now[BEST, lane]
+            delay, excess, kept = _judge(
+                lane, count, path, calc, lat, per_bit, bits, due, limit, barred, own[lane]
+            )
+            if returns:
+                node = path[count - 1, lane]
+                delay += far[0, node, lane] + now[RESULT, lane] * far[1, node, lane]
+            worth = delay + factor * excess
+            _write(lane, start + np.int64(lane), count, value, delay, worth, path, placements, figures)
+            near = abs(worth - value) <= LARGEST_NEGATIVE_GAP * _most(value, SMALLEST_REFERENCE)
+            said = said if value < INF else max(said, LEFT)
+            said = WRONG if (value < INF) & (not (kept & near)) else said
     if sized:
         for k in range(len(speeds)):
             for n in range(nodes - 1):
                 slowest = min(slowest, speeds[k, n])
-    once = (
-        worst[0]
-        + (worst[5] / slowest if sized else worst[1])
-        + worst[2] * (1.0 + worst[3]) * (sent + worst[4])
-    )
+    once = worst[5] / slowest if sized else worst[1]
+    once += worst[0] + worst[2] * (1.0 + worst[3]) * (sent + worst[4])
     return said if (largest * once + worst[6]) * (1.0 + factor) < SAFE else LARGE
