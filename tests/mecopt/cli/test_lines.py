@@ -61,4 +61,4 @@ def test_solve_of_one_instance_is_as_ever(mecopt, toy):
     assert json.loads(found.stdout)["status"] == "optimal"
     first_bad = mecopt("solve", "-", stdin="nonsense\n" + as_line(toy()))
     assert first_bad.returncode == 2
-    assert [list(json.loads(line))[0] for line in first_bad.stdout.splitlines()] == ["error", "format"]
+    assert [next(iter(json.loads(line))) for line in first_bad.stdout.splitlines()] == ["error", "format"]

@@ -35,7 +35,7 @@ def test_a_line_says_what_the_planner_says(planner, changes):
     assert found["placements"] == [[int(node) for node in row if node >= 0] for row in plan.placements]
     assert (found["delays"], found["bounds"]) == (plan.delays.tolist(), plan.bounds.tolist())
     assert found["objectives"] == plan.objectives.tolist()
-    assert list(found)[0] == "status"
+    assert next(iter(found)) == "status"
 
 
 def test_what_has_no_placement_is_null_and_has_reasons():
