@@ -34,6 +34,8 @@ _HOME = {
     "Model": "entities",
     "ModelDocument": "importing.document",
     "PlacementError": "errors",
+    "Plan": "planner",
+    "Planner": "planner",
     "Progress": "incumbent",
     "Range": "generation",
     "Result": "result",
@@ -86,6 +88,8 @@ __all__ = [
     "Model",
     "ModelDocument",
     "PlacementError",
+    "Plan",
+    "Planner",
     "Progress",
     "Range",
     "Result",
@@ -140,6 +144,7 @@ if TYPE_CHECKING:
     from mecopt.instance import Instance
     from mecopt.io import from_dict, save
     from mecopt.judge import Evaluation, Violation
+    from mecopt.planner import Plan, Planner
     from mecopt.registry import Method, methods
     from mecopt.result import Result, Status
     from mecopt.solving import solve

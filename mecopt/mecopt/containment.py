@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from types import CodeType
 from typing import Any
 
@@ -112,6 +112,8 @@ _NAMES = (
     "SEGV",
     "FPE",
 )
+# As the system holds it, where it holds bytes: a copy of texts takes longer than a small solve.
+ENVIRONMENT: MutableMapping[Any, Any] = os.environb if os.supports_bytes_environ else os.environ
 SIGNALS = [number for name in _NAMES if (number := getattr(signal, f"SIG{name}", None)) is not None]
 
 
@@ -127,7 +129,7 @@ def undone() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    folder, environment, place = _folder(), dict(os.environ), locale.setlocale(locale.LC_ALL)
+    folder, environment, place = _folder(), dict(ENVIRONMENT), locale.setlocale(locale.LC_ALL)
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     alarm = hasattr(signal, "getitimer") and signal.getitimer(signal.ITIMER_REAL)[0] > 0
     streams, depth = (sys.stdin, sys.stdout, sys.stderr), sys.getrecursionlimit()
@@ -145,10 +147,10 @@ def undone() -> Iterator[None]:
         if folder is not None and _folder() != folder:
             with contextlib.suppress(OSError):
                 os.chdir(folder)
-        if dict(os.environ) != environment:
-            for key in set(os.environ) - set(environment):
-                del os.environ[key]
-            os.environ.update(environment)
+        if dict(ENVIRONMENT) != environment:
+            for key in set(ENVIRONMENT) - set(environment):
+                del ENVIRONMENT[key]
+            ENVIRONMENT.update(environment)
         if locale.setlocale(locale.LC_ALL) != place:
             locale.setlocale(locale.LC_ALL, place)
         sys.stdin, sys.stdout, sys.stderr = streams

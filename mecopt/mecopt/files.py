@@ -52,10 +52,27 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise InputError(f"no file can have this name ({error})", str(path)) from None
 
 
-def read_stdin() -> bytes:
-    """Return what standard input holds, unpacked if it is gzip; refused as `read_bytes` does."""
-    data = _bounded(sys.stdin.buffer, STDIN_NAME)
+def read_stdin(begun: bytes = b"") -> bytes:
+    """Return what standard input holds behind what was read of it; refused as `read_bytes` does.
+
+    All of it is unpacked if it is gzip.
+    """
+    data = begun + _bounded(sys.stdin.buffer, STDIN_NAME)
     return _unpacked(io.BytesIO(data), STDIN_NAME) if data.startswith(GZIP) else data
+
+
+def lines_of_stdin() -> Iterator[bytes]:
+    """Yield the lines of standard input as they come; the last one may have no end.
+
+    Raises
+    ------
+    InputError
+        If one is longer than `MOST_BYTES`.
+    """
+    while line := sys.stdin.buffer.readline(MOST_BYTES + 1):
+        if len(line) > MOST_BYTES:
+            raise InputError(f"a line of more than {MOST_BYTES >> 20} MiB, expected at most that", STDIN_NAME)
+        yield line
 
 
 def _bounded(file: Readable, source: str) -> bytes:

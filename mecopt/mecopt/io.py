@@ -56,7 +56,12 @@ def load(path: str | os.PathLike[str]) -> Instance:
 
 def load_stdin() -> Instance:
     """Read an instance from standard input, packed or not."""
-    instance = from_json(read_stdin())
+    return load_text(read_stdin())
+
+
+def load_text(data: bytes) -> Instance:
+    """Build an instance from JSON text as `from_json`, with its warnings."""
+    instance = from_json(data)
     warn_of_unmeasured(instance)
     return instance
 

@@ -193,7 +193,7 @@ class Evaluation:
         """Whether no limit is broken."""
         return next(_violations(self), None) is None
 
-    @property
+    @cached_property
     def objective(self) -> float | None:
         """What is minimised; None for a placement that violates something."""
         if not self.feasible:

@@ -24,7 +24,8 @@ from mecopt.stop import COMPILER
 
 Kernel = Literal["auto", "numpy", "numba"]
 
-# Below this many arcs numpy is done before numba is even imported (benchmarks/trellis.py).
+# Below this many arcs numpy is done before numba is even imported (benchmarks/trellis.py); those of all calls
+# count together, so that a process that goes on asking has it soon.
 NUMBA_ARCS = 30_000_000
 CHUNK = 4096  # tasks that numpy works on at a time, so that they stay in the cache
 
@@ -63,7 +64,7 @@ def shortest_paths(
         return _wide(costs, node_cost)
     if kernel == "auto":
         compiled = "mecopt.trellis_numba" in sys.modules
-        kernel = "numba" if compiled or costs.arcs > NUMBA_ARCS else "numpy"
+        kernel = "numba" if compiled or _asked(costs.arcs) > NUMBA_ARCS else "numpy"
     if kernel == "numba":
         with COMPILER.loading():
             from mecopt import trellis_numba
@@ -75,6 +76,16 @@ def shortest_paths(
         parts.append(_Stages(costs, rows, None if node_cost is None else node_cost[rows]).solve())
     values, placements = zip(*parts, strict=True)
     return Paths(np.concatenate(values), np.concatenate(placements))
+
+
+def _asked(arcs: int) -> int:
+    """Count arcs that numpy is asked to work on; return how many there were in this process."""
+    global _arcs
+    _arcs += arcs
+    return _arcs
+
+
+_arcs = 0
 
 
 def _wide(costs: ChainCosts, node_cost: Floats | None) -> Paths:

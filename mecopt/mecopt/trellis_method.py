@@ -19,12 +19,16 @@ def _solve(instance: Instance, run: Run) -> None:
 
 
 def _warm_up() -> None:
-    """Compile the numba kernel, which small instances do without: each way that deadlines count by itself."""
+    """Compile the numba kernels, which small instances do without: of the trellis, each way that deadlines
+    count by itself, and of the planner.
+    """
     from mecopt.generation import generate
+    from mecopt.planner import Planner
 
     for deadline in ("none", "soft", "hard"):
         instance = generate(f"paper-deadline:slots=2,servers=2,deadline={deadline}")
         shortest_paths(chain_costs(instance), kernel="numba")
+    Planner(instance)
 
 
 METHOD = Method(

@@ -30,6 +30,8 @@ PUBLIC = [
     "Model",
     "ModelDocument",
     "PlacementError",
+    "Plan",
+    "Planner",
     "Progress",
     "Range",
     "Result",

@@ -93,6 +93,14 @@ def load_instance(path: str) -> Instance:
         return sources.load(path) if path != STDIN else io.load_stdin()
 
 
+def read_instance(data: bytes) -> Instance:
+    """Return the instance in JSON text that came from standard input."""
+    from mecopt import io
+
+    with naming(STDIN), telling_warnings():
+        return io.load_text(data)
+
+
 @contextmanager
 def telling_warnings(path: str = STDIN) -> Iterator[None]:
     """Print warnings as messages of the command, without the place in the code."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mecopt.instance import Instance
+    from mecopt.result import Result
 
 EXIT = {"optimal": 0, "feasible": 0, "violating": 5, "infeasible": 3, "unknown": 4}
 
@@ -75,36 +78,30 @@ def solve(
 
     Tasks, blocks and nodes count from 0; node 0 is the task's device, node 1 the first server.
 
+    Standard input may hold several instances, a line each: then each gets its solution as one line of JSON
+    (with --json at once, and before the next is read), or {"error": {"line": N, "problems": [...]}}.
+
     Exit status: 0 optimal or feasible, 5 only a placement that violates a limit, 3 proved infeasible,
-    4 nothing found, 130 interrupted (the best so far is still shown and written).
+    4 nothing found, 130 interrupted (the best so far is still shown and written); of several instances the
+    worst.
     """
     common.check_out("--out", out, instance_file, warm_start)
     common.check_plot(plot, instance_file, warm_start, out)
     written, drawn = common.absolute(out), common.absolute(plot)  # whatever folder a method goes to
-    from mecopt.solving import solve as run
+    asked: dict[str, Any] = {
+        "method": method, "time_limit_s": time_limit, "gap": gap, "seed": seed, "threads": threads,
+        "pins": pins, "bans": bans, "relax": relax, **_options(options, policy=policy, samples=samples),
+    }  # fmt: skip
+    data = None
+    if instance_file == common.STDIN and out is None and plot is None and not tasks:
+        from mecopt.cli.lines import answer_lines, split_stdin
 
-    instance = common.load_instance(instance_file)
+        data, more = split_stdin(look_ahead=not as_json)
+        if more is not None:
+            ctx.exit(answer_lines(chain([data], more), partial(_answer, warm_start, asked)))
+    instance = common.load_instance(instance_file) if data is None else common.read_instance(data)
     common.check_tasks(tasks, instance)
-    with (
-        common.naming(instance_file),
-        common.working(f"solving {common.plain(instance.name)}", time_limit),
-        warnings.catch_warnings(record=True) as doubts,
-    ):
-        result = run(
-            instance,
-            method,
-            time_limit_s=time_limit,
-            gap=gap,
-            seed=seed,
-            threads=threads,
-            warm_start=None if warm_start is None else _start(warm_start, instance),
-            pins=pins,
-            bans=bans,
-            relax=relax,
-            **_options(options, policy=policy, samples=samples),
-        )
-    for doubt in doubts:
-        common.note(f"warning: {doubt.message}")
+    result = _run(instance, instance_file, warm_start, asked)
     if written is not None:
         result.save(written)
     if as_json:
@@ -119,8 +116,33 @@ def solve(
         common.write_plot(result.evaluation, drawn, tasks, plot)
     elif plot is not None:
         common.note(f"--plot {plot}: not written, there is no placement")
-    interrupted = result.stopped_by == "interrupt"
-    ctx.exit(INTERRUPTED if interrupted else EXIT[result.status.value])
+    ctx.exit(_status(result))
+
+
+def _run(instance: Instance, name: str, warm_start: str | None, asked: dict[str, Any]) -> Result:
+    """Solve an instance, and say what warnings there were."""
+    from mecopt.solving import solve as run
+
+    with (
+        common.naming(name),
+        common.working(f"solving {common.plain(instance.name)}", asked["time_limit_s"]),
+        warnings.catch_warnings(record=True) as doubts,
+    ):
+        start = None if warm_start is None else _start(warm_start, instance)
+        result = run(instance, warm_start=start, **asked)
+    for doubt in doubts:
+        common.note(f"warning: {doubt.message}")
+    return result
+
+
+def _answer(warm_start: str | None, asked: dict[str, Any], line: bytes) -> tuple[dict[str, Any], int]:
+    """Solve the instance of a line of standard input; return the solution and its exit status."""
+    result = _run(common.read_instance(line), common.STDIN, warm_start, asked)
+    return result.to_dict(), _status(result)
+
+
+def _status(result: Result) -> int:
+    return INTERRUPTED if result.stopped_by == "interrupt" else EXIT[result.status.value]
 
 
 def _options(texts: tuple[str, ...], **named: Any) -> dict[str, Any]:
