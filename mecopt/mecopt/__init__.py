@@ -56,6 +56,7 @@ _HOME = {
     "methods": "registry",
     "save": "io",
     "solve": "solving",
+    "sweep": "what_if.sweeping",
     "to_dict": "documents",
     "warm_up": "warming",
 }
@@ -106,6 +107,7 @@ __all__ = [
     "methods",
     "save",
     "solve",
+    "sweep",
     "to_dict",
     "warm_up",
 ]
@@ -137,6 +139,7 @@ if TYPE_CHECKING:
     from mecopt.sources import load
     from mecopt.stop import AllOf, AnyOf, GapTarget, IterationLimit, StopReason, StopRule, TimeLimit
     from mecopt.warming import warm_up
+    from mecopt.what_if.sweeping import sweep
 
 
 def __getattr__(name: str) -> Any:

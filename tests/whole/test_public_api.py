@@ -53,6 +53,7 @@ PUBLIC = [
     "methods",
     "save",
     "solve",
+    "sweep",
     "to_dict",
     "warm_up",
 ]

@@ -1,0 +1,99 @@
+"""Pictures of curves, fronts and robust plans: PNG, SVG or PDF, drawn with matplotlib (extra `report`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mecopt.drawing.plot import GREY, drawn, saved, tidy
+from mecopt.drawing.timeline import SERVER_COLOURS, unit_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from mecopt.what_if.curves import Curve
+
+SIZE_IN = (7.0, 4.0)
+LINE = SERVER_COLOURS[4]
+FILL = 400  # places at which a curve is drawn
+MOST_MARKS = 60  # break-evens that are marked
+
+
+def _save(path: str, draw: Callable[[Axes], None]) -> None:
+    from matplotlib.figure import Figure
+
+    def figure() -> Figure:
+        made = Figure(figsize=SIZE_IN, layout="constrained")
+        draw(made.subplots())
+        return made
+
+    saved(path, figure)
+
+
+def save_curve(curve: Curve, path: str) -> None:
+    """Draw a curve: exact, or the plans found above and the bounds below."""
+    _save(path, lambda axis: draw_curve(axis, curve))
+
+
+def draw_curve(axis: Axes, curve: Curve) -> None:
+    """Draw a curve into axes of your own."""
+    natural = curve.knob.natural()
+    scale = 1.0 if natural is None else natural[0]
+    found = [point.objective for point in curve.points if point.objective is not None]
+    factor, unit = unit_of(max(found, default=1.0)) if curve.unit == "s" else (1.0, curve.unit)
+    if curve.pieces is not None:
+        at = np.geomspace(curve.low, curve.high, FILL)
+        told = curve.told(at.tolist())
+        worth = np.array([np.nan if p.objective is None else p.objective for p in told])
+        axis.plot(at * scale, worth / factor, color=LINE, lw=1.8, label="optimum")
+        changes = curve.break_evens
+        if 0 < len(changes) <= MOST_MARKS:
+            marks = [p.objective for p in curve.told(changes)]
+            kept = [(x, y) for x, y in zip(changes, marks, strict=True) if y is not None]
+            axis.plot(
+                [x * scale for x, _ in kept],
+                [y / factor for _, y in kept],
+                "o",
+                color=LINE,
+                ms=4,
+                label="a plan changes",
+            )
+    else:
+        _draw_points(axis, curve, scale, factor)
+    if curve.knob.today is not None and curve.low <= curve.knob.today <= curve.high:
+        axis.axvline(curve.knob.today * scale, color=GREY, lw=1.0, ls="--", label="today")
+    if not curve.knob.whole:
+        log_axis(axis)
+    name = curve.over if natural is None else f"{curve.over} [{natural[1]}]"
+    factor_only = natural is None and not curve.knob.whole
+    axis.set_xlabel(drawn(name) + (", times today's" if factor_only else ""))
+    axis.set_ylabel(f"least objective [{unit}]" if unit else "least objective")
+    axis.set_title(drawn(curve.instance.name), loc="left")
+    axis.legend(frameon=False)
+    tidy(axis)
+
+
+def log_axis(axis: Axes) -> None:
+    """Give the axis of x a logarithmic scale whose ticks are numbers as people write them."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_points(axis: Axes, curve: Curve, scale: float, factor: float) -> None:
+    def line(values: list[float | None]) -> Any:
+        return [np.nan if v is None or np.isinf(v) else v / factor for v in values]
+
+    at = [point.value * scale for point in curve.points]
+    found, bound = line([p.objective for p in curve.points]), line([p.lower_bound for p in curve.points])
+    side: Any = "post" if curve.knob.falls else "pre"
+    other: Any = "pre" if curve.knob.falls else "post"
+    if not curve.exact:
+        axis.step(at, found, where=side, color=LINE, lw=1.2, label="best plan found")
+        axis.step(at, bound, where=other, color=GREY, lw=1.2, label="proved bound")
+    axis.plot(at, found, "o", color=LINE, ms=4, label="optimum" if curve.exact else None)
