@@ -54,6 +54,7 @@ _HOME = {
     "generate": "generation",
     "load": "sources",
     "methods": "registry",
+    "robust": "what_if.robustness",
     "save": "io",
     "solve": "solving",
     "sweep": "what_if.sweeping",
@@ -105,6 +106,7 @@ __all__ = [
     "generate",
     "load",
     "methods",
+    "robust",
     "save",
     "solve",
     "sweep",
@@ -139,6 +141,7 @@ if TYPE_CHECKING:
     from mecopt.sources import load
     from mecopt.stop import AllOf, AnyOf, GapTarget, IterationLimit, StopReason, StopRule, TimeLimit
     from mecopt.warming import warm_up
+    from mecopt.what_if.robustness import robust
     from mecopt.what_if.sweeping import sweep
 
 

@@ -51,6 +51,7 @@ PUBLIC = [
     "generate",
     "load",
     "methods",
+    "robust",
     "save",
     "solve",
     "sweep",

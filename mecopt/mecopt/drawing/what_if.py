@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mecopt.what_if.curves import Curve
+    from mecopt.what_if.robustness import Robust
 
 SIZE_IN = (7.0, 4.0)
 LINE = SERVER_COLOURS[4]
@@ -71,6 +72,39 @@ def draw_curve(axis: Axes, curve: Curve) -> None:
     axis.set_xlabel(drawn(name) + (", times today's" if factor_only else ""))
     axis.set_ylabel(f"least objective [{unit}]" if unit else "least objective")
     axis.set_title(drawn(curve.instance.name), loc="left")
+    axis.legend(frameon=False)
+    tidy(axis)
+
+
+def save_robust(found: Robust, path: str) -> None:
+    """Draw what both plans cost every task, as planned and in the worst case."""
+    _save(path, lambda axis: draw_robust(axis, found))
+
+
+def draw_robust(axis: Axes, found: Robust) -> None:
+    """Draw the worst cases, tasks in order of the robust plan's, into axes of your own."""
+    plans = [
+        (name, judged, worst, colour)
+        for name, judged, worst, colour in (
+            ("nominal", found.nominal, found.nominal_worst, SERVER_COLOURS[3]),
+            ("robust", found.plan, found.worst, LINE),
+        )
+        if judged is not None
+    ]
+    order = np.argsort(plans[-1][2], kind="stable") if plans else np.zeros(0, dtype=np.int64)
+    factor, unit = unit_of(max((float(np.nanmax(worst)) for _, _, worst, _ in plans), default=1.0))
+    place = np.arange(len(order)) + 1
+    few = len(order) <= MOST_MARKS
+    for name, judged, worst, colour in plans:
+        style: Any = {"color": colour, "ls": "" if few else "-", "lw": 1.2, "ms": 5}
+        marks = ("o", "x") if few else (None, None)
+        axis.plot(place, worst[order] / factor, marker=marks[0], label=f"{name}, worst case", **style)
+        usual: Any = {**style, "ls": "" if few else ":"}
+        at = judged.task_objective_s[order] / factor
+        axis.plot(place, at, marker=marks[1], label=f"{name}, as planned", **usual)
+    axis.set_xlabel("task, by the worst case")
+    axis.set_ylabel(f"objective of a task [{unit}]")
+    axis.set_title(f"{drawn(found.instance.name)}: {found.budget} calculations late", loc="left")
     axis.legend(frameon=False)
     tidy(axis)
 
