@@ -54,6 +54,7 @@ _HOME = {
     "generate": "generation",
     "load": "sources",
     "methods": "registry",
+    "pareto": "what_if.fronts",
     "robust": "what_if.robustness",
     "save": "io",
     "solve": "solving",
@@ -106,6 +107,7 @@ __all__ = [
     "generate",
     "load",
     "methods",
+    "pareto",
     "robust",
     "save",
     "solve",
@@ -141,6 +143,7 @@ if TYPE_CHECKING:
     from mecopt.sources import load
     from mecopt.stop import AllOf, AnyOf, GapTarget, IterationLimit, StopReason, StopRule, TimeLimit
     from mecopt.warming import warm_up
+    from mecopt.what_if.fronts import pareto
     from mecopt.what_if.robustness import robust
     from mecopt.what_if.sweeping import sweep
 

@@ -51,6 +51,7 @@ PUBLIC = [
     "generate",
     "load",
     "methods",
+    "pareto",
     "robust",
     "save",
     "solve",

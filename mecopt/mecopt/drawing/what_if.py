@@ -9,11 +9,13 @@ import numpy as np
 
 from mecopt.drawing.plot import GREY, drawn, saved, tidy
 from mecopt.drawing.timeline import SERVER_COLOURS, unit_of
+from mecopt.what_if.prices import UNITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mecopt.what_if.curves import Curve
+    from mecopt.what_if.fronts import Front
     from mecopt.what_if.robustness import Robust
 
 SIZE_IN = (7.0, 4.0)
@@ -73,6 +75,33 @@ def draw_curve(axis: Axes, curve: Curve) -> None:
     axis.set_ylabel(f"least objective [{unit}]" if unit else "least objective")
     axis.set_title(drawn(curve.instance.name), loc="left")
     axis.legend(frameon=False)
+    tidy(axis)
+
+
+def save_front(front: Front, path: str) -> None:
+    """Draw a front: the first axis against the second, the third as colour."""
+    _save(path, lambda axis: draw_front(axis, front))
+
+
+def draw_front(axis: Axes, front: Front) -> None:
+    """Draw a front into axes of your own."""
+    factor, unit = unit_of(float(front.points[:, 0].max())) if front.axes[0] == "delay" else (1.0, "")
+    scales = [(factor, unit or UNITS[front.axes[0]]), *((1.0, UNITS[name]) for name in front.axes[1:])]
+    columns = [front.points[:, d] / scale for d, (scale, _) in enumerate(scales)]
+    names = [f"{name} [{unit}]" if unit else name for name, (_, unit) in zip(front.axes, scales, strict=True)]
+    if len(columns) == 3:
+        marks = axis.scatter(columns[0], columns[1], c=columns[2], cmap="viridis", s=22)
+        axis.figure.colorbar(marks, ax=axis, label=names[2])
+    else:
+        corners = front.supported if front.supported is not None else np.ones(len(front), dtype=bool)
+        axis.plot(columns[0][corners], columns[1][corners], color=GREY, lw=1.0, label="no plan lies below")
+        axis.step(columns[0], columns[1], where="post", color=LINE, lw=0.8)
+        few = len(front) <= MOST_MARKS
+        axis.plot(columns[0], columns[1], "o", color=LINE, ms=4 if few else 1.5, label="plans")
+        axis.legend(frameon=False)
+    axis.set_xlabel(names[0])
+    axis.set_ylabel(names[1])
+    axis.set_title(drawn(front.instance.name), loc="left")
     tidy(axis)
 
 

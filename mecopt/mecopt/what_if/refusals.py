@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from mecopt import features, limits
 from mecopt.entities import Coupling
-from mecopt.errors import CouplingError, InputError
+from mecopt.errors import CouplingError, InputError, MecoptError
 from mecopt.features import Feature
 from mecopt.instance import Instance
+
+
+class InfeasibleError(MecoptError):
+    """Some task has no feasible placement, so there is nothing to weigh."""
+
+    exit_status = 3
 
 
 def check_takes(

@@ -244,7 +244,7 @@ def _chunk(
     value, plan = np.empty(len(tasks)), np.empty(cost.shape[:2], dtype=np.int64)
     worst_first(costs.blocks[tasks], float(budget), cost, more, thresholds, value, plan)
     nominal_value, nominal = np.empty(len(tasks)), np.empty_like(plan)
-    none = np.zeros((len(tasks), plan.shape[1], 1, cost.shape[3]))
+    none = np.zeros((*plan.shape, 1, costs.send_s.shape[1] + 1))
     worst_first(costs.blocks[tasks], 0.0, usual, none, np.zeros((len(tasks), 1)), nominal_value, nominal)
     due = instance.tasks.given("max_total_delay_s")
     if due is not None and instance.rules.deadline is Deadline.HARD:
@@ -282,6 +282,6 @@ def _worst(judged: Evaluation, budget: int) -> tuple[Floats, NDArray[np.bool_]]:
     weight = 1.0 if costs.weight is None else costs.weight
     broken: NDArray[np.bool_] = np.zeros(len(placement), dtype=bool)
     if instance.rules.deadline is Deadline.HARD and budget > 0:
-        broken = (judged.block_delay_s + more > costs.limit).any(axis=1)
+        broken |= (judged.block_delay_s + more > costs.limit).any(axis=1)
         broken |= judged.task_delay_s + longer > slack(instance.tasks.max_total_delay_s)
     return judged.task_objective_s + weight * longer, broken

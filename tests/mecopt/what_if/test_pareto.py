@@ -1,0 +1,212 @@
+"""Fronts against every placement, each judged and paid for step by step."""
+
+import numpy as np
+import pytest
+from what_if_instances import drawn, single
+
+import mecopt
+from mecopt import allowing
+from mecopt.entities import Deadline, Objective
+from mecopt.what_if import fronts
+from mecopt_solvers.crosscheck.brute import paths_of
+
+SAME = 1e-9
+
+
+def front_instance(seed):
+    """Draw an instance that pareto takes, and prices."""
+    rng = np.random.default_rng(seed)
+    instance = single(drawn(seed))
+    tasks = {"weight": np.ones(instance.task_count), "drop_cost": np.full(instance.task_count, np.inf)}
+    columns = {name: getattr(instance.tasks, name) for name in vars(instance.tasks)}
+    instance = instance.replace(tasks=mecopt.Tasks(**{**columns, **tasks}))
+    names = [server.name for server in instance.servers]
+    per_s = {name: float(rng.choice([0.0, 1.0, rng.uniform(0, 3)])) for name in names}
+    per_bit = {name: float(rng.choice([0.0, 1.0])) for name in names} | {
+        "wired": float(rng.choice([0.0, 0.5]))
+    }
+    return instance, per_s, per_bit
+
+
+def money(instance, judged, row, nodes, per_s, per_bit):
+    """Return what a placement costs, step by step."""
+    names = [None, *(server.name for server in instance.servers)]
+    total, before, costs = 0.0, 0, judged.costs
+    for m, node in enumerate(nodes):
+        if node:
+            total += per_s[names[node]] * judged.work_s[row, m]
+        if node != before:
+            if node and before:
+                each = per_bit["wired"]
+            elif node:
+                each = per_bit[names[node]]
+            else:
+                each = per_bit[names[before]] * instance.rules.return_transfer
+            total += each * costs.bits[row, m]
+        before = node
+    if before and instance.rules.return_result:
+        total += per_bit[names[before]] * costs.result_bits[row]
+    return total
+
+
+def brute(instance, k, axes, per_s, per_bit):
+    """Return the figures of every feasible placement of a task."""
+    rows = paths_of(instance, k)
+    judged = mecopt.evaluate(
+        instance.replace(
+            tasks=instance.tasks.take(np.full(len(rows), k)),
+            allow=allowing.of_task(instance, k),
+            rules=mecopt.Rules(
+                **{**vars(instance.rules), "objective": Objective(1.0, 1.0, instance.rules.objective.of)}
+            ),
+        ),
+        rows,
+    )
+    broken = {v.where["task"] for v in judged.violations}
+    fine = [row for row in range(len(rows)) if row not in broken]
+    penalty = judged.costs.penalty
+    found = {
+        "delay": [judged.task_delay_s[r] + penalty * judged.task_excess_s[r] for r in fine],
+        "energy": [judged.task_energy_j[r] + judged.task_server_energy_j[r] for r in fine],
+        "price": [
+            money(instance, judged, r, [n for n in rows[r].tolist() if n >= 0], per_s, per_bit) for r in fine
+        ],
+    }
+    return np.column_stack([found[axis] for axis in axes]) if fine else np.empty((0, len(axes)))
+
+
+def joint(instance, axes, per_s, per_bit):
+    total = np.zeros((1, len(axes)))
+    for k in range(instance.task_count):
+        own = brute(instance, k, axes, per_s, per_bit)
+        total = (total[:, None] + own[None]).reshape(-1, len(axes))
+    return total
+
+
+def is_front(points, every):
+    """Say whether the points are of `every`, none beats another, and all of `every` is beaten or there."""
+    room = SAME * np.abs(every) + 1e-300
+    for point in points:
+        if not (np.abs(every - point) <= room).all(axis=1).any():
+            return False
+        if ((every <= point - SAME * np.abs(point)).all(axis=1)).any():
+            return False
+    return all((points <= one + SAME * np.abs(one)).all(axis=1).any() for one in every)
+
+
+def check(seed):
+    instance, per_s, per_bit = front_instance(seed)
+    for axes in (("delay", "energy"), ("delay", "price"), ("delay", "energy", "price")):
+        every = joint(instance, axes, per_s, per_bit)
+        if not len(every):
+            with pytest.raises(mecopt.MecoptError, match="no placement is feasible"):
+                mecopt.pareto(instance, price_per_s=1)
+            continue
+        try:
+            front = mecopt.pareto(instance, axes, price_per_s=per_s, price_per_bit=per_bit)
+        except mecopt.InputError as error:
+            if "neither cycles_per_s nor" in str(error) or "price without prices" in str(error):
+                continue
+            raise
+        assert front.exact
+        assert is_front(front.points, every), (seed, axes, front.points)
+        if len(axes) == 2:
+            _check_hull(instance, axes, per_s, per_bit, every)
+        for point in range(0, len(front), max(1, len(front) // 3)):
+            assert front.evaluate(point).feasible
+    return 3
+
+
+def _check_hull(instance, axes, per_s, per_bit, every):
+    """Hold the supported points, which more tasks get, to every plan too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fronts, "FEW", 0)
+        front = mecopt.pareto(instance, axes, price_per_s=per_s, price_per_bit=per_bit)
+    room = SAME * np.abs(every) + 1e-14 * np.abs(every).max(axis=0)
+    for point in front.points:
+        assert (np.abs(every - point) <= room).all(axis=1).any()
+    for one in every:
+        within = front.within(**{axes[1]: float(one[1])})
+        if within is None:  # below the least
+            assert one[1] < front.points[-1, 1] * (1 + SAME)
+        else:  # nothing is better by more than the gap
+            assert front.points[within, 0] <= one[0] * (1 + front.gap) * (1 + SAME)
+    slopes = np.diff(front.points[:, 0]) / np.diff(front.points[:, 1])
+    assert (np.diff(slopes) <= SAME * np.abs(slopes[1:])).all()
+
+
+def test_fronts_are_all_plans_that_none_beats():
+    assert sum(map(check, range(10))) == 30
+
+
+@pytest.mark.slow
+def test_many_fronts_are_all_plans_that_none_beats():
+    assert sum(map(check, range(100, 300))) >= 500
+
+
+def test_supported_points_of_many_tasks():
+    instance = mecopt.generate("camera-alexnet:slots=60", seed=2)
+    front = mecopt.pareto(instance)
+    assert not front.exact
+    assert 0 < front.gap < 0.1
+    for point in (0, len(front) // 2, len(front) - 1):
+        judged = front.evaluate(point)
+        assert (judged.total_delay_s, judged.energy_j) == pytest.approx(tuple(front.points[point]))
+    rules = mecopt.Rules(**{**vars(instance.rules), "objective": {"delay": 1, "energy": 0.3}})
+    least = mecopt.solve(instance.replace(rules=rules), "trellis").objective
+    assert (front.points @ [1, 0.3]).min() == pytest.approx(least)
+
+
+def test_end_to_end_deadlines_cut_the_front():
+    instance = mecopt.load("tiny_physical")
+    free = mecopt.pareto(instance, task=0)
+    columns = {name: getattr(instance.tasks, name) for name in vars(instance.tasks)}
+    limit = float(free.points[1, 0])
+    columns["max_total_delay_s"] = np.full(instance.task_count, limit)
+    late = instance.replace(
+        tasks=mecopt.Tasks(**columns),
+        rules=mecopt.Rules(**{**vars(instance.rules), "deadline": Deadline.HARD}),
+    )
+    assert len(mecopt.pareto(late, task=0)) == 2
+
+
+def test_within_and_its_frame():
+    front = mecopt.pareto("tiny_physical")
+    assert front.within(energy=2.0) == 1
+    assert front.within(energy=-0.0) == len(front) - 1
+    assert front.within(delay=1e-3) is None
+    assert front.to_frame().columns.tolist() == ["delay", "energy", "supported"]
+    assert front.to_dict()["points"][0]["placement"]
+    with pytest.raises(mecopt.InputError, match="price: no axis of this front"):
+        front.within(price=1)
+
+
+@pytest.mark.parametrize(
+    ("source", "arguments", "message"),
+    [
+        ("tiny_energy", {}, "pareto does not take the coupling energy"),
+        ("tiny_paper", {"axes": ("delay", "colour")}, "axes: 'colour', expected two or three of"),
+        ("tiny_paper", {"axes": ("delay",)}, "axes: 'delay', expected two or three different ones"),
+        ("tiny_paper", {"axes": ("delay", "price")}, "axes: price without prices"),
+        ("tiny_paper", {"price_per_s": {"es9": 1}}, "price_per_s: 'es9', expected one of"),
+        ("tiny_paper", {"price_per_bit": -1}, "price_per_bit: -1, expected at least 0"),
+        ("tiny_paper", {"task": 99}, "task: 99, expected 0 to"),
+    ],
+)
+def test_bad_input(source, arguments, message):
+    with pytest.raises(mecopt.InputError, match=message):
+        mecopt.pareto(source, **arguments)
+
+
+def test_what_is_infeasible_says_so():
+    with pytest.raises(mecopt.MecoptError, match=r"tasks\[1\]: no placement is feasible") as caught:
+        mecopt.pareto("tiny_infeasible")
+    assert caught.value.exit_status == 3
+
+
+def test_plots_of_fronts(tmp_path):
+    pytest.importorskip("matplotlib")
+    for prices, suffix in (({}, "png"), ({"price_per_s": 0.1}, "svg")):
+        path = tmp_path / f"front.{suffix}"
+        mecopt.pareto("tiny_physical", **prices).save_plot(str(path))
+        assert path.stat().st_size > 1000
