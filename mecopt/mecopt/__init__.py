@@ -58,6 +58,7 @@ _HOME = {
     "robust": "what_if.robustness",
     "save": "io",
     "solve": "solving",
+    "stress": "what_if.stressing",
     "sweep": "what_if.sweeping",
     "to_dict": "documents",
     "warm_up": "warming",
@@ -111,6 +112,7 @@ __all__ = [
     "robust",
     "save",
     "solve",
+    "stress",
     "sweep",
     "to_dict",
     "warm_up",
@@ -145,6 +147,7 @@ if TYPE_CHECKING:
     from mecopt.warming import warm_up
     from mecopt.what_if.fronts import pareto
     from mecopt.what_if.robustness import robust
+    from mecopt.what_if.stressing import stress
     from mecopt.what_if.sweeping import sweep
 
 

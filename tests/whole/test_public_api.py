@@ -55,6 +55,7 @@ PUBLIC = [
     "robust",
     "save",
     "solve",
+    "stress",
     "sweep",
     "to_dict",
     "warm_up",

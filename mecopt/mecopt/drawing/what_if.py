@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mecopt.drawing.plot import GREY, drawn, saved, tidy
-from mecopt.drawing.timeline import SERVER_COLOURS, unit_of
+from mecopt.drawing.timeline import SERVER_COLOURS, node_names, unit_of
 from mecopt.what_if.prices import UNITS
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mecopt.what_if.curves import Curve
     from mecopt.what_if.fronts import Front
     from mecopt.what_if.robustness import Robust
+    from mecopt.what_if.stressing import Stress
 
 SIZE_IN = (7.0, 4.0)
 LINE = SERVER_COLOURS[4]
@@ -135,6 +136,28 @@ def draw_robust(axis: Axes, found: Robust) -> None:
     axis.set_ylabel(f"objective of a task [{unit}]")
     axis.set_title(f"{drawn(found.instance.name)}: {found.budget} calculations late", loc="left")
     axis.legend(frameon=False)
+    tidy(axis)
+
+
+def save_stress(found: Stress, path: str) -> None:
+    """Draw how often which order of nodes is the best."""
+    _save(path, lambda axis: draw_stress(axis, found))
+
+
+def draw_stress(axis: Axes, found: Stress) -> None:
+    """Draw a bar for each order of nodes into axes of your own."""
+    names = node_names(found.instance, 0 if found.instance.task_count == 1 else None)
+    labels = [drawn(" > ".join(names[n] for n in nodes) or "left out") for nodes, _ in found.orders]
+    shares = [100 * share for _, share in found.orders]
+    axis.barh(range(len(shares)), shares, color=LINE, height=0.7)
+    axis.set_yticks(range(len(shares)), labels)
+    axis.invert_yaxis()
+    axis.set_xlim(0, 100)
+    axis.set_xlabel("the best in so many of the samples [%]")
+    axis.set_title(
+        f"{drawn(found.instance.name)}: rates up to {100 * found.spread:g} % off, {found.samples:,} samples",
+        loc="left",
+    )
     tidy(axis)
 
 

@@ -136,7 +136,7 @@ def _check_hull(instance, axes, per_s, per_bit, every):
 
 
 def test_fronts_are_all_plans_that_none_beats():
-    assert sum(map(check, range(10))) == 30
+    assert sum(map(check, range(6))) == 18
 
 
 @pytest.mark.slow

