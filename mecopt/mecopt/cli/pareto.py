@@ -18,9 +18,7 @@ SHOWN = 24  # points that are listed
 
 @click.command(short_help="Weigh delay, energy and price against each other.")
 @click.argument("instance_file", metavar="INSTANCE")
-@click.option(
-    "--axes", metavar="A,B", help="Two or three of delay, energy and price. [default: delay,energy]"
-)
+@click.option("--axes", metavar="A,B", help="Two or three of delay, energy, price; or delay,period.")
 @click.option("--task", metavar="K", type=click.IntRange(0), help="This task alone.")
 @click.option(
     "--price-per-s",
@@ -116,17 +114,22 @@ def _named(option: str, texts: Sequence[str]) -> dict[str, float]:
 def _worth(axis: str, value: float) -> str:
     from mecopt.drawing.timeline import number, seconds
 
-    if axis == "delay":
+    if axis in ("delay", "period"):
         return seconds(value, 6)
     return f"{number(value, 6)} J" if axis == "energy" else number(value, 6)
 
 
 def _show(front: Front, limits: dict[str, float], best: int | None) -> None:
+    import numpy as np
+
     from mecopt.reporting.style import percent
 
     common.say(common.one_line(front.instance))
     count = common.counted(len(front), "plan")
-    how = "all that there are" if front.exact else f"gap to any other at most {percent(front.gap)} %"
+    how = "all that there are"
+    if not front.exact:
+        middle = float(np.median(front.gaps))
+        how = f"gap to any other at most {percent(front.gap) or 0} %, {percent(middle) or 0} % in the median"
     rows = [("Front", f"{', '.join(front.axes)}: {count}, {how}")]
     for axis, d in zip(front.axes, range(len(front.axes)), strict=True):
         low, high = float(front.points[:, d].min()), float(front.points[:, d].max())

@@ -23,7 +23,7 @@ from mecopt.sources import instance_of
 from mecopt.tolerances import slack
 from mecopt.what_if.labels import Plans, of_task, supported, together
 from mecopt.what_if.lines import Lines, Pieces, envelopes
-from mecopt.what_if.prices import AXES, UNITS, Prices, figures, prices
+from mecopt.what_if.prices import AXES, PERIOD, UNITS, Prices, figures, prices
 from mecopt.what_if.refusals import InfeasibleError, check_takes
 from mecopt.what_if.sweeping import alone
 
@@ -49,9 +49,9 @@ class Front:
         lies below the lines between neighbours.
     supported : array of bool or None
         Which points are the least for some weights; None for three axes.
-    gap : float
-        0 where the front is exact. Else within any limit on the second axis the best plan listed is above
-        the least of the first by this fraction at most.
+    gaps : array of shape (points,)
+        0 where the front is exact. Else, for limits on the second axis that this point keeps and the one
+        before it does not, how far it is above the least of the first axis at most, a fraction.
     """
 
     instance: Instance
@@ -59,9 +59,14 @@ class Front:
     points: Floats
     exact: bool
     supported: NDArray[np.bool_] | None
-    gap: float
+    gaps: Floats
     prices: Prices
     _plan: Callable[[int], Ints]
+
+    @property
+    def gap(self) -> float:
+        """The largest of the gaps."""
+        return float(self.gaps.max(initial=0.0))
 
     def __len__(self) -> int:
         return len(self.points)
@@ -99,6 +104,8 @@ class Front:
         table: dict[str, Any] = {axis: self.points[:, d] for d, axis in enumerate(self.axes)}
         if self.supported is not None:
             table["supported"] = self.supported
+        if not self.exact:
+            table["gap"] = self.gaps
         return pd.DataFrame(table)
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,6 +114,7 @@ class Front:
         for p, row in enumerate(rows):
             if self.supported is not None:
                 row["supported"] = bool(self.supported[p])
+            row["gap"] = float(self.gaps[p])
             if self.instance.task_count <= FEW:
                 row["placement"] = placement_lists(self.plan(p), self.instance)
         return {
@@ -126,7 +134,7 @@ class Front:
         save_front(self, path)
 
     def __repr__(self) -> str:
-        how = "all" if self.exact else f"supported ones, gap {self.gap:.2%}"
+        how = "all" if self.exact else f"gap {self.gap:.2%}"
         return f"<Front of {self.instance.name!r}, {' and '.join(self.axes)}: {len(self)} points, {how}>"
 
 
@@ -146,7 +154,7 @@ def pareto(
         Or what `load` takes. Its objective does not count, but whose joules it counts (``of``) does.
     axes : sequence of str, optional
         Two or three of ``delay``, ``energy`` and ``price``; by default the first two, and the third where
-        there are prices.
+        there are prices. Or ``delay`` and ``period``, the sum of the slots' periods.
     task : int, optional
         This task alone.
     price_per_s : float or mapping, optional
@@ -158,7 +166,9 @@ def pareto(
     -------
     Front
         Up to 12 tasks: all such plans, by labels through the trellis, where they are not too many. Else those
-        that are the least for some weights of two axes, exactly, and what that proves of all others.
+        that are the least for some weights of two axes, exactly, and what that proves of all others. With the
+        period the front is exact for one task of few placements, or of one stretch a node where a method
+        for that is installed; else plans and a proved gap.
 
     Raises
     ------
@@ -178,6 +188,8 @@ def pareto(
     instance = instance_of(instance)
     if task is not None:
         instance = alone(instance, whole("task", task, 0))
+    if axes is not None and PERIOD in (axes := _texts(axes)):
+        return _with_period(instance, axes)
     check_takes("pareto", instance, TAKES)
     hard = instance.rules.deadline is Deadline.HARD
     if hard and instance.tasks.given("max_phase_delay_s") is not None:
@@ -203,10 +215,40 @@ def pareto(
     return _hull(instance, chosen, costs, node_cost, paid, every)
 
 
+def _texts(axes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(axes.split(",") if isinstance(axes, str) else axes)
+
+
+def _with_period(instance: Instance, axes: tuple[str, ...]) -> Front:
+    """Find plans of little delay and little period."""
+    from mecopt.what_if.periods import period_front
+
+    if axes != ("delay", PERIOD):
+        raise InputError(f"axes: {shown(','.join(axes))}, expected delay,period where the period is one")
+    one = frozenset({Feature.ONE_RUN}) if instance.task_count == 1 else frozenset()
+    check_takes("pareto with the period", instance, (TAKES - {Feature.TOTAL_DEADLINE}) | one)
+    if instance.rules.deadline is Deadline.SOFT:
+        raise InputError("pareto with the period does not take soft deadlines, expected hard ones or none")
+    found = period_front(instance)
+    if found is None:
+        raise InfeasibleError("no feasible placement was found (see mecopt explain)")
+    paid = prices(instance, None, None)
+    return Front(
+        instance,
+        axes,
+        found.figures,
+        found.exact,
+        None,
+        found.gaps,
+        paid,
+        lambda point: found.placement[point],
+    )
+
+
 def _axes(axes: Sequence[str] | None, paid: Prices) -> tuple[str, ...]:
     if axes is None:
         return AXES if paid.any else AXES[:2]
-    chosen = tuple(axes.split(",") if isinstance(axes, str) else axes)
+    chosen = _texts(axes)
     for axis in chosen:
         if axis not in AXES:
             raise InputError(f"axes: {shown(axis)}, expected two or three of {', '.join(AXES)}")
@@ -263,7 +305,9 @@ def _labelled(
         return placement
 
     corners = supported(whole_front.figures) if len(axes) == 2 else None
-    return Front(instance, axes, whole_front.figures, True, corners, 0.0, paid, plan)
+    return Front(
+        instance, axes, whole_front.figures, True, corners, np.zeros(len(whole_front.figures)), paid, plan
+    )
 
 
 def _hull(
@@ -308,9 +352,9 @@ def _hull(
     at = np.flatnonzero(real)
     points = points[at]
     rises = np.diff(points[:, 0]) / np.maximum(points[:-1, 0], 1e-300)
-    gap = float(rises.max(initial=0.0))
+    gaps = np.concatenate([[0.0], rises])
     return Front(
-        instance, axes, points, len(points) == 1, np.ones(len(at), dtype=bool), gap, paid,
+        instance, axes, points, len(points) == 1, np.ones(len(at), dtype=bool), gaps, paid,
         lambda point: _chosen(pieces, order[: at[point]]),
     )  # fmt: skip
 

@@ -38,11 +38,11 @@ def of_task(steps: Floats, blocks: int, most: int) -> Plans | None:
         if len(before) > most:
             return None
         found = onward[before, node]
-        kept = _undominated(node if m < blocks - 1 else np.zeros_like(node), found)
+        kept = undominated(node if m < blocks - 1 else np.zeros_like(node), found)
         figures = found[kept]
         nodes = np.column_stack([nodes[before[kept]], node[kept]])
     if blocks == 1:
-        kept = _undominated(np.zeros(len(figures), dtype=np.int64), figures)
+        kept = undominated(np.zeros(len(figures), dtype=np.int64), figures)
         figures, nodes = figures[kept], nodes[kept]
     return Plans(figures, nodes)
 
@@ -54,10 +54,29 @@ def together(parts: list[Plans], most: int) -> Plans | None:
         if len(figures) * len(part.figures) > most:
             return None
         sums = (figures[:, None, :] + part.figures[None]).reshape(-1, figures.shape[1])
-        kept = _undominated(np.zeros(len(sums), dtype=np.int64), sums)
+        kept = undominated(np.zeros(len(sums), dtype=np.int64), sums)
         before, own = np.divmod(kept, len(part.figures))
         figures, chosen = sums[kept], np.column_stack([chosen[before], own])
     return Plans(figures, chosen)
+
+
+def along_the_hull(parts: list[Plans]) -> Plans:
+    """Add up the supported plans of many parts, two figures: from each sum to the next one part moves on."""
+    corners = [np.flatnonzero(supported(part.figures)) for part in parts]
+    moves: list[tuple[float, int, int]] = []
+    for at, (part, kept) in enumerate(zip(parts, corners, strict=True)):
+        steps = np.diff(part.figures[kept], axis=0)
+        slopes = (steps[:, 0] / -steps[:, 1]).tolist()  # what a part of the second costs of the first
+        moves += [(slope, at, int(to)) for slope, to in zip(slopes, kept[1:].tolist(), strict=True)]
+    chosen = np.array([int(kept[0]) for kept in corners])
+    states = [chosen]
+    for _, at, to in sorted(moves):
+        chosen = chosen.copy()
+        chosen[at] = to
+        states.append(chosen)
+    nodes = np.stack(states)
+    figures = sum(part.figures[nodes[:, at]] for at, part in enumerate(parts))
+    return Plans(np.asarray(figures), nodes)
 
 
 def supported(figures: Floats) -> NDArray[np.bool_]:
@@ -74,11 +93,12 @@ def supported(figures: Floats) -> NDArray[np.bool_]:
     return corner
 
 
-def _undominated(group: Ints, figures: Floats) -> Ints:
-    from mecopt.what_if.label_kernels import undominated
+def undominated(group: Ints, figures: Floats) -> Ints:
+    """Return the points that no other of their group is as good as in every figure, by the first figure."""
+    from mecopt.what_if.label_kernels import undominated as search
 
     order = np.lexsort((*figures.T[::-1], group))
     kept = np.empty(len(order), dtype=np.int64)
-    count = undominated(group[order], np.ascontiguousarray(figures[order]), kept)
+    count = search(group[order], np.ascontiguousarray(figures[order]), kept)
     found: Ints = order[kept[:count]]
     return found

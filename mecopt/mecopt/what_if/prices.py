@@ -16,7 +16,8 @@ from mecopt.scalars import number
 from mecopt.trellis_arcs import build_arcs, starts
 
 AXES = ("delay", "energy", "price")
-UNITS = {"delay": "s", "energy": "J", "price": ""}
+PERIOD = "period"  # an axis beside delay alone
+UNITS = {"delay": "s", "energy": "J", "price": "", PERIOD: "s"}
 WIRED = "wired"
 
 

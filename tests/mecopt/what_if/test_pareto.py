@@ -89,7 +89,8 @@ def is_front(points, every):
     for point in points:
         if not (np.abs(every - point) <= room).all(axis=1).any():
             return False
-        if ((every <= point - SAME * np.abs(point)).all(axis=1)).any():
+        near = SAME * np.abs(point)
+        if ((every <= point).all(axis=1) & (every < point - near).any(axis=1)).any():
             return False
     return all((points <= one + SAME * np.abs(one)).all(axis=1).any() for one in every)
 
@@ -210,3 +211,86 @@ def test_plots_of_fronts(tmp_path):
         path = tmp_path / f"front.{suffix}"
         mecopt.pareto("tiny_physical", **prices).save_plot(str(path))
         assert path.stat().st_size > 1000
+
+
+def period_instance(seed):
+    instance = front_instance(seed)[0]
+    mode = instance.rules.deadline if instance.rules.deadline is not Deadline.SOFT else Deadline.NONE
+    return instance.replace(rules=mecopt.Rules(**{**vars(instance.rules), "deadline": mode}))
+
+
+def joint_periods(instance):
+    """Return delay and period of every feasible placement of all tasks."""
+    rows = [paths_of(instance, k) for k in range(instance.task_count)]
+    by_period = instance.replace(rules=mecopt.Rules(**{**vars(instance.rules), "objective": "period"}))
+    found = []
+    for chosen in np.ndindex(*map(len, rows)):
+        judged = mecopt.evaluate(by_period, np.stack([own[c] for own, c in zip(rows, chosen, strict=True)]))
+        if judged.feasible:
+            found.append((judged.total_delay_s, judged.period_s))
+    return np.array(found).reshape(-1, 2)
+
+
+def check_periods(seed, most=400):
+    instance = period_instance(seed)
+    if np.prod([len(paths_of(instance, k)) for k in range(instance.task_count)]) > most:
+        return 0
+    every = joint_periods(instance)
+    if not len(every):
+        with pytest.raises(mecopt.MecoptError, match="no feasible placement"):
+            mecopt.pareto(instance, "delay,period")
+        return 1
+    front = mecopt.pareto(instance, ("delay", "period"))
+    if front.exact:
+        assert is_front(front.points, every), seed
+    for point, (delay, period) in enumerate(front.points.tolist()):
+        judged = front.evaluate(point)
+        assert judged.feasible
+        assert (judged.total_delay_s, judged.period_s) == pytest.approx((delay, period))
+    for delay, period in every.tolist():
+        within = front.within(period=period)
+        if within is not None:
+            assert front.points[within, 0] <= delay * (1 + front.gaps[within]) * (1 + SAME) + 1e-12, seed
+    return 1
+
+
+def test_delay_and_period_against_every_placement():
+    assert sum(check_periods(seed, 150) for seed in range(20)) >= 5
+
+
+@pytest.mark.slow
+def test_many_of_delay_and_period_against_every_placement():
+    assert sum(check_periods(seed, 3000) for seed in range(100, 400)) >= 150
+
+
+def test_an_exact_front_of_others_is_asked_where_each_node_runs_one_stretch(monkeypatch):
+    from mecopt.what_if import periods
+
+    instance = mecopt.generate("camera-alexnet:slots=1,deadline=none", seed=1)
+    instance = instance.replace(rules=mecopt.Rules(**{**vars(instance.rules), "one_run": "servers"}))
+    ways = mecopt.pareto(instance, "delay,period")
+
+    class Entry:
+        def load(self):
+            rows = np.stack([ways.plan(p)[0] for p in range(len(ways))])
+            found = type("Front", (), {})()
+            found.delay_s, found.period_s, found.placement = *ways.points.T, rows
+            return lambda instance, task: found
+
+    monkeypatch.setattr(periods, "ALL", 0)
+    monkeypatch.setattr(periods, "entry_points", lambda **which: [Entry()])
+    front = mecopt.pareto(instance, "delay,period")
+    assert front.exact
+    assert front.points.tolist() == ways.points.tolist()
+    assert front.evaluate(0).feasible
+
+
+def test_tasks_that_share_a_slot_get_plans_and_a_gap():
+    instance = mecopt.generate("crowd:release_rate=6,servers=2,blocks=3", seed=1)
+    instance = instance.replace(rules=mecopt.Rules(**{**vars(instance.rules), "couplings": frozenset()}))
+    front = mecopt.pareto(instance, "delay,period")
+    assert not front.exact
+    assert len(front) > 3
+    assert front.gaps[0] == pytest.approx(0, abs=1e-9)
+    least = mecopt.solve(instance, "trellis").objective
+    assert front.points[0, 0] == pytest.approx(least)
