@@ -59,8 +59,12 @@ _HOME = {
     "import_model": "importing",
     "load": "sources",
     "methods": "registry",
+    "pareto": "what_if.fronts",
+    "robust": "what_if.robustness",
     "save": "io",
     "solve": "solving",
+    "stress": "what_if.stressing",
+    "sweep": "what_if.sweeping",
     "to_dict": "documents",
     "warm_up": "warming",
 }
@@ -114,8 +118,12 @@ __all__ = [
     "import_model",
     "load",
     "methods",
+    "pareto",
+    "robust",
     "save",
     "solve",
+    "stress",
+    "sweep",
     "to_dict",
     "warm_up",
 ]
@@ -151,6 +159,10 @@ if TYPE_CHECKING:
     from mecopt.sources import load
     from mecopt.stop import AllOf, AnyOf, GapTarget, IterationLimit, StopReason, StopRule, TimeLimit
     from mecopt.warming import warm_up
+    from mecopt.what_if.fronts import pareto
+    from mecopt.what_if.robustness import robust
+    from mecopt.what_if.stressing import stress
+    from mecopt.what_if.sweeping import sweep
 
 
 def __getattr__(name: str) -> Any:

@@ -55,8 +55,12 @@ PUBLIC = [
     "import_model",
     "load",
     "methods",
+    "pareto",
+    "robust",
     "save",
     "solve",
+    "stress",
+    "sweep",
     "to_dict",
     "warm_up",
 ]

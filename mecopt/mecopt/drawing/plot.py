@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+SUFFIXES = (".png", ".svg", ".pdf")
 FEW_TASKS = 3  # so many are all drawn unasked; more are summed up
 MOST_TASKS = 24
 WIDTH_IN = 9.0
@@ -66,11 +67,24 @@ def save_plot(evaluation: Evaluation, path: str | os.PathLike[str], tasks: Seque
     tasks = list(dict.fromkeys(tasks))
     if len(tasks) > MOST_TASKS:
         raise InputError(f"--plot: {len(tasks)} tasks, expected at most {MOST_TASKS} in one picture")
+
+    def figure() -> Figure:
+        if tasks or evaluation.instance.task_count <= FEW_TASKS:
+            return timeline_figure(evaluation, tasks or range(evaluation.instance.task_count))
+        return summary_figure(evaluation)
+
+    saved(path, figure)
+
+
+def saved(path: str | os.PathLike[str], figure: Callable[[], Figure]) -> None:
+    """Draw a figure in the house's style and write it, whole or not at all."""
     try:
         import matplotlib as mpl
     except ImportError:
         raise MissingExtraError("--plot", "report") from None
     kind = Path(path).suffix.lower().removeprefix(".")
+    if f".{kind}" not in SUFFIXES:
+        raise InputError(f"--plot {path}: expected a name that ends in {', '.join(SUFFIXES)}")
     # Without dates and random ids the same placement gives the same bytes; text in an SVG stays text.
     style: Any = {
         "svg.hashsalt": "mecopt",
@@ -83,16 +97,12 @@ def save_plot(evaluation: Evaluation, path: str | os.PathLike[str], tasks: Seque
     metadata = {"png": {"Software": "mecopt"}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     with mpl.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # of an SVG, whose reader has other fonts
-        if tasks or evaluation.instance.task_count <= FEW_TASKS:
-            figure = timeline_figure(evaluation, tasks or range(evaluation.instance.task_count))
-        else:
-            figure = summary_figure(evaluation)
         data = io.BytesIO()
-        figure.savefig(data, dpi=150, metadata=metadata)
+        figure().savefig(data, dpi=150, metadata=metadata)
     write_bytes(path, data.getvalue())
 
 
-def _drawn(name: str) -> str:
+def drawn(name: str) -> str:
     """Return a name as it is drawn: cut to size, and characters that the font lacks as escapes."""
     import matplotlib as mpl
     from matplotlib import font_manager
@@ -131,7 +141,7 @@ def summary_figure(evaluation: Evaluation) -> Figure:
     left, right = top.subplots(1, 2, width_ratios=[3, 2])
     _draw_shares(left, evaluation)
     _draw_delays(right, evaluation)
-    top.suptitle(f"{_drawn(evaluation.instance.name)}: {evaluation.instance.task_count:,} tasks", fontsize=11)
+    top.suptitle(f"{drawn(evaluation.instance.name)}: {evaluation.instance.task_count:,} tasks", fontsize=11)
     draw_task(bottom.subplots(), evaluation, slowest, "Largest delay: task")
     _legend(bottom, evaluation, [slowest])
     return figure
@@ -164,18 +174,18 @@ def draw_task(axis: Axes, evaluation: Evaluation, task: int, title: str = "Task"
             shared = part.shared_s / factor
             left = start + length - shared
             axis.barh(row, shared, left=left, height=0.7, color="none", edgecolor="black", hatch="...", lw=0)
-        name, middle = _drawn(blocks[part.block]), start + length / 2
+        name, middle = drawn(blocks[part.block]), start + length / 2
         _label(axis, name, str(part.block), middle, row, length * factor / end, colour)
     if len(starts := _starts(parts)) > 1:
         for name, start in zip(phases(instance, task), starts, strict=False):
             axis.axvline(start / factor, color="black", lw=0.8, ls="--")
-            axis.text(start / factor, len(used) - 0.45, f" {_drawn(name)}", va="bottom", fontsize=8)
-    axis.set_yticks(range(len(used)), [_drawn(names[node]) for node in used])
+            axis.text(start / factor, len(used) - 0.45, f" {drawn(name)}", va="bottom", fontsize=8)
+    axis.set_yticks(range(len(used)), [drawn(names[node]) for node in used])
     axis.set_ylim(len(used) - 0.4, -0.6)
     axis.set_xlim(0, end / factor * 1.01)
     axis.set_xlabel(f"time since release [{unit}]")
-    _tidy(axis)
-    model, worth = _drawn(model_name(instance, task)), outcome(evaluation, task)
+    tidy(axis)
+    model, worth = drawn(model_name(instance, task)), outcome(evaluation, task)
     axis.set_title(f"{title} {task} in slot {instance.tasks.slot[task]}: {model}, {worth}", loc="left")
 
 
@@ -226,9 +236,9 @@ def _draw_shares(axis: Axes, evaluation: Evaluation) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend = axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, reverse=True)
     for text in legend.get_texts():  # a label that begins with an underscore would be left out
-        text.set_text(_drawn(names[int(text.get_text())]))
+        text.set_text(drawn(names[int(text.get_text())]))
     axis.set_title("Where each block runs", loc="left")
-    _tidy(axis)
+    tidy(axis)
 
 
 def _draw_delays(axis: Axes, evaluation: Evaluation) -> None:
@@ -248,7 +258,7 @@ def _draw_delays(axis: Axes, evaluation: Evaluation) -> None:
     axis.set_ylabel("tasks")
     missing = evaluation.instance.task_count - len(delays)
     axis.set_title("Delays" + (f" ({missing} over a missing link left out)" if missing else ""), loc="left")
-    _tidy(axis)
+    tidy(axis)
 
 
 def _legend(figure: Figure | SubFigure, evaluation: Evaluation, tasks: Sequence[int]) -> None:
@@ -268,7 +278,8 @@ def _legend(figure: Figure | SubFigure, evaluation: Evaluation, tasks: Sequence[
     figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), frameon=False)
 
 
-def _tidy(axis: Axes) -> None:
+def tidy(axis: Axes) -> None:
+    """Take away what shows nothing."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(axis="x", color="#E6E6E6", lw=0.6)
     axis.set_axisbelow(True)

@@ -1,0 +1,368 @@
+"""`pareto`: plans that no other plan beats in delay, energy and price."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecopt.arrays import Floats, Ints
+from mecopt.costs import ChainCosts, chain_costs
+from mecopt.entities import Deadline, Objective
+from mecopt.errors import InputError, shown
+from mecopt.features import OF_STEPS, Feature, forbidden
+from mecopt.instance import Instance
+from mecopt.judge import Evaluation, evaluate
+from mecopt.placements import placement_lists
+from mecopt.scalars import number, whole
+from mecopt.sources import instance_of
+from mecopt.tolerances import slack
+from mecopt.what_if.labels import Plans, of_task, supported, together
+from mecopt.what_if.lines import Lines, Pieces, envelopes
+from mecopt.what_if.prices import AXES, PERIOD, UNITS, Prices, figures, prices
+from mecopt.what_if.refusals import InfeasibleError, check_takes
+from mecopt.what_if.sweeping import alone
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEW = 12  # tasks whose plans are all added up
+LABELS = 3_000_000  # labels of a task, or sums of plans, that are held at most
+TAKES = (OF_STEPS - {Feature.WEIGHT}) | {Feature.PERIOD, Feature.TOTAL_DEADLINE}
+
+
+@dataclass(frozen=True, eq=False)
+class Front:
+    """Plans that no other plan beats in every axis, by the first axis.
+
+    Attributes
+    ----------
+    axes : tuple of str
+        ``delay`` in seconds (penalties of soft deadlines included), ``energy`` in joules, ``price`` in money.
+    points : array of shape (points, axes)
+    exact : bool
+        Whether these are all such plans. Else they are those that are the least for some weights, and no plan
+        lies below the lines between neighbours.
+    supported : array of bool or None
+        Which points are the least for some weights; None for three axes.
+    gaps : array of shape (points,)
+        0 where the front is exact. Else, for limits on the second axis that this point keeps and the one
+        before it does not, how far it is above the least of the first axis at most, a fraction.
+    """
+
+    instance: Instance
+    axes: tuple[str, ...]
+    points: Floats
+    exact: bool
+    supported: NDArray[np.bool_] | None
+    gaps: Floats
+    prices: Prices
+    _plan: Callable[[int], Ints]
+
+    @property
+    def gap(self) -> float:
+        """The largest of the gaps."""
+        return float(self.gaps.max(initial=0.0))
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def plan(self, point: int) -> Ints:
+        """Return the placement of a point, (tasks, longest model)."""
+        if not -len(self) <= point < len(self):
+            raise InputError(f"point: {point}, expected 0 to {len(self) - 1}")
+        return self._plan(point % len(self))
+
+    def evaluate(self, point: int) -> Evaluation:
+        """Return what the judge says of the placement of a point."""
+        return evaluate(self.instance, self.plan(point))
+
+    def within(self, **limits: float) -> int | None:
+        """Return the point that has least of the first axis within limits on the others; None without one.
+
+        Parameters
+        ----------
+        **limits : float
+            By the names of axes, such as ``energy=2.5``.
+        """
+        fits = np.ones(len(self), dtype=bool)
+        for name, limit in limits.items():
+            if name not in self.axes:
+                raise InputError(f"{name}: no axis of this front, expected one of {', '.join(self.axes)}")
+            fits &= self.points[:, self.axes.index(name)] <= slack(float(number(name, limit)))
+        found = np.flatnonzero(fits)
+        return int(found[0]) if found.size else None
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a point."""
+        import pandas as pd
+
+        table: dict[str, Any] = {axis: self.points[:, d] for d, axis in enumerate(self.axes)}
+        if self.supported is not None:
+            table["supported"] = self.supported
+        if not self.exact:
+            table["gap"] = self.gaps
+        return pd.DataFrame(table)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; the plans too where the tasks are few."""
+        rows: list[dict[str, Any]] = [dict(zip(self.axes, row, strict=True)) for row in self.points.tolist()]
+        for p, row in enumerate(rows):
+            if self.supported is not None:
+                row["supported"] = bool(self.supported[p])
+            row["gap"] = float(self.gaps[p])
+            if self.instance.task_count <= FEW:
+                row["placement"] = placement_lists(self.plan(p), self.instance)
+        return {
+            "instance": self.instance.name,
+            "instance_sha256": self.instance.sha256,
+            "axes": list(self.axes),
+            "units": [UNITS[axis] for axis in self.axes],
+            "exact": self.exact,
+            "gap": self.gap,
+            "points": rows,
+        }
+
+    def save_plot(self, path: str) -> None:
+        """Draw the front into a file that ends in ``.png``, ``.svg`` or ``.pdf``."""
+        from mecopt.drawing.what_if import save_front
+
+        save_front(self, path)
+
+    def __repr__(self) -> str:
+        how = "all" if self.exact else f"gap {self.gap:.2%}"
+        return f"<Front of {self.instance.name!r}, {' and '.join(self.axes)}: {len(self)} points, {how}>"
+
+
+def pareto(
+    instance: Instance | str | os.PathLike[str],
+    axes: Sequence[str] | None = None,
+    *,
+    task: int | None = None,
+    price_per_s: float | Mapping[str, float] | None = None,
+    price_per_bit: float | Mapping[str, float] | None = None,
+) -> Front:
+    """Find the plans that no other plan beats in delay, energy and price.
+
+    Parameters
+    ----------
+    instance : Instance, str or path
+        Or what `load` takes. Its objective does not count, but whose joules it counts (``of``) does.
+    axes : sequence of str, optional
+        Two or three of ``delay``, ``energy`` and ``price``; by default the first two, and the third where
+        there are prices. Or ``delay`` and ``period``, the sum of the slots' periods.
+    task : int, optional
+        This task alone.
+    price_per_s : float or mapping, optional
+        Money for a second of calculation on a server; one for all, or by their names.
+    price_per_bit : float or mapping, optional
+        Money for a bit over a link; one for all, or by the name of the device's link's server, and ``wired``.
+
+    Returns
+    -------
+    Front
+        Up to 12 tasks: all such plans, by labels through the trellis, where they are not too many. Else those
+        that are the least for some weights of two axes, exactly, and what that proves of all others. With the
+        period the front is exact for one task of few placements, or of one stretch a node where a method
+        for that is installed; else plans and a proved gap.
+
+    Raises
+    ------
+    CouplingError, InputError
+        If the instance has couplings, weights of tasks, drop costs or deadlines of phases; or three axes for
+        tasks that have too many plans.
+    MecoptError
+        If some task has no feasible placement.
+
+    Examples
+    --------
+    >>> import mecopt
+    >>> front = mecopt.pareto("tiny_physical", task=0)
+    >>> front.exact
+    True
+    """
+    instance = instance_of(instance)
+    if task is not None:
+        instance = alone(instance, whole("task", task, 0))
+    if axes is not None and PERIOD in (axes := _texts(axes)):
+        return _with_period(instance, axes)
+    check_takes("pareto", instance, TAKES)
+    hard = instance.rules.deadline is Deadline.HARD
+    if hard and instance.tasks.given("max_phase_delay_s") is not None:
+        raise InputError("pareto does not take deadlines of phases, expected one of the whole task")
+    paid = prices(instance, price_per_s, price_per_bit)
+    chosen = _axes(axes, paid)
+    if "energy" in chosen:
+        _check_joules(instance)
+    of = instance.rules.objective.of
+    weighed = instance.replace(rules=replace(instance.rules, objective=Objective(1.0, 1.0, of)))
+    costs, node_cost = chain_costs(weighed), forbidden(instance)
+    every = np.arange(instance.task_count)
+    if len(every) <= FEW:
+        front = _labelled(instance, chosen, costs, node_cost, paid, every)
+        if front is not None:
+            return front
+    if len(chosen) > 2 or (hard and instance.tasks.given("max_total_delay_s") is not None):
+        what = "three axes" if len(chosen) > 2 else "end-to-end deadlines"
+        raise InputError(
+            f"pareto takes {what} of up to {FEW} tasks with not too many plans, expected two axes "
+            "without them, or one --task"
+        )
+    return _hull(instance, chosen, costs, node_cost, paid, every)
+
+
+def _texts(axes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(axes.split(",") if isinstance(axes, str) else axes)
+
+
+def _with_period(instance: Instance, axes: tuple[str, ...]) -> Front:
+    """Find plans of little delay and little period."""
+    from mecopt.what_if.periods import period_front
+
+    if axes != ("delay", PERIOD):
+        raise InputError(f"axes: {shown(','.join(axes))}, expected delay,period where the period is one")
+    one = frozenset({Feature.ONE_RUN}) if instance.task_count == 1 else frozenset()
+    check_takes("pareto with the period", instance, (TAKES - {Feature.TOTAL_DEADLINE}) | one)
+    if instance.rules.deadline is Deadline.SOFT:
+        raise InputError("pareto with the period does not take soft deadlines, expected hard ones or none")
+    found = period_front(instance)
+    if found is None:
+        raise InfeasibleError("no feasible placement was found (see mecopt explain)")
+    paid = prices(instance, None, None)
+    return Front(
+        instance,
+        axes,
+        found.figures,
+        found.exact,
+        None,
+        found.gaps,
+        paid,
+        lambda point: found.placement[point],
+    )
+
+
+def _axes(axes: Sequence[str] | None, paid: Prices) -> tuple[str, ...]:
+    if axes is None:
+        return AXES if paid.any else AXES[:2]
+    chosen = _texts(axes)
+    for axis in chosen:
+        if axis not in AXES:
+            raise InputError(f"axes: {shown(axis)}, expected two or three of {', '.join(AXES)}")
+    if len(set(chosen)) != len(chosen) or len(chosen) < 2:
+        raise InputError(f"axes: {shown(','.join(chosen))}, expected two or three different ones")
+    if "price" in chosen and not paid.any:
+        raise InputError("axes: price without prices, expected price_per_s or price_per_bit above 0")
+    return chosen
+
+
+def _check_joules(instance: Instance) -> None:
+    for d, device in enumerate(instance.devices):
+        if device.cycles_per_s is None and device.compute_power_w is None:
+            raise InputError(
+                f"devices[{d}]: {shown(device.name)} has neither cycles_per_s nor compute_power_w, expected "
+                "one of them where energy counts"
+            )
+
+
+def _labelled(
+    instance: Instance,
+    axes: tuple[str, ...],
+    costs: ChainCosts,
+    node_cost: Floats | None,
+    paid: Prices,
+    tasks: Ints,
+) -> Front | None:
+    """Find all undominated plans; None where they are too many."""
+    steps = np.stack([figures(axis, costs, tasks, node_cost, paid) for axis in axes])
+    due = instance.tasks.max_total_delay_s
+    limited = instance.rules.deadline is Deadline.HARD and np.isfinite(due).any()
+    if limited and "delay" not in axes:
+        return None
+    parts: list[Plans] = []
+    for k in tasks.tolist():
+        found = of_task(steps[:, k], int(costs.blocks[k]), LABELS)
+        if found is None:
+            return None
+        if limited:  # a plan that is beaten takes no less time
+            fits = found.figures[:, axes.index("delay")] <= slack(float(due[k]))
+            found = Plans(found.figures[fits], found.nodes[fits])
+        if not len(found.figures):
+            raise InfeasibleError(f"tasks[{k}]: no placement is feasible (see mecopt explain)")
+        parts.append(found)
+    whole_front = together(parts, LABELS)
+    if whole_front is None:
+        return None
+
+    def plan(point: int) -> Ints:
+        placement = np.full((len(parts), instance.max_blocks), -1, dtype=np.int64)
+        for k, part in enumerate(parts):
+            nodes = part.nodes[whole_front.nodes[point, k]]
+            placement[k, : len(nodes)] = nodes
+        return placement
+
+    corners = supported(whole_front.figures) if len(axes) == 2 else None
+    return Front(
+        instance, axes, whole_front.figures, True, corners, np.zeros(len(whole_front.figures)), paid, plan
+    )
+
+
+def _hull(
+    instance: Instance,
+    axes: tuple[str, ...],
+    costs: ChainCosts,
+    node_cost: Floats | None,
+    paid: Prices,
+    tasks: Ints,
+) -> Front:
+    """Find the plans that are the least for some weights: envelopes over the weight of the second axis."""
+    some = tasks[: min(len(tasks), 64)]
+    scale = []
+    for axis in axes:
+        each = figures(axis, costs, some, node_cost, paid)
+        used = each[np.isfinite(each) & (each > 0)]
+        scale.append(float(used.mean()) if used.size else 1.0)
+
+    def lines(chunk: Ints) -> Lines:
+        first, second = (
+            figures(axis, costs, chunk, node_cost, paid) / by for axis, by in zip(axes, scale, strict=True)
+        )
+        shut = np.isinf(first)
+        change = np.where(shut, 0.0, second) - np.where(shut, 0.0, first)
+        return Lines.of(first, change, worth=np.zeros(len(chunk)))
+
+    pieces = envelopes(lines, replace(costs, drop_cost=None), tasks, 0.0, 1.0)
+    first = pieces.first
+    if len(first) < len(tasks):
+        lost = sorted(set(tasks.tolist()) - set(pieces.task.tolist()))[0]
+        raise InfeasibleError(f"tasks[{lost}]: no placement is feasible (see mecopt explain)")
+    own = np.column_stack([pieces.constant * scale[0], (pieces.constant + pieces.slope) * scale[1]])
+    later = np.ones(len(pieces.task), dtype=bool)
+    later[first] = False
+    moves = np.flatnonzero(later)
+    order = moves[np.argsort(pieces.low[moves], kind="stable")]
+    steps = own[order] - own[order - 1]
+    points = np.concatenate([own[first].sum(axis=0, keepdims=True), steps]).cumsum(axis=0)
+    points = np.maximum(points, 0.0)  # sums that end in nothing may end below it
+    real = np.ones(len(points), dtype=bool)
+    real[:-1] = (np.abs(np.diff(points, axis=0)) > 1e-12 * np.abs(points[:-1])).all(axis=1)
+    at = np.flatnonzero(real)
+    points = points[at]
+    rises = np.diff(points[:, 0]) / np.maximum(points[:-1, 0], 1e-300)
+    gaps = np.concatenate([[0.0], rises])
+    return Front(
+        instance, axes, points, len(points) == 1, np.ones(len(at), dtype=bool), gaps, paid,
+        lambda point: _chosen(pieces, order[: at[point]]),
+    )  # fmt: skip
+
+
+def _chosen(pieces: Pieces, moved: Ints) -> Ints:
+    """Return the placement after some of the moves from a task's piece to its next."""
+    now = pieces.first.copy()
+    row = np.searchsorted(pieces.task[now], pieces.task[moved])
+    np.maximum.at(now, row, moved)
+    placement: Ints = pieces.placement[now]
+    return placement
