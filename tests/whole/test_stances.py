@@ -55,7 +55,7 @@ def check_respected(name, numbers):
     seen = 0
     for number in numbers:
         instance = drawn(number)
-        if instance is None or not instance.rules.couplings <= method.honours:
+        if instance is None or not method.suits(instance):
             continue
         result = solve(instance, name)
         seen += 1
