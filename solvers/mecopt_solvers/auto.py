@@ -42,7 +42,7 @@ class Choice:
 
 
 # Of what is wider than the paper, those that take all of an instance; the first alone where it does.
-WIDER = ("trellis", "ilp", "enumeration")
+WIDER = ("trellis", "decomposition", "ilp", "enumeration")
 TABLE = (
     Choice("no couplings", lambda i: not i.rules.couplings, ("trellis",)),
     Choice("energy budgets alone", lambda i: i.rules.couplings == {Coupling.ENERGY}, ("energy-path", "ilp")),
@@ -91,7 +91,7 @@ def _solve(instance: Instance, run: Run) -> None:
     if instance.rules.couplings - {Coupling.ENERGY}:
         if _settled(instance, run):
             return
-        if methods[0] != "ilp" and _look(instance, run):
+        if methods[0] != "ilp" and "ilp" in methods and _look(instance, run):
             return
     length = max(FIRST_TURN_S, FIRST_SHARE * run.time_left_s)
     if math.isinf(length):

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mecopt import features, limits
+from mecopt.entities import Coupling
+from mecopt.features import OF_STEPS, Feature
 from mecopt.generation import generate
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
@@ -36,11 +39,22 @@ def warm_up() -> None:
     search.advance(0.0, lambda: False, PLAIN_NODES + 2)
 
 
+def _apart(instance: Instance) -> str:
+    """Say what does not go together; only the search under sharing knows the wider model."""
+    if not limits.SHARING.on(instance):
+        beside = sorted(str(feature) for feature in features.of(instance))
+        return f"takes {', '.join(beside)} under sharing alone" if beside else ""
+    others = instance.rules.couplings - {Coupling.SHARING, Coupling.CAPACITY}
+    return f"does not take sharing together with {', '.join(sorted(others))}" if others else ""
+
+
 METHOD = Method(
     name="decomposition",
     kind="exact",
-    summary="prices, columns, branch and price: certified gaps for many tasks under capacity, energy, memory",
-    honours=OF_ROWS,
+    summary="prices, columns, branch and price: certified gaps for many tasks, all couplings",
+    honours=OF_ROWS | {Coupling.SHARING},
+    takes=OF_STEPS | {Feature.DROP},
+    refuses=_apart,
     solve=_solve,
     random=True,
     warm_up=warm_up,

@@ -41,7 +41,7 @@ def solve(instance: Instance, run: Run) -> None:
     if run.warm_start is not None:
         run.found(run.warm_start)
     _offer_first(instance, run, free.placement)
-    strained = limits.strained(judged)
+    strained = limits.strained(judged) | limits.SHARING.on(instance)  # which lengthens everything
     parts = [tasks for tasks in limits.parts(instance) if strained[tasks].any()]
     schedule = Schedule(instance, run, parts, free.value, free.placement)
     run.kept[KEPT] = schedule
@@ -160,7 +160,8 @@ class Schedule:
 
     def _open(self, p: int, seed: int) -> Search:
         tasks = self.parts[p]
-        if len(self.parts) > 1 and len(tasks) <= program_search.MOST_TASKS:
+        few = len(self.parts) > 1 and len(tasks) <= program_search.MOST_TASKS
+        if few and not limits.SHARING.on(self.instance):
             return program_search.ProgramSearch(self.instance, self.run, tasks, seed)
         return search_part(self.instance, self.run, tasks, seed)
 

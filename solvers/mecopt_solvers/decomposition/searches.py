@@ -1,4 +1,4 @@
-"""Which search a part gets: a tree, or more where memory or budgets over many slots join tasks."""
+"""Which search a part gets: a tree, or more where memory, sharing or budgets over many slots join tasks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from mecopt_solvers.decomposition.joined.levels import JoinedSearch
 from mecopt_solvers.decomposition.memory_tree import MemorySearch
 from mecopt_solvers.decomposition.problem import build_part
 from mecopt_solvers.decomposition.tighten import FEW_TASKS, tightened
+from mecopt_solvers.sharing.search import SharedSearch
+from mecopt_solvers.sharing.slot import build_slot
 
 JOINED_TASKS = 20  # slots that budgets join are searched together up to this many tasks, one by one above
 
@@ -57,6 +59,8 @@ class Search(Protocol):
 
 def search_part(instance: Instance, run: Run, tasks: Ints, seed: int) -> Search:
     """Set up the search of some tasks that share no limit with any other."""
+    if limits.SHARING.on(instance):
+        return SharedSearch(build_slot(instance, run.costs, tasks, run.node_cost), seed)
     part = build_part(instance, run.costs, tasks, run.node_cost)
     if part.memory is not None:
         return MemorySearch(part, part.memory, seed)
