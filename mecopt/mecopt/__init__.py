@@ -55,6 +55,7 @@ _HOME = {
     "load": "sources",
     "methods": "registry",
     "save": "io",
+    "simulate": "simulation",
     "solve": "solving",
     "to_dict": "documents",
     "warm_up": "warming",
@@ -105,6 +106,7 @@ __all__ = [
     "load",
     "methods",
     "save",
+    "simulate",
     "solve",
     "to_dict",
     "warm_up",
@@ -133,6 +135,7 @@ if TYPE_CHECKING:
     from mecopt.judge import Evaluation, Violation
     from mecopt.registry import Method, methods
     from mecopt.result import Result, Status
+    from mecopt.simulation import simulate
     from mecopt.solving import solve
     from mecopt.sources import load
     from mecopt.stop import AllOf, AnyOf, GapTarget, IterationLimit, StopReason, StopRule, TimeLimit

@@ -52,6 +52,7 @@ PUBLIC = [
     "load",
     "methods",
     "save",
+    "simulate",
     "solve",
     "to_dict",
     "warm_up",
