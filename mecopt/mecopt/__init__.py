@@ -62,6 +62,7 @@ _HOME = {
     "pareto": "what_if.fronts",
     "robust": "what_if.robustness",
     "save": "io",
+    "simulate": "simulation",
     "solve": "solving",
     "stress": "what_if.stressing",
     "sweep": "what_if.sweeping",
@@ -121,6 +122,7 @@ __all__ = [
     "pareto",
     "robust",
     "save",
+    "simulate",
     "solve",
     "stress",
     "sweep",
@@ -155,6 +157,7 @@ if TYPE_CHECKING:
     from mecopt.planner import Plan, Planner
     from mecopt.registry import Method, methods
     from mecopt.result import Result, Status
+    from mecopt.simulation import simulate
     from mecopt.solving import solve
     from mecopt.sources import load
     from mecopt.stop import AllOf, AnyOf, GapTarget, IterationLimit, StopReason, StopRule, TimeLimit

@@ -58,6 +58,7 @@ PUBLIC = [
     "pareto",
     "robust",
     "save",
+    "simulate",
     "solve",
     "stress",
     "sweep",

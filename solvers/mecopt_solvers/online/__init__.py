@@ -1,0 +1,1 @@
+"""Rules for tasks that arrive one by one, and what they can be measured against."""
