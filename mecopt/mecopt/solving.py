@@ -22,7 +22,7 @@ from mecopt.hardware import estimated
 from mecopt.incumbent import Progress, Run
 from mecopt.instance import Instance
 from mecopt.interrupts import interrupts_noted
-from mecopt.own import MethodLike, method_of
+from mecopt.own import MethodLike, files, method_of
 from mecopt.pins import forbidden
 from mecopt.placements import placement_array
 from mecopt.result import Result, Status
@@ -56,7 +56,8 @@ def solve(
     instance : Instance, str or path
         Or what `load` takes: a file, the name of a shipped instance, a generator's spec.
     method : str, Method or callable
-        Name of a registered method ("auto" picks those that suit the couplings and the size), or one of your
+        Name of a registered method ("auto" picks those that suit the couplings and the size), a learner with
+        its policy as ``ppo=FILE.zip``, or one of your
         own: a `Method`, a function ``f(instance)`` that returns a placement, or the text ``file.py:NAME`` for
         either of them in a file. Of a function, parameters called `seed`, `threads` and `run` get what they
         say, all others are options; without `run` it is ended at the time limit.
@@ -112,6 +113,7 @@ def solve(
     for name, called in (("stop", stop), ("progress", progress)):
         if called is not None and not callable(called):
             raise InputError(f"{name}: {shown(called)}, expected a function")
+    method, options = _with_policy(method, options)
     chosen = method_of(method)
     if relax:
         limits.of(instance)  # what nothing judges cannot be left out either
@@ -156,6 +158,16 @@ def solve(
     with blamed(chosen.name):
         run.close()
         return _result(run, chosen.name, {**kept, **run.notes})
+
+
+def _with_policy(method: MethodLike, options: dict[str, Any]) -> tuple[MethodLike, dict[str, Any]]:
+    """Split ``name=FILE``, a learner and its policy, as `compare` does."""
+    if not isinstance(method, str) or "=" not in method or files.names_a_file(method):
+        return method, options
+    name, _, path = method.partition("=")
+    if "policy" in options:
+        raise InputError(f"method {method!r}: the policy is given twice")
+    return name.strip(), {**options, "policy": path}
 
 
 def _begin_with(run: Run, placement: Ints) -> None:

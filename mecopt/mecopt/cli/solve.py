@@ -25,7 +25,11 @@ EXIT = {"optimal": 0, "feasible": 0, "violating": 5, "infeasible": 3, "unknown":
 @click.command(short_help="Find the best placement of an instance.")
 @click.argument("instance_file", metavar="INSTANCE")
 @click.option(
-    "--method", metavar="M", default="auto", show_default=True, help="See `mecopt methods`, or file.py:NAME."
+    "--method",
+    metavar="M",
+    default="auto",
+    show_default=True,
+    help="See `mecopt methods`; a learner with its policy, ppo=FILE.zip; or file.py:NAME.",
 )
 @click.option("--time-limit", metavar="S", type=float, callback=common.finite, help="Stop after S seconds.")
 @click.option(

@@ -12,12 +12,14 @@ anew as a whole, at higher prices of the full servers, rather than mended block 
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
+from mecopt.entities import Coupling
 from mecopt.instance import Instance
 from mecopt.trellis_arcs import build_arcs
 from mecopt_rl.deciding import plain
@@ -99,10 +101,12 @@ def decide(
             price = np.where(full, np.minimum((1.0 + price) * RAISE - 1.0, MOST_PRICE), price)
 
     rows = fleet.rows.copy()
+    whole = np.zeros((instance.slot_count, work.shape[2]))  # prices of all tasks of a slot together
     for e in range(fleet.episodes):
         tasks = rows[: fleet.lengths[e], e]
         free = np.full(work.shape[2], float(instance.slot_s))
         prices_now[e] = settle(tasks, prices_now[e], free, first=True)
+        whole[instance.tasks.slot[tasks[0]]] = prices_now[e]
         rows[: len(tasks), e] = tasks[np.argsort(-loss(tasks, prices_now[e]), kind="stable")]
     fleet.load(fleet.pool, rows)
 
@@ -117,7 +121,10 @@ def decide(
         seen = prices.seen(_speeds_only(work[np.maximum(fleet.now, 0)]), price)
         return plain.choose(policy.network, see(fleet.observe(), seen), allow(fleet), noise)
 
-    return masks.decide(instance, encoder, choose, costs=costs, fleet=fleet)
+    decided = masks.decide(instance, encoder, choose, costs=costs, fleet=fleet)
+    if Coupling.CAPACITY not in instance.rules.couplings:
+        return decided
+    return dataclasses.replace(decided, prices={"capacity": whole.ravel()})
 
 
 def _speeds_only(work: Floats) -> Sample:

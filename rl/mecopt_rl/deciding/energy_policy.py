@@ -31,7 +31,7 @@ from mecopt_rl.training.checkpoint import StoredPolicy
 from mecopt_rl.world import masks
 from mecopt_rl.world.fleet import Fleet
 from mecopt_rl.world.observation import Encoder
-from mecopt_rl.world.prices import along, see
+from mecopt_rl.world.prices import EnergyPrice, ServerPrices, along, prices_of, see
 from mecopt_solvers.baselines.online_knowledge import Outlook, Plan, Ranges, from_ranges
 from mecopt_solvers.baselines.online_price import cheapest
 from mecopt_solvers.baselines.rules import cut_off
@@ -112,6 +112,7 @@ class EnergyPolicy:
             if Coupling.ENERGY in instance.rules.couplings and device.energy_budget_j is not None
         }
         self.to_come = {d: self.plan.counts(d) for d in self.budget}
+        self.asked: dict[int, list[float]] = {d: [] for d in self.budget}  # finite prices, 0 to 1
         if self.budget:
             self.outlook = self._outlook(policy.card["fingerprint"]["ranges"], seed)
 
@@ -133,12 +134,24 @@ class EnergyPolicy:
             return float(along(arcs.energy_j, cut_to(within, arcs.blocks))[0].sum())
 
         if np.isfinite(price):
+            self.asked[device].append(price)
             for dearer in (price, *self.outlook.prices[self.outlook.prices > price][:-1:8], 1.0):
                 nodes = self._nodes(static, dearer, allowed)
                 if spent(nodes) <= free:
                     return nodes
         least = cheapest(arcs.weight[0], arcs.energy_j[0], np.array([np.inf]))[0]
         return np.pad(least, ((0, 0), (0, self.encoder.blocks - least.shape[1])))
+
+    def prices(self, seen: EnergyPrice | ServerPrices) -> dict[str, Floats] | None:
+        """Return for every device the median of its tasks' prices; None without budgets."""
+        if not self.budget:
+            return None
+        assert isinstance(seen, EnergyPrice)
+        found = np.zeros(len(self.instance.devices))
+        for d, places in self.asked.items():
+            if places:
+                found[d] = float(seen.price(np.array(np.median(places))))
+        return {"energy": found}
 
     def _nodes(self, static: Any, price: float, allowed: Masks | None) -> Nodes:
         seen = np.full((len(static), 1), price)
@@ -235,4 +248,5 @@ def decide(
             return acting._nodes(fleet.observe(), 0.0, allow(fleet))
         return acting.choose(fleet, allow(fleet))
 
-    return masks.decide(instance, acting.encoder, choose, costs=costs)
+    decided = masks.decide(instance, acting.encoder, choose, costs=costs)
+    return dataclasses.replace(decided, prices=acting.prices(prices_of(policy.card["prices"], policy.path)))

@@ -218,6 +218,8 @@ def best_of(
     placed : callable
         Returns a `mecopt_rl.world.masks.Decided`, sampled with the noise that it is given.
     """
+    from mecopt_solvers.priced_bound import improve_by_prices
+
     noise = _noise(run) if samples or run.options.get("policy") is not None else None
     best: tuple[Ints, Floats] | None = None
     for number in range(samples + 1):
@@ -227,6 +229,8 @@ def best_of(
         run.repairs += decided.repairs if number == 0 else 0
         if run.forbidden_block(decided.placement) is None:
             best = _better(instance, run, decided.placement, best)
+        if number == 0 and decided.prices is not None:
+            improve_by_prices(run, decided.prices)
     if best is None:
         run.notes["pins_and_bans"] = "the policy found no placement that honours them"
 

@@ -19,6 +19,7 @@ from mecopt_rl.world.fleet import Fleet, Pool
 from mecopt_rl.world.kernel_tables import Outcome
 from mecopt_rl.world.masks import checked, checked_prefix
 from mecopt_rl.world.observation import HIGH, LOW, Encoder
+from mecopt_rl.world.spaces import EncodedBox
 
 Observation = NDArray[np.float32] | dict[str, NDArray[np.float32]]
 
@@ -166,13 +167,13 @@ def opened(
 
 def observation_space(encoder: Encoder, *, flat: bool) -> spaces.Box | spaces.Dict:
     """Return the space of one observation."""
+    if flat:
+        return EncodedBox(encoder)
 
     def box(size: int) -> spaces.Box:
         low, high = (-np.inf, np.inf) if encoder.raw else (LOW, HIGH)
         return spaces.Box(low, high, (size,), np.float32)
 
-    if flat:
-        return box(encoder.size)
     return spaces.Dict({name: box(at.stop - at.start) for name, at in encoder.slices.items()})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import fsum
@@ -20,7 +20,7 @@ from mecopt.entities import in_phase
 from mecopt.errors import InputError
 from mecopt.generation import Range, Spec, expand, generate
 from mecopt.generators.assemble import server_speeds
-from mecopt.generators.parameters import Parameters
+from mecopt.generators.parameters import Parameters, resolve
 from mecopt.instance import Instance
 from mecopt.judge import evaluate
 from mecopt_rl.world.fleet import Pool, Sites, in_order, paths
@@ -193,9 +193,21 @@ class Episodes:
                 found[name] = (min(low, found[name][0]), max(high, found[name][1]))
         return found
 
+    @cached_property
+    def scales(self) -> Ranges:
+        """(low, high) by which an encoder scales: `ranges`, and what an instance says of how it was made.
+
+        So an instance is seen as the fresh ones of its generator are.
+        """
+        found = dict(self.ranges)
+        for instance in self._fixed:
+            for name, (low, high) in _made_from(instance).items():
+                found[name] = (min(low, found[name][0]), max(high, found[name][1]))
+        return found
+
     def encoder(self, parts: Sequence[str] | None = None, *, raw: bool = False) -> Encoder:
         """Return the encoder of these episodes, by default with the parts that matter."""
-        return Encoder.of(self.samples, parts=parts, ranges=self.ranges, raw=raw)
+        return Encoder.of(self.samples, parts=parts, ranges=self.scales, raw=raw)
 
     def next(self, rng: np.random.Generator) -> Instance:
         """Return the instance of one more episode."""
@@ -311,6 +323,21 @@ def _budgets(p: Parameters, instance: Instance, costs: ChainCosts, place: Ints, 
 def _plain(speed: Floats) -> float | Floats:
     """Return one number where the speed is the same in every slot."""
     return float(speed[0]) if (speed == speed[0]).all() else np.array(speed)
+
+
+def _made_from(instance: Instance) -> Ranges:
+    """Return the ranges of the generator's parameters in an instance's origin, none where it has none."""
+    given = (instance.origin or {}).get("parameters")
+    if not isinstance(given, Mapping):
+        return {}
+    drawn = {
+        name: Range(*value["uniform"]) if isinstance(value, Mapping) and "uniform" in value else value
+        for name, value in given.items()
+    }
+    try:
+        return _known(resolve({}, drawn))
+    except (InputError, TypeError, ValueError):  # of another release, or by another hand
+        return {}
 
 
 def _known(p: Parameters) -> Ranges:

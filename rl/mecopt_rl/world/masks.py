@@ -6,12 +6,12 @@ tasks may be decided at the same time, so that a network sees them in one batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from mecopt.arrays import Ints
+from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts
 from mecopt.entities import Coupling
 from mecopt.errors import InputError
@@ -31,6 +31,7 @@ class Decided:
     placement: Ints  # (K, M) nodes, -1 behind the end of shorter models
     repairs: int  # choices that were forbidden and replaced
     forced: int  # blocks for which nothing was allowed: the placement violates a limit there
+    prices: Mapping[str, Floats] | None = None  # that it was decided at: see `priced_bound`
 
 
 def lanes(instance: Instance) -> Ints:

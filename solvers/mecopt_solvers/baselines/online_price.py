@@ -6,7 +6,8 @@ docs/methods/online-price.md says what it knows instead, and what it promises.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from mecopt.tolerances import JUST_BELOW, slack
 from mecopt_solvers.baselines.ledger import in_order
 from mecopt_solvers.baselines.online_knowledge import Outlook, Plan, from_ranges, from_trace, known_ranges
 from mecopt_solvers.baselines.rules import chunks, cut_off
+from mecopt_solvers.priced_bound import improve_by_prices
 
 DOUBT = 1e-6  # probability that the reserve may fall short, where the worst case cannot be paid for
 
@@ -29,6 +31,7 @@ class Purse:
 
     left: float  # joules
     to_come: Ints  # (kinds,)
+    asked: list[float] = field(default_factory=list)  # the finite prices so far, seconds for each joule
 
 
 def cheapest(weight: Floats, energy: Floats, prices: Floats) -> tuple[Ints, Floats]:
@@ -81,6 +84,8 @@ def reserve(outlook: Outlook, to_come: Ints, left: float) -> float:
 def decide(weight: Floats, energy: Floats, outlook: Outlook, purse: Purse, kind: int) -> Ints:
     """Choose the path of the next task, and take what it spends from the purse."""
     price = outlook.price(purse.to_come, purse.left)
+    if np.isfinite(price):
+        purse.asked.append(price)
     purse.to_come[kind] -= 1
     free = purse.left - reserve(outlook, purse.to_come, purse.left)
     nodes, joules = cheapest(weight, energy, np.array([price]))
@@ -125,6 +130,17 @@ def _solve(instance: Instance, run: Run) -> None:
                 outlook = from_trace(run.costs, plan, order[:seen])
             placement[k] = decide(arcs.weight[r], arcs.energy_j[r], outlook, purse, plan.kind[k])
     run.found(cut_off(instance, placement))
+    if purses:
+        improve_by_prices(run, {"energy": typical_prices(len(instance.devices), purses)})
+
+
+def typical_prices(devices: int, purses: Mapping[int, Purse]) -> Floats:
+    """Return for every device the median of the prices that its tasks were asked, 0 where there are none."""
+    prices = np.zeros(devices)
+    for d, purse in purses.items():
+        if purse.asked:
+            prices[d] = float(np.median(purse.asked))
+    return prices
 
 
 METHOD = Method(

@@ -16,6 +16,7 @@ from mecopt.registry import OF_ONE_TASK, Method
 from mecopt.tolerances import JUST_BELOW, slack
 from mecopt.trellis_arcs import Arcs, build_arcs, shortest
 from mecopt_solvers.baselines.rules import cut_off
+from mecopt_solvers.priced_bound import improve_by_prices
 
 FIRST_STEPS, STEPS = 300, 10  # of the prices before the first task, and before others
 FIRST_STEP, STEP = 1.0, 0.05  # change of a price for a server that is asked for twice what is left
@@ -31,6 +32,7 @@ class Slot:
         self.arcs, self.slot_s = arcs, slot_s
         self.free = np.full(arcs.work_s.shape[2], float(slack(slot_s)) * JUST_BELOW)  # (N,) seconds
         self.price = np.ones_like(self.free)  # (N,) seconds for each second
+        self.proved, self.best = -np.inf, self.price  # the best bound that prices of the whole slot gave
 
     def paths(self, rows: Ints, price: Floats, full: NDArray[np.bool_] | None = None) -> tuple[Floats, Ints]:
         """Return the shortest paths of some tasks at these prices, and their values."""
@@ -47,11 +49,18 @@ class Slot:
         return seconds
 
     def settle(self, rows: Ints, *, first: bool) -> None:
-        """Move the prices until these tasks fit what is left: subgradient steps on the Lagrangian dual."""
+        """Move the prices until these tasks fit what is left: subgradient steps on the Lagrangian dual.
+
+        The best prices for all tasks are kept: the dual's value comes with every step.
+        """
         steps, total = FIRST_STEPS if first else STEPS, np.zeros_like(self.price)
         for i in range(steps):
             size = FIRST_STEP / (1.0 + i / 10.0) if first else STEP
-            over = self.used(rows, self.paths(rows, self.price)[1]).sum(axis=0) - self.free
+            value, nodes = self.paths(rows, self.price)
+            dual = float(value.sum() - self.price @ self.free)
+            if first and dual > self.proved:
+                self.proved, self.best = dual, self.price
+            over = self.used(rows, nodes).sum(axis=0) - self.free
             over /= np.maximum(self.free, 0.1 * self.slot_s)
             self.price = np.clip(self.price + size * np.clip(over, -1.0, 1.0), 0.0, MOST_PRICE)
             total += self.price if i >= steps // 2 else 0.0
@@ -97,11 +106,16 @@ def _solve(instance: Instance, run: Run) -> None:
     if paths is None:
         return
     placement = paths.placement.copy()  # without limits the prices are 0
-    if Coupling.CAPACITY in instance.rules.couplings:
-        for slot in np.unique(instance.tasks.slot):
-            tasks = np.flatnonzero(instance.tasks.slot == slot)
-            placement[tasks] = Slot(build_arcs(run.costs, tasks, run.node_cost), instance.slot_s).fill()
+    if Coupling.CAPACITY not in instance.rules.couplings:
+        run.found(placement)
+        return
+    prices = np.zeros((instance.slot_count, instance.server_count))
+    for slot in np.unique(instance.tasks.slot).tolist():
+        tasks = np.flatnonzero(instance.tasks.slot == slot)
+        filled = Slot(build_arcs(run.costs, tasks, run.node_cost), instance.slot_s)
+        placement[tasks], prices[slot] = filled.fill(), filled.best
     run.found(cut_off(instance, placement))
+    improve_by_prices(run, {"capacity": prices.ravel()})
 
 
 METHOD = Method(
