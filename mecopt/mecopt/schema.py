@@ -1,7 +1,8 @@
-"""The file formats: reading documents, saying what is wrong with them, their JSON Schemas.
+"""The file formats: reading documents, saying what is wrong with them.
 
 What one field alone can show to be wrong is caught here; what needs two fields is caught in `mecopt.io`. What
-the documents are is in `mecopt.schema_docs` and, of the wider format, in `mecopt.schema_wider`.
+the documents are is in `mecopt.schema_docs` and, of the wider format, in `mecopt.schema_wider`; their JSON
+Schemas are in `mecopt.json_schemas`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from mecopt.encoding import not_text, without_mark
-from mecopt.errors import SHOWN, InputError, InstanceError, shortened, shown
+from mecopt.errors import SHOWN, InstanceError, shortened, shown
 from mecopt.scalars import plain_numbers
 from mecopt.schema_docs import (
     BESIDE,
@@ -38,26 +39,6 @@ MOST_NAME = 60  # characters of a key in the place of a problem
 
 INSTANCE: TypeAdapter[InstanceDoc] = TypeAdapter(InstanceDoc)
 SOLUTION: TypeAdapter[SolutionDoc] = TypeAdapter(SolutionDoc)
-NAMES = ("instance", "solution", "model", "profile")
-
-
-def json_schema(name: str) -> dict[str, Any]:
-    """Return the JSON Schema of a format: `instance` and `solution` (/1 and /2), `model`, `profile`.
-
-    Raises
-    ------
-    InputError
-        If there is no format of that name.
-    """
-    from mecopt.importing.document import MODEL_FILE
-    from mecopt.profiling.document import PROFILE
-    from mecopt.schema_wider import EITHER
-
-    adapters = {**EITHER, "model": MODEL_FILE, "profile": PROFILE}
-    if name not in adapters:
-        raise InputError(f"schema: {name!r}, expected one of {', '.join(NAMES)}")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **adapters[name].json_schema()}
-
 
 def parse(adapter: TypeAdapter[Any], data: bytes | Mapping[str, Any]) -> Any:
     """Validate JSON text (UTF-8, with or without a byte-order mark) or plain Python values.

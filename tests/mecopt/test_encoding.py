@@ -94,7 +94,7 @@ def test_what_is_no_whole_number_is_refused_still(value):
 
 def test_the_schema_agrees_on_whole_numbers():
     jsonschema = pytest.importorskip("jsonschema")
-    from mecopt.schema import json_schema
+    from mecopt.json_schemas import json_schema
 
     document = changed(("slots", "count"), 2.0)
     jsonschema.validate(document, json_schema("instance"))

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from strategies import EXAMPLE, MINIMAL, documents, examples
 
 import mecopt
-from mecopt import files, schema
+from mecopt import files
 from mecopt.files import write_bytes
 from mecopt.io import from_json, load_solution, to_json
+from mecopt.json_schemas import json_schema
 
 PACKED = gzip.compress(b"{}", mtime=0)
 
@@ -272,7 +273,7 @@ def test_an_instance_is_a_key():
 # --- JSON Schema ---
 @pytest.mark.parametrize("name", ["instance", "solution"])
 def test_schema_is_valid(name):
-    document = schema.json_schema(name)
+    document = json_schema(name)
     assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     jsonschema.Draft202012Validator.check_schema(document)
     json.dumps(document, allow_nan=False)
@@ -280,12 +281,12 @@ def test_schema_is_valid(name):
 
 def test_unknown_schema():
     with pytest.raises(mecopt.InputError, match="'solutions', expected one of instance, solution"):
-        schema.json_schema("solutions")
+        json_schema("solutions")
 
 
 @given(documents())
 def test_schema_accepts_what_is_read_and_written(document):
-    validator = jsonschema.Draft202012Validator(schema.json_schema("instance"))
+    validator = jsonschema.Draft202012Validator(json_schema("instance"))
     assert list(validator.iter_errors(document)) == []
     assert list(validator.iter_errors(mecopt.to_dict(mecopt.from_dict(document)))) == []
 
@@ -294,7 +295,7 @@ def test_schema_accepts_what_is_read_and_written(document):
 @given(documents())
 def test_schema_accepts_every_solution(document):
     result = mecopt.solve(mecopt.from_dict(document), "trellis", relax=True)
-    validator = jsonschema.Draft202012Validator(schema.json_schema("solution"))
+    validator = jsonschema.Draft202012Validator(json_schema("solution"))
     assert list(validator.iter_errors(result.to_dict())) == []
 
 
@@ -313,7 +314,7 @@ def test_schema_accepts_every_solution(document):
     ],
 )
 def test_schema_refuses_what_the_reader_refuses(path, value):
-    validator = jsonschema.Draft202012Validator(schema.json_schema("instance"))
+    validator = jsonschema.Draft202012Validator(json_schema("instance"))
     assert not validator.is_valid(changed(EXAMPLE, path, value))
 
 

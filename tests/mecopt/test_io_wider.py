@@ -12,10 +12,11 @@ from wide_strategies import wide_documents
 
 import mecopt
 from mecopt import schema
-from mecopt.io import from_json, to_json
+from mecopt.json_schemas import json_schema
+from mecopt.json_schemas import json_schema
 
 PHASES = [{"name": "prefill"}, {"name": "decode", "repeat": 3}]
-VALIDATOR = jsonschema.Draft202012Validator(schema.json_schema("instance"))
+VALIDATOR = jsonschema.Draft202012Validator(json_schema("instance"))
 STAYS = {"tasks": "all", "blocks": "all", "nodes": ["device"]}
 
 

@@ -15,7 +15,7 @@ from wide_strategies import wide_documents, wide_judged
 import mecopt
 from mecopt import schedule
 from mecopt.io import load_solution
-from mecopt.schema import json_schema
+from mecopt.json_schemas import json_schema
 
 ADDED = {"objective_terms", "dropped", "phase_delay_s", "nodes", "schedule"}
 PHASES = [{"name": "prefill", "repeat": 1}, {"name": "decode", "repeat": 3}]

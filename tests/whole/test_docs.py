@@ -18,7 +18,7 @@ import pytest
 from places import ROOT
 
 import mecopt
-from mecopt.schema import json_schema
+from mecopt.json_schemas import json_schema
 
 for needed in ("mkdocs", "nbconvert", "latex2mathml", "mkdocs_click"):
     pytest.importorskip(needed, reason="the docs extra is not installed")

@@ -9,7 +9,7 @@ from places import ROOT
 
 import mecopt
 from mecopt import objective
-from mecopt.schema import json_schema
+from mecopt.json_schemas import json_schema
 
 RECIPE = re.compile(
     r"^## (?P<title>.*?)$.*?^```json\n(?P<document>.*?)^```\n\n"

@@ -16,6 +16,6 @@ def schema(name: str, out: str | None) -> None:
     Editors and other programs check files against it. What one field alone cannot show, such as the
     number of rates of a task, is checked by `mecopt validate`.
     """
-    from mecopt.schema import json_schema
+    from mecopt.json_schemas import json_schema
 
     common.emit_json(json_schema(name), out)

@@ -12,9 +12,9 @@ from small_network import network
 
 import mecopt as library
 from mecopt import cli
+from mecopt.json_schemas import json_schema
 from mecopt.profiling import document, measuring, roofline
 from mecopt.profiling.operators import ALL_KINDS
-from mecopt.schema import json_schema
 
 
 @pytest.fixture

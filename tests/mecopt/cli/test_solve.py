@@ -7,7 +7,7 @@ import re
 import jsonschema
 import pytest
 
-from mecopt.schema import json_schema
+from mecopt.json_schemas import json_schema
 
 STATUSES = ("optimal", "feasible", "violating", "infeasible", "unknown")
 
