@@ -13,7 +13,6 @@ from wide_strategies import wide_documents
 import mecopt
 from mecopt import schema
 from mecopt.json_schemas import json_schema
-from mecopt.json_schemas import json_schema
 
 PHASES = [{"name": "prefill"}, {"name": "decode", "repeat": 3}]
 VALIDATOR = jsonschema.Draft202012Validator(json_schema("instance"))
