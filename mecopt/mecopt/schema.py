@@ -40,6 +40,7 @@ MOST_NAME = 60  # characters of a key in the place of a problem
 INSTANCE: TypeAdapter[InstanceDoc] = TypeAdapter(InstanceDoc)
 SOLUTION: TypeAdapter[SolutionDoc] = TypeAdapter(SolutionDoc)
 
+
 def parse(adapter: TypeAdapter[Any], data: bytes | Mapping[str, Any]) -> Any:
     """Validate JSON text (UTF-8, with or without a byte-order mark) or plain Python values.
 

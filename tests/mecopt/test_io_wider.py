@@ -12,6 +12,7 @@ from wide_strategies import wide_documents
 
 import mecopt
 from mecopt import schema
+from mecopt.io import from_json, to_json
 from mecopt.json_schemas import json_schema
 
 PHASES = [{"name": "prefill"}, {"name": "decode", "repeat": 3}]

@@ -25,6 +25,7 @@ PROMISES = {
     "mecopt/mecopt/profiling": {"onnx"},
     "mecopt/mecopt/profiling/torch_runtime.py": {"rl"},
     "mecopt/mecopt/drawing/what_if.py": {"report"},
+    "mecopt/mecopt/drawing/deployed.py": {"report"},
     "mecopt/mecopt/reporting": {"report"},
     "mecopt/mecopt/ray_cluster.py": {"ray"},
     "mecopt/mecopt/deployment": {"deploy"},

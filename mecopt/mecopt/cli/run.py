@@ -68,6 +68,9 @@ def agent_options(command: Decorated) -> Decorated:
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of random inputs. [default: 0]")
 @click.option("--out", metavar="FILE", help="Write the JSON document to a file.")
 @click.option("--outputs", metavar="FILE", help="Write the outputs of the first plan, .npz or .safetensors.")
+@click.option(
+    "--plot", metavar="FILE", help="Draw the first plan as .png, .svg or .pdf: predicted above measured."
+)
 @common.json_option
 def run(
     instance_file: str,
@@ -86,6 +89,7 @@ def run(
     seed: int,
     out: str | None,
     outputs: str | None,
+    plot: str | None,
     as_json: bool,
 ) -> None:
     """Cut the model by a plan, hand the parts to agents, send inputs through and compare with the prediction.
@@ -96,6 +100,7 @@ def run(
     Exit status: 0 done, 2 bad input, 130 interrupted, 1 an agent was lost or failed.
     """
     common.check_out("--out", out, instance_file, model_file, *solution_files)
+    common.check_plot(plot, instance_file, model_file, *solution_files)
     common.check_out("--outputs", outputs, instance_file, model_file, *solution_files)
     from mecopt import deployment
     from mecopt.deployment.inputs import read_inputs, write_outputs
@@ -125,6 +130,11 @@ def run(
     }
     if outputs is not None:
         write_outputs(outputs, found[0].outputs)
+    if plot is not None:
+        from mecopt.drawing.deployed import save_deployment
+
+        save_deployment(found[0], plot)
+        common.note(f"wrote {plot}")
     if out is not None:
         common.emit_json(document, out)
     if as_json:

@@ -66,9 +66,10 @@ def test_run(files, address):
         assert outputs["y"].shape == (3, 1, 10)
     shown = mecopt_says(
         "run", files / "instance.json", files / "plan.json", "--model", files / "small.json",
-        "--agents", f"es1={address}", "--random", 4, "--pipeline",
+        "--agents", f"es1={address}", "--random", 4, "--pipeline", "--plot", files / "run.png",
     )  # fmt: skip
     assert "Period: predicted" in shown.stdout
+    assert (files / "run.png").read_bytes().startswith(b"\x89PNG")
     assert "largest difference from the whole model" in shown.stdout
 
 
