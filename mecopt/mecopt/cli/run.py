@@ -206,14 +206,19 @@ def show(found: Deployment, title: str) -> None:
     for one, row in zip(found.stretches, frame.itertuples(), strict=True):
         what = one.blocks or ("input" if row.Index == 0 else "result")
         times = (getattr(row, f"{kind}_{part}_s") for part in PARTS for kind in ("predicted", "measured"))
-        rows.append((one.node, what, *(seconds(max(value, 0.0), 4) for value in times)))
+        rows.append(
+            (one.node, what, *("-" if value != value else seconds(max(value, 0.0), 4) for value in times))
+        )
     if title:
         click.echo(title)
     heads = ("node", "blocks", "transfer predicted", "measured", "calculation predicted", "measured")
     common.table(heads, rows, numbers=4, wraps=())
     what = "Period" if found.pipeline else "Delay"
+    measured = "nothing"
+    if found.measured_s is not None:
+        measured = f"{seconds(found.measured_s)} ({found.predicted_s / found.measured_s - 1:+.1%})"
     click.echo(
-        f"{what}: predicted {seconds(found.predicted_s)}, measured {seconds(found.measured_s)} "
-        f"({found.error:+.1%}), {common.counted(len(found.outputs), 'input')}; "
+        f"{what}: predicted {seconds(found.predicted_s)}, measured {measured}, "
+        f"{common.counted(len(found.outputs), 'input')}; "
         f"largest difference from the whole model {found.difference:.2g}"
     )

@@ -89,7 +89,7 @@ def watch(
         else:
             click.echo(
                 f"round {number}: predicted {seconds(found.predicted_s, 4)}, measured "
-                f"{seconds(found.measured_s, 4)}" + (f"; now {nodes}" if one.changed else "")
+                f"{seconds(found.measured_s or 0.0, 4)}" + (f"; now {nodes}" if one.changed else "")
             )
             for text in one.drifts:
                 common.note(text)

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import time
 import uuid
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from mecopt.arrays import Floats
 from mecopt.deployment.agent import Agent
 from mecopt.deployment.client import AgentError, Client, Credentials
-from mecopt.deployment.outcome import Deployment
+from mecopt.deployment.outcome import Deployment, medians
 from mecopt.deployment.replanning import Measured, as_measured, drifts, planned
 from mecopt.deployment.stages import Stretch, stretches
 from mecopt.errors import InputError, MecoptError
@@ -44,8 +43,8 @@ class Running:
     run: str
     plan: list[Stretch]
     clients: dict[str, Client]  # of the nodes of the plan
-    offsets: dict[str, float]  # seconds that a node's clock is ahead of this process's
-    clock_error_s: float
+    offsets: dict[str, float] = field(default_factory=dict)  # seconds that a node's clock is ahead of ours
+    clock_error_s: float = 0.0
     seen: dict[str, int] = field(default_factory=dict)
     times: dict[tuple[int, int], tuple[float, float, float]] = field(default_factory=dict)
 
@@ -73,11 +72,8 @@ class Running:
     def measured(self) -> Measured:
         """Return the medians of what is known by now."""
         found = self.table(max((number for number, _ in self.times), default=-1) + 1)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of a stretch that nothing went through
-            transfers = np.nanmedian(found[0, :, 1:] - found[2, :, :-1], axis=0)
-            calculations = np.nanmedian(found[2] - found[1], axis=0)
-        return Measured(np.append(0.0, transfers), calculations)
+        transfers = medians(found[0, :, 1:] - found[2, :, :-1])
+        return Measured(np.append(0.0, transfers), medians(found[2] - found[1]))
 
     def table(self, inputs: int) -> Floats:
         """Return arrivals, starts and ends, (3, inputs, stretches); NaN where they are not known."""
@@ -198,11 +194,21 @@ class _Nodes:
         if self.own is not None:
             self.own.stop()
 
-    def begin(self, plan: list[Stretch], whole: Whole) -> Running:
-        """Hand the parts out and let the agents begin."""
-        run = uuid.uuid4().hex
-        used = list(dict.fromkeys(one.node for one in plan))
+    def running(self, plan: list[Stretch]) -> Running:
+        """Return a run of a plan, which has not begun yet."""
+        used = dict.fromkeys(one.node for one in plan)
         clients = {node: Client(node, self.addresses[node], self.credentials) for node in used}
+        return Running(uuid.uuid4().hex, plan, clients)
+
+    def begin(self, running: Running, whole: Whole) -> None:
+        """Hand the parts out and let the agents begin.
+
+        Raises
+        ------
+        AgentError
+            If one is gone or refuses.
+        """
+        plan, clients = running.plan, running.clients
         parts = [whole.part(one.first, one.last) if one.first >= 0 else None for one in plan]
         names = [None if part is None else hashlib.sha256(part).hexdigest() for part in parts]
         for one, part, name in zip(plan, parts, names, strict=True):
@@ -217,10 +223,9 @@ class _Nodes:
             }
             for one, name in zip(plan, names, strict=True)
         ]
-        offsets, errors = {}, []
         for node, client in clients.items():
-            offsets[node], error = _compared(client)
-            errors.append(error)
+            running.offsets[node], error = _compared(client)
+            running.clock_error_s = max(running.clock_error_s, 2 * error)
         for node, client in clients.items():
             links = {
                 to: {"rate_bps": rate, "latency_s": latency}
@@ -230,15 +235,14 @@ class _Nodes:
             client.call(
                 "Begin",
                 {
-                    "run": run,
+                    "run": running.run,
                     "node": node,
                     "stages": stages,
                     "everywhere": list(whole.everywhere),
-                    "peers": {other: self.addresses[other] for other in used if other != node},
+                    "peers": {other: self.addresses[other] for other in clients if other != node},
                     "links": links,
                 },
             )
-        return Running(run, plan, clients, offsets, 2 * max(errors, default=0.0))
 
 
 def _compared(client: Client) -> tuple[float, float]:
@@ -294,11 +298,11 @@ def _carried_out(
     outputs: dict[int, Arrays] = {}
     while True:
         plan = stretches(judged, task)
-        running = nodes.begin(plan, whole)
+        running = nodes.running(plan)
         limit = limit_s or max(LEAST_WAIT_S, WAIT_FACTOR * float(judged.task_delay_s[task]))
         try:
+            nodes.begin(running, whole)
             _through(running, whole, inputs, outputs, WINDOW if pipeline else 1, limit)
-            running.look()
             break
         except AgentError as error:
             events.append(str(error))
@@ -344,6 +348,7 @@ def _through(
         sent.pop(int(number_back), None)
         if number_back >= 0:
             outputs[int(number_back)] = {name: tensors[name] for name in whole.outputs if name in tensors}
+        running.look()
 
 
 def _outcome(

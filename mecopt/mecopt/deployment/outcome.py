@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -68,16 +69,17 @@ class Deployment:
         return float((ends[-1] - ends[1]) / (len(ends) - 2)) if len(ends) > 2 else None
 
     @property
-    def measured_s(self) -> float:
-        """Median delay, or the period of a pipeline."""
+    def measured_s(self) -> float | None:
+        """Median delay, or the period of a pipeline; None where every input went through another plan."""
         if self.pipeline and self.period_s is not None:
             return self.period_s
-        return float(np.nanmedian(self.delays_s))
+        delays = self.delays_s[np.isfinite(self.delays_s)]
+        return float(np.median(delays)) if len(delays) else None
 
     @property
-    def error(self) -> float:
-        """Predicted over measured, less one."""
-        return self.predicted_s / self.measured_s - 1.0
+    def error(self) -> float | None:
+        """Predicted over measured, less one; None where nothing was measured."""
+        return self.predicted_s / self.measured_s - 1.0 if self.measured_s else None
 
     def transfers_s(self) -> Floats:
         """From the end of the stretch before to the arrival of the input, (N, S); 0 of the first."""
@@ -93,10 +95,7 @@ class Deployment:
         """Return one row a stretch: node, blocks, transfers and calculations, predicted and measured."""
         import pandas as pd
 
-        transfer, calculation = (
-            np.nanmedian(self.transfers_s(), axis=0),
-            np.nanmedian(self.calculations_s(), axis=0),
-        )
+        transfer, calculation = medians(self.transfers_s()), medians(self.calculations_s())
         return pd.DataFrame(
             {
                 "node": [one.node for one in self.stretches],
@@ -111,7 +110,10 @@ class Deployment:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; the outputs themselves are left out."""
-        rows = self.to_frame().to_dict(orient="records")
+        rows = [
+            {key: None if value != value else value for key, value in row.items()}
+            for row in self.to_frame().to_dict(orient="records")
+        ]
         return {
             "format": FORMAT,
             "inputs": len(self.outputs),
@@ -126,3 +128,11 @@ class Deployment:
             "stretches": rows,
             "events": list(self.events),
         }
+
+
+def medians(values: Floats) -> Floats:
+    """Return the median of each column over what is known in it, NaN where nothing is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of columns of nothing but NaN
+        found: Floats = np.nanmedian(values, axis=0)
+    return found

@@ -10,7 +10,7 @@ import numpy as np
 
 from mecopt.deployment.client import Credentials
 from mecopt.deployment.deploying import deploy
-from mecopt.deployment.outcome import Deployment
+from mecopt.deployment.outcome import Deployment, medians
 from mecopt.deployment.replanning import Measured, as_measured, drifts, one_task, planned
 from mecopt.judge import evaluate
 
@@ -94,9 +94,7 @@ def watch(
             node for node in there if any(event == f"planned again without {node}" for event in found.events)
         }
         there = {node: address for node, address in there.items() if node not in lost}
-        measured = Measured(
-            np.nanmedian(found.transfers_s(), axis=0), np.nanmedian(found.calculations_s(), axis=0)
-        )
+        measured = Measured(medians(found.transfers_s()), medians(found.calculations_s()))
         stretches = list(found.stretches)
         drifted = drifts(now, 0, stretches, measured, tolerance)
         if drifted:

@@ -39,7 +39,10 @@ def save_deployment(found: Deployment, path: str) -> None:
     nodes = list(dict.fromkeys(one.node for one in found.stretches))
     frame = found.to_frame()
     rows = {
-        kind: (frame[f"{kind}_transfer_s"].to_numpy(), frame[f"{kind}_calculation_s"].to_numpy())
+        kind: (
+            frame[f"{kind}_transfer_s"].fillna(0).to_numpy(),
+            frame[f"{kind}_calculation_s"].fillna(0).to_numpy(),
+        )
         for kind in ("predicted", "measured")
     }
     end = max(float(sum(part.sum() for part in pair)) for pair in rows.values()) or 1.0
@@ -52,7 +55,7 @@ def save_deployment(found: Deployment, path: str) -> None:
             _timeline(axis, found, nodes, transfers / factor, calculations / factor)
             total = found.predicted_s if kind == "predicted" else found.measured_s
             what = "period" if found.pipeline else "delay"
-            axis.set_title(f"{kind}: {what} {seconds(total, 4)}", loc="left")
+            axis.set_title(f"{kind}: {what} {seconds(total or 0.0, 4)}", loc="left")
         axes[1].set_xlabel(f"time since release [{unit}]")
         axes[1].set_xlim(0, end / factor * 1.01)
         return made
