@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mecopt.instance import Instance
 
 PARTS = ("transfer", "calculation")
+LOCAL = "local"
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -30,7 +32,8 @@ def agent_options(command: Decorated) -> Decorated:
             "--agents",
             required=True,
             metavar="NODE=HOST:PORT,...",
-            help="Agents of the nodes; without one of the device this process stands for it.",
+            help="Agents of the nodes; without one of the device this process stands for it. For `run`, the "
+            "word local starts one for each server on this machine.",
         ),
     ):
         command = option(command)
@@ -110,16 +113,15 @@ def run(
     plans = [placement_of(path, instance) for path in solution_files]
     whole = Whole.of(model_file)
     given: Any = count if inputs is None else read_inputs(inputs)
-    found: list[Deployment] = []
-    for placement in plans:
-        with common.working("running"):
-            found.append(
-                deployment.deploy(
-                    instance, placement, whole, addresses(agents), given,
-                    task=task, pipeline=pipeline, replan=replan, shapes=shaped(shapes),
-                    credentials=credentials(token_file, tls_ca), seed=seed, limit_s=limit_s,
-                )
-            )  # fmt: skip
+    with common.working("running"), reached(agents, instance, plans, task) as there:
+        found = [
+            deployment.deploy(
+                instance, placement, whole, there, given,
+                task=task, pipeline=pipeline, replan=replan, shapes=shaped(shapes),
+                credentials=credentials(token_file, tls_ca), seed=seed, limit_s=limit_s,
+            )
+            for placement in plans
+        ]  # fmt: skip
     for one in found:
         for event in one.events:
             common.note(event)
@@ -149,6 +151,20 @@ def placement_of(path: str, instance: Instance) -> np.ndarray:
     solution, placement = common.load_placement(path, instance)
     common.check_same_instance(solution, instance, path)
     return placement
+
+
+def reached(
+    agents: str, instance: Instance, plans: Sequence[np.ndarray], task: int
+) -> AbstractContextManager[dict[str, str]]:
+    """Return the agents' addresses; those of `local` are started, one for each server of the plans."""
+    if agents != LOCAL:
+        return nullcontext(addresses(agents))
+    from mecopt.deployment.local import local_agents
+    from mecopt.schedule import node_names
+
+    common.check_tasks([task], instance)
+    used = sorted({int(node) for plan in plans for node in plan[task] if node > 0})
+    return local_agents(node_names(instance)[node] for node in used)
 
 
 def addresses(text: str) -> dict[str, str]:

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from places import ROOT
 
 import mecopt
 
@@ -71,6 +73,33 @@ def test_run(files, address):
     assert "Period: predicted" in shown.stdout
     assert (files / "run.png").read_bytes().startswith(b"\x89PNG")
     assert "largest difference from the whole model" in shown.stdout
+
+
+def test_from_a_file_to_a_measured_run_in_five_commands(files, tmp_path):
+    """As docs/deploy.md pastes them."""
+    shutil.copy(files / "small.onnx", tmp_path / "net.onnx")
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    lines = (
+        next(part for part in page.split("```sh\n") if part.startswith("printf")).split("```")[0].splitlines()
+    )
+    assert len(lines) == 6
+    shell = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for line in lines:
+        line = line.replace("--blocks 6", "--blocks 3").replace(
+            "profile model.json", "profile model.json --repeat 2"
+        )
+        done = subprocess.run(
+            line, shell=True, cwd=tmp_path, env=shell, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+    assert "largest difference from the whole model" in done.stdout
+
+
+def test_local_agents_serve_plans_on_servers(files):
+    plan = [files / "instance.json", files / "plan.json", "--model", files / "small.json"]
+    done = mecopt_says("run", *plan, "--agents", "local", "--random", 1, "--json")
+    (found,) = json.loads(done.stdout)["plans"]
+    assert [one["node"] for one in found["stretches"]] == ["device", "es1", "device"]
 
 
 def test_probe(files, address):
