@@ -14,8 +14,14 @@ END_S = 5.0
 
 
 @contextmanager
-def local_agents(nodes: Iterable[str]) -> Iterator[dict[str, str]]:
+def local_agents(nodes: Iterable[str], slower: int = 1) -> Iterator[dict[str, str]]:
     """Start an agent for each node, and end them all.
+
+    Parameters
+    ----------
+    nodes : iterable of str
+    slower : int
+        As `Agent` takes it.
 
     Yields
     ------
@@ -29,6 +35,7 @@ def local_agents(nodes: Iterable[str]) -> Iterator[dict[str, str]]:
     """
     started: dict[str, subprocess.Popen[str]] = {}
     command = [sys.executable, SAFE, "-m", "mecopt", "agent", "--listen", "127.0.0.1:0"]
+    command += ["--slower", str(slower)] if slower > 1 else []
     try:
         for node in nodes:
             started[node] = subprocess.Popen(
