@@ -310,7 +310,7 @@ class Curve:
         return rows[:: 1 if self.knob.x_of(1.0) < self.knob.x_of(2.0) else -1]
 
     def save_plot(self, path: str) -> None:
-        """Draw the curve into a file that ends in ``.png``, ``.svg`` or ``.pdf``."""
+        """Draw the curve into a file: ``.png``, ``.svg``, ``.pdf``, or ``.html`` to point at."""
         from mecopt.drawing.what_if import save_curve
 
         save_curve(self, path)

@@ -128,7 +128,7 @@ class Front:
         }
 
     def save_plot(self, path: str) -> None:
-        """Draw the front into a file that ends in ``.png``, ``.svg`` or ``.pdf``."""
+        """Draw the front into a file: ``.png``, ``.svg``, ``.pdf``, or ``.html`` to point at."""
         from mecopt.drawing.what_if import save_front
 
         save_front(self, path)

@@ -159,6 +159,8 @@ def _solved(turned: Knob, value: float, options: dict[str, Any]) -> Point:
             raise
         return Point(value, None, np.inf, "infeasible")  # blocks that only the others may run
     result = solve(changed, **options)
+    if result.stopped_by == "interrupt":
+        raise KeyboardInterrupt
     bound = np.inf if result.status == "infeasible" else result.lower_bound
     return Point(value, result.objective, bound, result.status.value)
 
