@@ -19,12 +19,22 @@ def _solve(instance: Instance, run: Run) -> None:
 
 
 def _warm_up() -> None:
-    """Compile the numba kernel, which small instances do without: each way that deadlines count by itself."""
+    """Compile the numba kernel, which small instances do without, and the loops of what-if answers.
+
+    Each way that deadlines count by itself.
+    """
     from mecopt.generation import generate
+    from mecopt.what_if.fronts import pareto
+    from mecopt.what_if.robustness import robust
+    from mecopt.what_if.sweeping import sweep
 
     for deadline in ("none", "soft", "hard"):
         instance = generate(f"paper-deadline:slots=2,servers=2,deadline={deadline}")
         shortest_paths(chain_costs(instance), kernel="numba")
+        if deadline != "soft":
+            robust(instance, 1)
+        sweep(instance, "rate")
+        pareto(instance)
 
 
 METHOD = Method(

@@ -11,7 +11,7 @@ from mecopt.cli import common
 from mecopt.errors import InputError
 
 if TYPE_CHECKING:
-    from mecopt.what_if.fronts import Front
+    from mecopt.what_if.front import Front
 
 SHOWN = 24  # points that are listed
 

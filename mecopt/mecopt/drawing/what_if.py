@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mecopt.what_if.curves import Curve
-    from mecopt.what_if.fronts import Front
+    from mecopt.what_if.front import Front
     from mecopt.what_if.robustness import Robust
     from mecopt.what_if.stressing import Stress
 
