@@ -25,8 +25,8 @@ SHARES = ((0.5, "half of the tasks"), (0.95, "95 % of them"), (1.0, "all"))
     required=True,
     help="rate, rate:SERVER, speed:SERVER, speed:device, deadline, energy, servers or batch.",
 )
-@click.option("--from", "low", metavar="X", type=float, help="Where the range begins.")
-@click.option("--to", "high", metavar="X", type=float, help="Where it ends.")
+@click.option("--low", "--from", "low", metavar="X", type=float, help="Where the range begins.")
+@click.option("--high", "--to", "high", metavar="X", type=float, help="Where it ends.")
 @click.option(
     "--points", metavar="N", type=click.IntRange(2, 10_000), default=13, show_default=True, help="Rows."
 )

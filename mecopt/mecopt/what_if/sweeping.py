@@ -13,6 +13,7 @@ from mecopt.costs import chain_costs
 from mecopt.errors import InputError, InstanceError
 from mecopt.features import OF_STEPS, Feature
 from mecopt.instance import Instance
+from mecopt.own import method_of
 from mecopt.scalars import number, whole
 from mecopt.sources import instance_of
 from mecopt.what_if.curves import Curve, Point
@@ -88,6 +89,8 @@ def sweep(
         whole("seed", seed, 0),
         whole("threads", threads, 1),
     )
+    if method != "auto":
+        method = method_of(method)  # refused by name, also where it is not needed
     steps = None
     if _single(instance):
         costs = chain_costs(instance)

@@ -147,6 +147,7 @@ def test_whole_numbers_are_exact_where_nothing_joins_the_tasks():
         ("rate", {"low": 10, "high": 1}, "range: from 10 to 1 is upside down"),
         ("rate", {"low": 0}, "low: 0, expected"),
         ("rate", {"low": math.nan}, "low: nan, expected a finite number"),
+        ("rate", {"method": "no-such"}, "no method 'no-such'"),
         ("rate", {"task": 7}, "task: 7, expected 0 to 0"),
         ("servers", {"high": 3}, "high: 3 servers, expected at most the instance's 1"),
         ("servers", {"low": 0}, "low: 0, expected at least 1"),
