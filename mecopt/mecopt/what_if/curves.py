@@ -177,8 +177,11 @@ class Curve:
         first = np.flatnonzero(changes)
         low = pieces.low[first]
         high = pieces.high[np.append(first[1:], len(pieces.task)) - 1]
-        here = (low <= x) & (x <= high)
-        if len(np.unique(pieces.task[first[here]])) < self.instance.task_count:
+        here = np.flatnonzero((low <= x) & (x <= high))
+        task = pieces.task[first[here]]
+        order = np.lexsort((high[here] - low[here], task))
+        here = here[order[np.flatnonzero(np.diff(task[order], append=-1))]]  # of two that meet the longer
+        if len(here) < self.instance.task_count:
             return None  # nothing is feasible today
         ends = self.knob.value_of(float(low[here].max())), self.knob.value_of(float(high[here].min()))
         return max(min(ends), self.low), min(max(ends), self.high)

@@ -189,3 +189,10 @@ def test_plots_of_curves(tmp_path):
         assert path.stat().st_size > 1000
     with pytest.raises(mecopt.InputError, match="expected a name that ends in"):
         mecopt.sweep("tiny_paper", "rate").save_plot(str(tmp_path / "curve.txt"))
+
+
+def test_of_two_plans_that_meet_today_the_longer_one_holds():
+    curve = mecopt.sweep(two_nodes(rate=8e6 / 0.9), "rate", 0.5, 10)
+    assert curve.break_evens == pytest.approx([1.0])
+    low, high = curve.holds
+    assert high - low > 0.4
