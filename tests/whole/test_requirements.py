@@ -24,6 +24,7 @@ PROMISES = {
     "mecopt/mecopt/drawing/plot.py": {"report"},
     "mecopt/mecopt/profiling": {"onnx"},
     "mecopt/mecopt/profiling/torch_runtime.py": {"rl"},
+    "mecopt/mecopt/drawing/interactive.py": {"report"},
     "mecopt/mecopt/drawing/what_if.py": {"report"},
     "mecopt/mecopt/drawing/deployed.py": {"report"},
     "mecopt/mecopt/reporting": {"report"},

@@ -39,8 +39,8 @@ HINT = "MECOPT_DEBUG=1 shows the traceback"
 
 EPILOG = (
     "Exit status: 0 done, 2 bad usage or input, 130 interrupted, 1 any other error; 3 infeasible (solve, "
-    "bounds, explain, export), 4 nothing found (solve, explain), 5 a limit is violated (solve, explain, "
-    "evaluate)."
+    "bounds, explain, export, sweep, pareto, robust, stress), 4 nothing found (solve, explain, sweep), 5 a "
+    "limit is violated (solve, explain, evaluate)."
 )
 
 

@@ -223,7 +223,7 @@ def same_file(path: str, other: str) -> bool:
     return path != STDIN and all(map(os.path.exists, (path, other))) and os.path.samefile(path, other)
 
 
-def check_plot(path: str | None, *inputs: str | None) -> None:
+def check_plot(path: str | None, *inputs: str | None, pages: bool = False) -> None:
     """Refuse a plot that could not be written, before any work is done for it.
 
     Raises
@@ -235,8 +235,9 @@ def check_plot(path: str | None, *inputs: str | None) -> None:
 
     if path is None:
         return
-    if Path(path).suffix.lower() not in PLOT_SUFFIXES:
-        raise InputError(f"--plot {path}: expected a name that ends in {', '.join(PLOT_SUFFIXES)}")
+    suffixes = (*PLOT_SUFFIXES, ".html") if pages else PLOT_SUFFIXES
+    if Path(path).suffix.lower() not in suffixes:
+        raise InputError(f"--plot {path}: expected a name that ends in {', '.join(suffixes)}")
     check_out("--plot", path, *inputs)
     if find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "report")

@@ -11,7 +11,7 @@ from mecopt.cli import common
 from mecopt.errors import InputError
 
 if TYPE_CHECKING:
-    from mecopt.what_if.fronts import Front
+    from mecopt.what_if.front import Front
 
 SHOWN = 24  # points that are listed
 
@@ -37,7 +37,7 @@ SHOWN = 24  # points that are listed
 )
 @common.out_option("Write what --json prints to this file.")
 @common.json_option
-@click.option("--plot", metavar="FILE", help="Draw the front as .png, .svg or .pdf.")
+@click.option("--plot", metavar="FILE", help="Draw the front as .png, .svg, .pdf or .html.")
 def pareto(
     instance_file: str,
     axes: str | None,
@@ -55,7 +55,7 @@ def pareto(
     complete; else it has the plans that are the best for some weights, and a proved gap to all others.
     """
     common.check_out("--out", out, instance_file)
-    common.check_plot(plot, instance_file, out)
+    common.check_plot(plot, instance_file, out, pages=True)
     wanted = _named("--limit", limits)
     from mecopt.what_if.fronts import pareto as run
 

@@ -25,7 +25,7 @@ SHOWN = 10  # tasks whose plans are listed
 )
 @common.out_option("Write what --json prints to this file.")
 @common.json_option
-@click.option("--plot", metavar="FILE", help="Draw both plans' worst cases as .png, .svg or .pdf.")
+@click.option("--plot", metavar="FILE", help="Draw both plans' worst cases as .png, .svg, .pdf or .html.")
 @click.pass_context
 def robust(
     ctx: click.Context, instance_file: str, budget: int, out: str | None, as_json: bool, plot: str | None
@@ -38,7 +38,7 @@ def robust(
     Exit status: 3 if no plan keeps every deadline in every case.
     """
     common.check_out("--out", out, instance_file)
-    common.check_plot(plot, instance_file, out)
+    common.check_plot(plot, instance_file, out, pages=True)
     from mecopt.what_if.robustness import robust as run
     from mecopt.what_if.robustness import spreads
 

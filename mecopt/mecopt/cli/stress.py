@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 @click.option("--threads", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
 @common.out_option("Write what --json prints to this file.")
 @common.json_option
-@click.option("--plot", metavar="FILE", help="Draw how often which order is the best, as .png, .svg or .pdf.")
+@click.option(
+    "--plot", metavar="FILE", help="Draw how often which order is the best, as .png, .svg, .pdf or .html."
+)
 def stress(
     instance_file: str,
     solution_file: str | None,
@@ -54,7 +56,7 @@ def stress(
     Exit status: 3 if nothing is feasible at the rates of the instance.
     """
     common.check_out("--out", out, instance_file, solution_file)
-    common.check_plot(plot, instance_file, solution_file, out)
+    common.check_plot(plot, instance_file, solution_file, out, pages=True)
     from mecopt.what_if.stressing import stress as run
     from mecopt.what_if.sweeping import alone
 

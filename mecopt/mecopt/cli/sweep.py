@@ -25,8 +25,8 @@ SHARES = ((0.5, "half of the tasks"), (0.95, "95 % of them"), (1.0, "all"))
     required=True,
     help="rate, rate:SERVER, speed:SERVER, speed:device, deadline, energy, servers or batch.",
 )
-@click.option("--from", "low", metavar="X", type=float, help="Where the range begins.")
-@click.option("--to", "high", metavar="X", type=float, help="Where it ends.")
+@click.option("--low", "--from", "low", metavar="X", type=float, help="Where the range begins.")
+@click.option("--high", "--to", "high", metavar="X", type=float, help="Where it ends.")
 @click.option(
     "--points", metavar="N", type=click.IntRange(2, 10_000), default=13, show_default=True, help="Rows."
 )
@@ -51,7 +51,7 @@ SHARES = ((0.5, "half of the tasks"), (0.95, "95 % of them"), (1.0, "all"))
 @click.option("--threads", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
 @common.out_option("Write what --json prints to this file.")
 @common.json_option
-@click.option("--plot", metavar="FILE", help="Draw the curve as .png, .svg or .pdf.")
+@click.option("--plot", metavar="FILE", help="Draw the curve as .png, .svg, .pdf or .html.")
 @click.pass_context
 def sweep(
     ctx: click.Context,
@@ -80,7 +80,7 @@ def sweep(
     Exit status: 3 if nothing is feasible anywhere in the range, 4 if nothing was found.
     """
     common.check_out("--out", out, instance_file)
-    common.check_plot(plot, instance_file, out)
+    common.check_plot(plot, instance_file, out, pages=True)
     wanted = None if target is None else amount("--target", target)
     from mecopt.what_if.sweeping import sweep as run
 

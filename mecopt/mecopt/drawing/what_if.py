@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mecopt.drawing import interactive
 from mecopt.drawing.plot import GREY, drawn, saved, tidy
 from mecopt.drawing.timeline import SERVER_COLOURS, node_names, unit_of
 from mecopt.what_if.prices import UNITS
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mecopt.what_if.curves import Curve
-    from mecopt.what_if.fronts import Front
+    from mecopt.what_if.front import Front
     from mecopt.what_if.robustness import Robust
     from mecopt.what_if.stressing import Stress
 
@@ -25,7 +26,11 @@ FILL = 400  # places at which a curve is drawn
 MOST_MARKS = 60  # break-evens that are marked
 
 
-def _save(path: str, draw: Callable[[Axes], None]) -> None:
+def _save(path: str, draw: Callable[[Axes], None], page: Callable[[str], None]) -> None:
+    """Write a picture, or by its name's ending a page."""
+    if str(path).lower().endswith(interactive.SUFFIX):
+        page(path)
+        return
     from matplotlib.figure import Figure
 
     def figure() -> Figure:
@@ -38,7 +43,7 @@ def _save(path: str, draw: Callable[[Axes], None]) -> None:
 
 def save_curve(curve: Curve, path: str) -> None:
     """Draw a curve: exact, or the plans found above and the bounds below."""
-    _save(path, lambda axis: draw_curve(axis, curve))
+    _save(path, lambda axis: draw_curve(axis, curve), lambda page: interactive.curve_page(curve, page))
 
 
 def draw_curve(axis: Axes, curve: Curve) -> None:
@@ -81,7 +86,7 @@ def draw_curve(axis: Axes, curve: Curve) -> None:
 
 def save_front(front: Front, path: str) -> None:
     """Draw a front: the first axis against the second, the third as colour."""
-    _save(path, lambda axis: draw_front(axis, front))
+    _save(path, lambda axis: draw_front(axis, front), lambda page: interactive.front_page(front, page))
 
 
 def draw_front(axis: Axes, front: Front) -> None:
@@ -108,7 +113,7 @@ def draw_front(axis: Axes, front: Front) -> None:
 
 def save_robust(found: Robust, path: str) -> None:
     """Draw what both plans cost every task, as planned and in the worst case."""
-    _save(path, lambda axis: draw_robust(axis, found))
+    _save(path, lambda axis: draw_robust(axis, found), lambda page: interactive.robust_page(found, page))
 
 
 def draw_robust(axis: Axes, found: Robust) -> None:
@@ -141,7 +146,7 @@ def draw_robust(axis: Axes, found: Robust) -> None:
 
 def save_stress(found: Stress, path: str) -> None:
     """Draw how often which order of nodes is the best."""
-    _save(path, lambda axis: draw_stress(axis, found))
+    _save(path, lambda axis: draw_stress(axis, found), lambda page: interactive.stress_page(found, page))
 
 
 def draw_stress(axis: Axes, found: Stress) -> None:

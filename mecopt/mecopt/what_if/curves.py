@@ -177,8 +177,11 @@ class Curve:
         first = np.flatnonzero(changes)
         low = pieces.low[first]
         high = pieces.high[np.append(first[1:], len(pieces.task)) - 1]
-        here = (low <= x) & (x <= high)
-        if len(np.unique(pieces.task[first[here]])) < self.instance.task_count:
+        here = np.flatnonzero((low <= x) & (x <= high))
+        task = pieces.task[first[here]]
+        order = np.lexsort((high[here] - low[here], task))
+        here = here[order[np.flatnonzero(np.diff(task[order], append=-1))]]  # of two that meet the longer
+        if len(here) < self.instance.task_count:
             return None  # nothing is feasible today
         ends = self.knob.value_of(float(low[here].max())), self.knob.value_of(float(high[here].min()))
         return max(min(ends), self.low), min(max(ends), self.high)
@@ -310,7 +313,7 @@ class Curve:
         return rows[:: 1 if self.knob.x_of(1.0) < self.knob.x_of(2.0) else -1]
 
     def save_plot(self, path: str) -> None:
-        """Draw the curve into a file that ends in ``.png``, ``.svg`` or ``.pdf``."""
+        """Draw the curve into a file: ``.png``, ``.svg``, ``.pdf``, or ``.html`` to point at."""
         from mecopt.drawing.what_if import save_curve
 
         save_curve(self, path)

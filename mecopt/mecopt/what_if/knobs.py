@@ -10,7 +10,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -118,7 +118,7 @@ class Rate(Knob):
         moving_send = np.where(np.isfinite(send) & ~mine, 0.0, send)
         moving_back = moving_send if alike else np.where(np.isfinite(back) & ~mine, 0.0, back)
         fixed = replace(costs, send_s=fixed_send, back_s=fixed_back)
-        moving = replace(nothing(costs), send_s=moving_send, back_s=moving_back)
+        moving = nothing(costs, send_s=moving_send, back_s=moving_back)
         return lambda tasks: of_costs(costs, fixed, moving, tasks, node_cost)
 
     def natural(self) -> tuple[float, str]:
@@ -175,7 +175,7 @@ class Speed(Knob):
             rest = np.where(np.isinf(costs.server_s), np.inf, 2.0 * twice.server_s - costs.server_s)
             rest_device = np.where(np.isinf(costs.device_s), np.inf, 2.0 * twice.device_s - costs.device_s)
         fixed = replace(costs, server_s=rest, device_s=rest_device)
-        moving = replace(nothing(costs), server_s=server_s, device_s=device_s, server_w=costs.server_w)
+        moving = nothing(costs, server_s=server_s, device_s=device_s, server_w=costs.server_w)
         return lambda tasks: of_costs(costs, fixed, moving, tasks, node_cost)
 
     def natural(self) -> tuple[float, str]:
@@ -352,25 +352,25 @@ def _server(instance: Instance, text: str, node: str) -> int:
     return names.index(node)
 
 
-def nothing(costs: ChainCosts) -> ChainCosts:
-    """Return costs of nothing at all, links that are missing apart."""
+def nothing(costs: ChainCosts, **but: Any) -> ChainCosts:
+    """Return costs of nothing at all but some figures; links that are missing are so."""
 
     def none(figures: Floats) -> Floats:
         return np.where(np.isinf(figures), np.inf, 0.0)
 
     send = none(costs.send_s)
-    return replace(
-        costs,
-        server_s=none(costs.server_s),
-        device_s=none(costs.device_s),
-        device_j=np.zeros_like(costs.device_j),
-        send_s=send,
-        back_s=send if costs.back_s is costs.send_s else none(costs.back_s),
-        send_lat=np.zeros_like(costs.send_lat),
-        hop_s=none(costs.hop_s),
-        hop_lat=np.zeros_like(costs.hop_lat),
-        start_s=None,
-        device_w=None,
-        server_w=None,
-        drop_cost=None,
-    )
+    free: dict[str, Any] = {
+        "server_s": none(costs.server_s),
+        "device_s": none(costs.device_s),
+        "device_j": np.zeros_like(costs.device_j),
+        "send_s": send,
+        "back_s": send if costs.back_s is costs.send_s else none(costs.back_s),
+        "send_lat": np.zeros_like(costs.send_lat),
+        "hop_s": none(costs.hop_s),
+        "hop_lat": np.zeros_like(costs.hop_lat),
+        "start_s": None,
+        "device_w": None,
+        "server_w": None,
+        "drop_cost": None,
+    }
+    return replace(costs, **{**free, **but})

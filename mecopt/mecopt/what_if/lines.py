@@ -67,6 +67,8 @@ class Pieces:
 
 def without_limits(costs: ChainCosts) -> ChainCosts:
     """Return the costs under no deadline."""
+    if costs.penalty == 0 and not np.isfinite(costs.limit).any():
+        return costs
     return replace(costs, penalty=0.0, limit=np.full(costs.limit.shape, np.inf))
 
 

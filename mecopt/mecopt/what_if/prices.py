@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -101,25 +100,3 @@ def _money(costs: ChainCosts, tasks: Ints, paid: Prices) -> Floats:
         )
     money[np.arange(stages) >= costs.blocks[tasks, None]] = 0.0
     return money
-
-
-def spent(judged: Any, paid: Prices) -> float:
-    """Return the money that a placement takes, from what the judge says of its steps."""
-    placement, costs = judged.placement, judged.costs
-    now = placement
-    before = np.concatenate([np.zeros((len(now), 1), dtype=np.int64), now[:, :-1]], axis=1)
-    real = now >= 0
-    on_server = now > 0
-    total = float((np.where(on_server, paid.per_s[np.maximum(now - 1, 0)], 0.0) * judged.work_s).sum())
-    bits = np.where(real & (now != before), costs.bits, 0.0)
-    radio = (now == 0) != (before == 0)
-    counted = (now > 0) | costs.return_transfer
-    far = np.maximum(np.maximum(now, before) - 1, 0)
-    each = np.where(radio, paid.per_bit[far] * counted, paid.wired_per_bit)
-    total += float((bits * each).sum())
-    if costs.return_result:
-        last = placement[np.arange(len(now)), costs.blocks - 1]
-        total += float(
-            np.where(last > 0, costs.result_bits * paid.per_bit[np.maximum(last - 1, 0)], 0.0).sum()
-        )
-    return total

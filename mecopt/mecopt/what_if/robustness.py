@@ -145,7 +145,7 @@ class Robust:
         }
 
     def save_plot(self, path: str) -> None:
-        """Draw both plans' worst cases into a file that ends in ``.png``, ``.svg`` or ``.pdf``."""
+        """Draw both worst cases into a file: ``.png``, ``.svg``, ``.pdf``, or ``.html`` to point at."""
         from mecopt.drawing.what_if import save_robust
 
         save_robust(self, path)

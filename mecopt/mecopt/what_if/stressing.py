@@ -135,7 +135,7 @@ class Stress:
         }
 
     def save_plot(self, path: str) -> None:
-        """Draw how often which order is the best into a file that ends in ``.png``, ``.svg`` or ``.pdf``."""
+        """Draw the orders' shares into a file: ``.png``, ``.svg``, ``.pdf``, or ``.html`` to point at."""
         from mecopt.drawing.what_if import save_stress
 
         save_stress(self, path)

@@ -13,6 +13,7 @@ from mecopt.costs import chain_costs
 from mecopt.errors import InputError, InstanceError
 from mecopt.features import OF_STEPS, Feature
 from mecopt.instance import Instance
+from mecopt.own import method_of
 from mecopt.scalars import number, whole
 from mecopt.sources import instance_of
 from mecopt.what_if.curves import Curve, Point
@@ -88,6 +89,8 @@ def sweep(
         whole("seed", seed, 0),
         whole("threads", threads, 1),
     )
+    if method != "auto":
+        method = method_of(method)  # refused by name, also where it is not needed
     steps = None
     if _single(instance):
         costs = chain_costs(instance)
@@ -159,6 +162,8 @@ def _solved(turned: Knob, value: float, options: dict[str, Any]) -> Point:
             raise
         return Point(value, None, np.inf, "infeasible")  # blocks that only the others may run
     result = solve(changed, **options)
+    if result.stopped_by == "interrupt":
+        raise KeyboardInterrupt
     bound = np.inf if result.status == "infeasible" else result.lower_bound
     return Point(value, result.objective, bound, result.status.value)
 

@@ -119,3 +119,17 @@ def test_a_plot_of_each(mecopt, tmp_path):
     done = mecopt("stress", "tiny_paper", "--samples", "20", "--plot", str(path))
     assert done.stderr == f"mecopt: wrote {path}\n"
     assert path.read_text().startswith("<?xml")
+
+
+def test_a_page_holds_its_data_and_asks_no_network(mecopt, tmp_path):
+    for needed in ("altair", "vl_convert"):
+        pytest.importorskip(needed)
+    for command, more in COMMANDS.items():
+        path = tmp_path / f"{command}.html"
+        done = mecopt(command, "tiny_paper", *more, "--plot", str(path))
+        assert done.returncode == 0, done.stderr
+        text = path.read_text()
+        assert text.startswith("<!DOCTYPE html>")
+        assert "vegaEmbed(" in text
+        assert '<script src="' not in text
+        assert "tiny_paper" in text.split('vegaEmbed("#chart"')[-1]

@@ -147,6 +147,7 @@ def test_whole_numbers_are_exact_where_nothing_joins_the_tasks():
         ("rate", {"low": 10, "high": 1}, "range: from 10 to 1 is upside down"),
         ("rate", {"low": 0}, "low: 0, expected"),
         ("rate", {"low": math.nan}, "low: nan, expected a finite number"),
+        ("rate", {"method": "no-such"}, "no method 'no-such'"),
         ("rate", {"task": 7}, "task: 7, expected 0 to 0"),
         ("servers", {"high": 3}, "high: 3 servers, expected at most the instance's 1"),
         ("servers", {"low": 0}, "low: 0, expected at least 1"),
@@ -188,3 +189,10 @@ def test_plots_of_curves(tmp_path):
         assert path.stat().st_size > 1000
     with pytest.raises(mecopt.InputError, match="expected a name that ends in"):
         mecopt.sweep("tiny_paper", "rate").save_plot(str(tmp_path / "curve.txt"))
+
+
+def test_of_two_plans_that_meet_today_the_longer_one_holds():
+    curve = mecopt.sweep(two_nodes(rate=8e6 / 0.9), "rate", 0.5, 10)
+    assert curve.break_evens == pytest.approx([1.0])
+    low, high = curve.holds
+    assert high - low > 0.4
