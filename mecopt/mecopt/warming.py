@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mecopt import registry
-from mecopt.entities import Coupling
+from mecopt.entities import Coupling, Deadline
 from mecopt.errors import InputError, MecoptError
 from mecopt.generation import generate
 from mecopt.instance import Instance
@@ -83,6 +83,24 @@ def warming(methods: Iterable[str] | None = None) -> Iterator[Warmed]:
         except MecoptError as failure:  # a library that is not installed, or somebody else's broken method
             error = str(failure)
         yield Warmed(method.name, time.perf_counter() - start, COMPILER.seconds - before, error)
+    if methods is None:
+        yield _what_if(instances)
+
+
+def _what_if(instances: list[Instance]) -> Warmed:
+    """Compile the loops of sweeps, fronts and robust plans: each way that deadlines count by itself."""
+    from mecopt.what_if.fronts import pareto
+    from mecopt.what_if.robustness import robust
+    from mecopt.what_if.sweeping import sweep
+
+    start, before = time.perf_counter(), COMPILER.seconds
+    for deadline in Deadline:
+        instance = instances[1].replace(rules=dataclasses.replace(instances[1].rules, deadline=deadline))
+        sweep(instance, "rate")
+        if deadline is Deadline.NONE:
+            robust(instance, 1)
+            pareto(instance)
+    return Warmed("sweep, pareto, robust", time.perf_counter() - start, COMPILER.seconds - before)
 
 
 def _instance(spec: str, couplings: Iterable[str]) -> Instance:
