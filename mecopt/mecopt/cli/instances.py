@@ -117,7 +117,7 @@ def new(
     from mecopt import io
     from mecopt.importing import document
     from mecopt.profiling import assembling
-    from mecopt.profiling.document import load
+    from mecopt.profiling.profile_files import load
     from mecopt.text import file_name
 
     files = [file for part in profiles for file in part.split(",") if file]

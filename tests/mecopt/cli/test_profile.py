@@ -12,7 +12,7 @@ from small_network import network
 
 import mecopt as library
 from mecopt import cli
-from mecopt.profiling import document, measuring, roofline
+from mecopt.profiling import document, measuring, profile_files, roofline
 from mecopt.profiling.operators import ALL_KINDS
 from mecopt.schema import json_schema
 
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
     (place / "l.csv").write_text("from,to,rate_bps\nhere,estimate:here,fast\n")
     ready = measuring.runner(model, str(place / "net.onnx"), "onnxruntime")
     made = measuring.measure(model, ready, hardware="here", repeat=2)
-    (place / "here.json").write_bytes(document.text(made))
+    (place / "here.json").write_bytes(profile_files.text(made))
     kind = document.KindDoc(
         seconds_per_call=1e-6,
         seconds_per_operation=2e-11,
@@ -53,9 +53,9 @@ def folder(tmp_path_factory):
     plain = made.model_dump() | {"kind": "constants", "model": None, "blocks": [], "stretches": []}
     plain |= {"whole": None, "fit": None, "steadiness": None, "constants": dict.fromkeys(ALL_KINDS, kind)}
     constants = document.ProfileDoc.model_validate(plain)
-    (place / "constants.json").write_bytes(document.text(constants))
+    (place / "constants.json").write_bytes(profile_files.text(constants))
     guess = roofline.estimate(model, str(place / "net.onnx"), constants, "constants.json")
-    (place / "guess.json").write_bytes(document.text(guess))
+    (place / "guess.json").write_bytes(profile_files.text(guess))
     return place
 
 
@@ -83,7 +83,7 @@ def test_three_commands_lead_from_a_file_to_a_proved_plan(folder, tmp_path, run,
     result = json.loads(out)
     assert (result["status"], result["gap"]) == ("optimal", 0.0)
     instance = library.load("plan.json")
-    local = sum(block.seconds for block in document.load("camera.json").blocks)
+    local = sum(block.seconds for block in profile_files.load("camera.json").blocks)
     judged = library.evaluate(instance, np.zeros((1, 4), dtype=int))
     assert judged.total_delay_s == pytest.approx(local)
 
@@ -91,7 +91,7 @@ def test_three_commands_lead_from_a_file_to_a_proved_plan(folder, tmp_path, run,
 def test_a_profile_keeps_its_schema_and_adds_up(folder):
     written = json.loads((folder / "here.json").read_text())
     jsonschema.validate(written, json_schema("profile"))
-    profile = document.load(folder / "here.json")
+    profile = profile_files.load(folder / "here.json")
     assert [block.name for block in profile.blocks] == profile.model.blocks
     assert profile.whole.predicted_s == pytest.approx(sum(block.seconds for block in profile.blocks))
     assert profile.whole.measured.count == 4
@@ -105,7 +105,7 @@ def test_a_profile_keeps_its_schema_and_adds_up(folder):
 
 def test_an_estimate_is_what_its_constants_say_of_the_operators(folder):
     """Calls, multiply-adds and bytes of the small network, counted by hand."""
-    guess = document.load(folder / "guess.json")
+    guess = profile_files.load(folder / "guess.json")
     assert (guess.kind, guess.hardware, guess.whole.measured) == ("estimate", "estimate:here", None)
     jsonschema.validate(json.loads((folder / "guess.json").read_text()), json_schema("profile"))
     pixels, width = 32 * 32, 8
@@ -135,10 +135,10 @@ def test_constants_are_measured_and_estimate_the_network(folder, tmp_path, run):
     assert run("profile --calibrate --hardware here --out", tmp_path / "c.json")[0] == 0
     run("profile model.json --estimate", tmp_path / "c.json", "--out", tmp_path / "g.json")
     jsonschema.validate(json.loads((tmp_path / "c.json").read_text()), json_schema("profile"))
-    constants = document.load(tmp_path / "c.json").constants
+    constants = profile_files.load(tmp_path / "c.json").constants
     assert constants["conv3x3"].median_error < 0.3
-    measured = document.load(folder / "here.json").whole.measured.median_s
-    assert 0.3 < document.load(tmp_path / "g.json").whole.predicted_s / measured < 3
+    measured = profile_files.load(folder / "here.json").whole.measured.median_s
+    assert 0.3 < profile_files.load(tmp_path / "g.json").whole.predicted_s / measured < 3
 
 
 WRONG = {
@@ -187,7 +187,7 @@ def test_a_profile_that_contradicts_itself_is_refused(folder, tmp_path):
     }.items():
         (tmp_path / "p.json").write_text(json.dumps({**whole, change[0]: change[1]}))
         with pytest.raises(library.InputError, match=words):
-            document.load(tmp_path / "p.json")
+            profile_files.load(tmp_path / "p.json")
 
 
 def test_a_runtime_that_is_not_installed_is_said_with_the_line_that_installs_it(run, monkeypatch):
