@@ -141,6 +141,28 @@ def test_constants_are_measured_and_estimate_the_network(folder, tmp_path, run):
     assert 0.3 < profile_files.load(tmp_path / "g.json").whole.predicted_s / measured < 3
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_a_program_of_torch_is_measured_by_both_runtimes(tmp_path, run):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    layers = [torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU()]
+    layers += [
+        torch.nn.Conv2d(8, 8, 3),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8 * 28 * 28, 10),
+    ]
+    program = torch.export.export(torch.nn.Sequential(*layers).eval(), (torch.rand(1, 3, 32, 32),))
+    torch.export.save(program, tmp_path / "net.pt2")
+    assert run("import", tmp_path / "net.pt2", "--blocks", 3, "--out", tmp_path / "m.json")[0] == 0
+    for runtime in ("torch", "onnxruntime"):
+        words = ("--hardware", "x", "--repeat", 2, "--runtime", runtime, "--out", tmp_path / "p.json")
+        status, _, messages = run("profile", tmp_path / "m.json", *words)
+        assert status == 0, messages
+        assert profile_files.load(tmp_path / "p.json").runtime.name == runtime
+
+
 WRONG = {
     "profile": "missing argument 'MODEL'",
     "profile model.json": "missing option '--hardware NAME'",
