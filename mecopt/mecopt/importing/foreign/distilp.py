@@ -1,8 +1,8 @@
 """DistiLP (firstbatchxyz/distilp): layers of language models counted, and machines profiled.
 
-A folder holds model_profile.json and a file for each machine. Their rules: the head has the input and gets the
-output, each machine runs one window of layers. A machine with Metal is taken with it. What an instance cannot
-say is refused: experts, CUDA beside a CPU, layers read from disk.
+A folder holds model_profile.json and a file for each machine. Their rules: the head has the input and gets
+the output, each machine runs one window of layers. A machine with Metal is taken with it. Experts and CUDA
+beside a CPU are refused; layers are never read from disk, so that a model may find no room.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def read(place: str, name: str | None) -> tuple[ModelDocument, Instance]:
     ordered = [heads[0], *(one for one in machines if one is not heads[0])]
     instance = _instance(model, ordered, str(profile.get("quantization")))
     notes = (
-        f"of work and speeds those of batch {BATCH}; cache of {8 * KV_BYTES} bits a value, {width:,.0f} bytes a layer",
+        f"work and speeds are those of batch {BATCH}",
+        f"cache of {8 * KV_BYTES} bits a value, {width:,.0f} bytes a layer; nothing is read from disk",
         "a link of the head takes the longer of both machines' t_comm, either way",
     )
     source = source_of("distilp", folder, folder.glob("*.json"))
@@ -63,18 +64,18 @@ def _model(name: str, profile: Fields) -> tuple[Model, float]:
     # In a decoding pass one token enters where in a prefill `seq_len` of them do.
     tokens = max(profile.number("seq_len", 1.0), 1.0)
     shares = [1 / tokens if phase == "decode" else 1.0 for phase in phases] or [1.0]
-    blocks = []
-    for i in range(len(weights) - layers, len(weights)):
-        blocks.append(
-            Block(
-                name=f"layer{i + layers - len(weights) + 1}",
-                cycles=tuple(own[i] for own in flops),
-                input_bits=tuple(8 * entering[i] * share for share in shares),
-                param_bytes=weights[i],
-                state_bytes=state,
-                state_read_bytes=state,
-            )
+    first = len(weights) - layers
+    blocks = [
+        Block(
+            name=f"layer{i - first + 1}",
+            cycles=tuple(own[i] for own in flops),
+            input_bits=tuple(8 * entering[i] * share for share in shares),
+            param_bytes=weights[i],
+            state_bytes=state,
+            state_read_bytes=state,
         )
+        for i in range(first, len(weights))
+    ]
     output = tuple(8 * leaving[-1] * share for share in shares)
     passes = tuple(Phase(phase, 1) for phase in phases) or (Phase(),)
     return Model(name, tuple(blocks), output_bits=output, phases=passes), state

@@ -7,6 +7,7 @@ contiguous part each; nodes of one colour together; some nodes on CPUs only. Tim
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ def read(place: str, name: str | None) -> tuple[ModelDocument, Instance]:
     graph = _graph(nodes, _entries(file, "edges"), file)
     order = places.best(graph, Anywhere(frozenset(), frozenset()), CROSSING)
     kept = [p for p in order.allowed(CROSSING) if not _parts_a_colour(order, p, nodes)]
+    if len(kept) < 3:
+        reason = f"nowhere do at most {CROSSING} tensors cross without parting a colour: it is no chain"
+        raise file.error("edges", reason)
     model, held = _model(name or path.stem, order, kept, nodes)
     notes = [f"{len(nodes)} nodes are {len(held)} blocks: at most {CROSSING} tensors cross a boundary"]
     if file.number("maxCPUs") > 1:
@@ -92,7 +96,7 @@ def _parts_a_colour(order: places.Order, place: int, nodes: dict[int, Fields]) -
 def _model(
     name: str, order: places.Order, kept: list[int], nodes: dict[int, Fields]
 ) -> tuple[Model, list[list[Fields]]]:
-    spans = list(zip(kept, kept[1:], strict=False))
+    spans = list(pairwise(kept))
     parts = [[nodes[int(one.name)] for one in order.operators[p:q]] for p, q in spans]
     blocks = []
     for (p, q), part in zip(spans, parts, strict=True):

@@ -1,8 +1,8 @@
 """PipeEdge (usc-isi/PipeEdge): layers of transformers timed on types of devices, for pipelines.
 
-A folder holds models.yml, device_types.yml and devices.yml. Their rules: any host may be any stage, each is one
-at most, the longest of all calculations and transfers between stages is minimised; the way of the input to the
-first stage costs nothing. A rate between two hosts is the lower of theirs, a Mbps is 2^20 bits a second.
+A folder holds models.yml, device_types.yml and devices.yml. Their rules: any host may be any stage, each is
+one at most, the longest of all calculations and transfers between stages is minimised; the way of the input
+to the first stage costs nothing. A rate between hosts is the lower of theirs, a Mbps 2^20 bits a second.
 """
 
 from __future__ import annotations

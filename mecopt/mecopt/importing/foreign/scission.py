@@ -126,9 +126,7 @@ def _instance(
     rates = np.array([[links.get((d, s), (0.0, 0.0))[1] for s in servers] for d in tiers["device"]])
     pings = np.array([[links.get((d, s), (0.0, 0.0))[0] for s in servers] for d in tiers["device"]])
     if (pings != pings[0]).any():
-        raise InputError(
-            "devices of different latency to one server: an instance has one latency each", place
-        )
+        raise InputError("devices of different latency to one server, expected one latency each", place)
     between = np.array([[links.get((a, b), (0.0, 0.0)) for b in servers] for a in servers])
     count = len(tiers["device"])
     return Instance(
