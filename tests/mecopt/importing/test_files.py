@@ -79,10 +79,10 @@ def test_external_data_that_is_missing_cut_or_elsewhere(tmp_path):
 def test_dimensions_that_are_open_or_not_there(tmp_path):
     path = graphs.save(graphs.convolutions("batch"), tmp_path)
     assert "dimension 'batch' (place 0 of input 'x') is open, expected --dim batch=N" in refused(path)
-    assert "--dim bach: no such dimension, expected one of batch" in refused(
-        path, dims={"batch": 1, "bach": 2}
-    )
-    assert "dims.batch" in str(pytest.raises(InputError, mecopt.import_model, path, dims={"batch": 0}).value)
+    with pytest.raises(InputError, match="--dim bach: no such dimension, expected one of batch"):
+        mecopt.import_model(path, dims={"batch": 1, "bach": 2})
+    with pytest.raises(InputError, match=r"dims\.batch"):
+        mecopt.import_model(path, dims={"batch": 0})
     fixed = graphs.save(graphs.convolutions(3), tmp_path)
     assert "no dimension is open" in refused(fixed, dims={"batch": 1})
     proto = graphs.convolutions("?")
@@ -123,7 +123,7 @@ def test_what_is_not_installed_says_how_to_install_it(tmp_path, monkeypatch):
 
 
 GOOD = """block,output_bytes,param_bytes,cycles,seconds:pi,seconds:xeon
-input,600000
+input,600000,,,,
 conv,400000,1000,2e9,0.5,0.05
 head,40,2000,,0.1,
 """
@@ -131,7 +131,7 @@ head,40,2000,,0.1,
 
 def table(tmp_path, text):
     path = tmp_path / "blocks.csv"
-    path.write_text(text.replace("input,600000", "input,600000,,,,"))
+    path.write_text(text)
     return path
 
 

@@ -74,7 +74,13 @@ def test_several_models_ask_for_a_name(tmp_path):
 
 
 PIPEEDGE = {
-    "models.yml": "vit:\n  layers: 3\n  mem_MB: [1, 2, 3]\n  parameters_in: 9\n  parameters_out: [100, 200, 10]\n",
+    "models.yml": """
+vit:
+  layers: 3
+  mem_MB: [1, 2, 3]
+  parameters_in: 9
+  parameters_out: [100, 200, 10]
+""",
     "device_types.yml": """
 small:
   bw_Mbps: 1

@@ -8,6 +8,7 @@ beside a CPU are refused; layers are never read from disk, so that a model may f
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def _model(name: str, profile: Fields) -> tuple[Model, float]:
         raise profile.error("is_moe", "true: experts that lie apart have no counterpart in an instance")
     layers = int(profile.number("L"))
     work = profile.fields("f_q")
-    phases = work.texts() if BATCH not in work.content else []
+    phases = work.names() if BATCH not in work.content else []
     flops = [work.fields(p).numbers(BATCH) for p in phases] or [work.numbers(BATCH)]
     weights, entering, leaving = (profile.numbers(key) for key in ("b", "b_i", "b_o"))
     columns = {"b": weights, "b_i": entering, "b_o": leaving, "f_q": flops[0]}
@@ -83,40 +84,31 @@ def _model(name: str, profile: Fields) -> tuple[Model, float]:
 
 def _instance(model: Model, machines: list[Fields], quantization: str) -> Instance:
     comm = [one.number("t_comm") for one in machines]
-    servers = [_node(one, quantization) for one in machines[1:]]
-    head, count = _node(machines[0], quantization), len(servers)
+    nodes = [_node(machine, quantization) for machine in machines]
+    count = len(nodes) - 1
     between = np.array([[comm[i + 1] for _ in range(count)] for i in range(count)])
     return Instance(
         name=f"distilp-{model.name}",
         slot_count=1,
         rules=Rules.preset("physical", deadline="none", one_run="all", couplings=frozenset({"memory"})),
         models=(model,),
-        devices=(
-            Device(
-                str(head["name"]), head["speed"], memory_bytes=head["memory"], memory_bytes_per_s=head["rate"]
-            ),
-        ),
-        servers=tuple(
-            Server(str(one["name"]), one["speed"], memory_bytes=one["memory"], memory_bytes_per_s=one["rate"])
-            for one in servers
-        ),
+        devices=(Device(**nodes[0]),),
+        servers=tuple(Server(**node) for node in nodes[1:]),
         links=Links.of(count, RATE_BPS, between, [max(comm[0], own) for own in comm[1:]]),
         tasks=Tasks.of(slot=[0], device=0, model=0, rate_bps=[[RATE_BPS] * count], blocks=len(model.blocks)),
         origin={"source": "DistiLP, https://github.com/firstbatchxyz/distilp"},
     )
 
 
-def _node(machine: Fields, quantization: str) -> dict[str, object]:
-    """Return name, speed, memory and rate of a machine; with Metal those of its GPU."""
+def _node(machine: Fields, quantization: str) -> dict[str, Any]:
+    """Return the fields of a machine as a node; one with Metal as its GPU."""
     if machine.content.get("has_cuda"):
-        raise machine.error(
-            "has_cuda", "true: layers on a GPU beside a CPU have no counterpart in an instance"
-        )
+        raise machine.error("has_cuda", "true: layers on a GPU beside a CPU have no counterpart here")
     metal = bool(machine.content.get("has_metal"))
     speeds = machine.fields("sgpu_metal" if metal else "scpu").fields(quantization)
     return {
-        "name": machine.get("name"),
-        "speed": speeds.number(BATCH),
-        "memory": machine.number("d_avail_metal" if metal else "d_avail_ram"),
-        "rate": machine.number("T_metal" if metal else "T_cpu"),
+        "name": str(machine.get("name")),
+        "cycles_per_s": speeds.number(BATCH),
+        "memory_bytes": machine.number("d_avail_metal" if metal else "d_avail_ram"),
+        "memory_bytes_per_s": machine.number("T_metal" if metal else "T_cpu"),
     }

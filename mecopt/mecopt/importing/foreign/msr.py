@@ -31,7 +31,7 @@ def read(place: str, name: str | None) -> tuple[ModelDocument, Instance]:
     path = Path(place)
     file = read_json(path)
     nodes = {int(one.number("id")): one for one in _entries(file, "nodes")}
-    if len(nodes) < len(file.list("nodes")):
+    if len(nodes) < len(file.entries("nodes")):
         raise file.error("nodes", "an id is there twice")
     for one in nodes.values():
         if one.number("isBackwardNode", 0.0):
@@ -53,7 +53,7 @@ def read(place: str, name: str | None) -> tuple[ModelDocument, Instance]:
 
 
 def _entries(file: Fields, name: str) -> list[Fields]:
-    return [Fields(entry, file.source, f"{name}[{i}]") for i, entry in enumerate(file.list(name))]
+    return [Fields(entry, file.source, f"{name}[{i}]") for i, entry in enumerate(file.entries(name))]
 
 
 def _graph(nodes: dict[int, Fields], edges: list[Fields], file: Fields) -> OperatorGraph:

@@ -30,11 +30,11 @@ def read(place: str, name: str | None) -> tuple[ModelDocument, Instance]:
     """Read a folder of profiles; `name` is that of the model."""
     folder = Path(place)
     models, types, hosts = (_yaml(folder / file) for file in FILES)
-    there = [one for one in models.texts() if models.fields(one).number("layers")]
+    there = [one for one in models.names() if models.fields(one).number("layers")]
     wanted = chosen(there, name, str(folder / FILES[0]))
-    kinds = {kind: [str(host) for host in hosts.content.get(kind) or []] for kind in types.texts()}
+    kinds = {kind: [str(host) for host in hosts.content.get(kind) or []] for kind in types.names()}
     kinds = {kind: names for kind, names in kinds.items() if names}
-    unknown = [kind for kind in hosts.texts() if hosts.content[kind] and kind not in kinds]
+    unknown = [kind for kind in hosts.names() if hosts.content[kind] and kind not in kinds]
     if unknown:
         raise hosts.error(unknown[0], f"no such type in {FILES[1]}")
     if not kinds:
@@ -65,7 +65,7 @@ def _profiles(types: Fields, kinds: dict[str, list[str]], model: str) -> tuple[i
     found: list[dict[tuple[int, str], Fields]] = []
     for kind in kinds:
         own = types.fields(kind).fields("model_profiles")
-        entries = [Fields(entry, own.source, f"{own.place}.{model}") for entry in own.list(model)]
+        entries = [Fields(entry, own.source, f"{own.place}.{model}") for entry in own.entries(model)]
         found.append({(int(e.number("batch_size", 1)), str(e.get("dtype"))): e for e in entries})
     common = [key for key in found[0] if all(key in own for own in found)]
     if not common:

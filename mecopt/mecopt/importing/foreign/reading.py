@@ -51,14 +51,14 @@ class Fields:
 
     def numbers(self, name: str, count: int | None = None) -> list[float]:
         """Return a list of numbers >= 0, so many if a count is given."""
-        values = self.list(name)
+        values = self.entries(name)
         inner = Fields(dict(enumerate(values)), self.source, f"{self.place}.{name}".strip("."))
         found = [inner.number(i) for i in range(len(values))]  # type: ignore[arg-type]
         if count is not None and len(found) != count:
             raise self.error(name, f"{len(found)} numbers, expected {count}")
         return found
 
-    def list(self, name: str) -> list[Any]:
+    def entries(self, name: str) -> list[Any]:
         """Return a list."""
         value = self.get(name)
         if not isinstance(value, list):
@@ -69,8 +69,8 @@ class Fields:
         """Return an object."""
         return Fields(self.get(name), self.source, f"{self.place}.{name}".strip("."))
 
-    def texts(self) -> list[str]:
-        """Return the names of the fields."""
+    def names(self) -> list[str]:
+        """Return the names of all fields."""
         return [str(name) for name in self.content]
 
 

@@ -73,7 +73,7 @@ def _records(file: Path) -> dict[str, Any]:
 
 
 def _layers(content: dict[str, Any], name: str, source: str) -> list[Fields]:
-    records = Fields(content, source).list(name)
+    records = Fields(content, source).entries(name)
     return [Fields(getattr(one, "__dict__", one), source, f"{name}[{i}]") for i, one in enumerate(records)]
 
 
