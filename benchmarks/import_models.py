@@ -72,7 +72,6 @@ print(json.dumps([[node.op_type, float(node.macs[0])] for node in graph.nodemap.
 """
 MATCHED = (
     "Conv",
-    "ConvTranspose",
     "MatMul",
     "Gemm",
     "ConvInteger",
@@ -110,10 +109,8 @@ def exported(name: str, folder: Path) -> tuple[Path, float, float]:
     return path, flops(net, example), float(sum(p.numel() for p in net.parameters()))
 
 
-def by_tool(python: str, path: Path, dims: dict[str, int]) -> tuple[float, float] | None:
-    """Return what onnx-tool and mecopt count of the kinds that both know; None if the first fails."""
-    import onnx
-
+def by_tool(python: str, path: Path, dims: dict[str, int]) -> tuple[float, float] | str:
+    """Return what onnx-tool and mecopt count of the kinds that both know, or why the first fails."""
     ready = pieces.prepare(path, dims)
     graph = operators.of_onnx(ready.graph)
     with tempfile.TemporaryDirectory() as folder:
@@ -121,18 +118,17 @@ def by_tool(python: str, path: Path, dims: dict[str, int]) -> tuple[float, float
         frozen.write_bytes(ready.SerializeToString())
         done = subprocess.run([python, "-c", ASKED, str(frozen)], capture_output=True, text=True, check=False)
     if done.returncode:
-        return None
+        return done.stderr.strip().splitlines()[-1][:80]
     theirs = sum(macs for kind, macs in json.loads(done.stdout.splitlines()[-1]) if kind in MATCHED)
     ours = sum(one.macs for one in graph.operators if one.kind in MATCHED)
-    # Theirs add one for the bias of each value of a Gemm or convolution.
     shapes = {v.name: v for v in (*ready.graph.value_info, *ready.graph.output)}
-    for node in ready.graph.node:
-        if node.op_type in ("Gemm", "Conv", "ConvTranspose") and len(node.input) > 2 and node.input[2]:
-            ours += 0 if node.op_type != "Gemm" else _values(onnx, shapes[node.output[0]])
+    for node in ready.graph.node:  # theirs add one for the bias of each value
+        if node.op_type in ("Gemm", "Conv") and len(node.input) > 2 and node.input[2]:
+            ours += _values(shapes[node.output[0]])
     return theirs, ours
 
 
-def _values(onnx: Any, value: Any) -> float:
+def _values(value: Any) -> float:
     count = 1
     for dim in value.type.tensor_type.shape.dim:
         count *= dim.dim_value
@@ -183,8 +179,11 @@ def packages(wheels: Path, python: str, folder: Path) -> list[dict[str, Any]]:
                 version = wheel.name.split("-")[1]
                 found = row(f"{package}: {Path(file).name}", path, dims)
                 found |= {"source": f"{package} {version}, {licence}", "counter": "onnx-tool"}
-                counts = by_tool(python, path, dims) if python else None
-                found |= {"counted": counts[0] if counts else None, "compared": counts[1] if counts else None}
+                counts = by_tool(python, path, dims) if python else "not asked"
+                if isinstance(counts, str):
+                    found |= {"counted": None, "compared": None, "why": counts}
+                else:
+                    found |= {"counted": counts[0], "compared": counts[1]}
                 rows.append(found)
                 print(found["network"], found["macs"], counts, flush=True)
     return rows
@@ -196,7 +195,7 @@ def page(rows: list[dict[str, Any]], python: str) -> str:
 
     def agrees(found: dict[str, Any]) -> str:
         if found["counted"] is None:
-            return "not counted"
+            return f"it fails: `{found['why']}`"
         off = found["compared"] / found["counted"] - 1 if found["counted"] else 0.0
         return "equal" if off == 0 else f"{off:+.2e}"
 
@@ -237,8 +236,9 @@ def page(rows: list[dict[str, Any]], python: str) -> str:
             "included; exporting from torch is not. Networks of torch have their published number of "
             "parameters and random weights; every other file is in the wheel of its package. torch counts "
             "by FlopCounterMode, halved, with attention as products. onnx-tool is asked for convolutions and "
-            "products of matrices only (it also counts what is element by element); the bias it adds to a "
-            "Gemm is added to ours. Recurrent layers and what lies in loops it does not count.",
+            "products of matrices only (it also counts what is element by element); the bias that it "
+            "adds is added to ours. It counts transposed convolutions with the zeros between their strides, and "
+            "recurrent layers and loops not at all: these are left out on both sides.",
             "",
             table(head, lines),
             "",
