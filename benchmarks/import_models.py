@@ -237,8 +237,8 @@ def page(rows: list[dict[str, Any]], python: str) -> str:
             "parameters and random weights; every other file is in the wheel of its package. torch counts "
             "by FlopCounterMode, halved, with attention as products. onnx-tool is asked for convolutions and "
             "products of matrices only (it also counts what is element by element); the bias that it "
-            "adds is added to ours. It counts transposed convolutions with the zeros between their strides, and "
-            "recurrent layers and loops not at all: these are left out on both sides.",
+            "adds is added to ours. It counts transposed convolutions with the zeros between their strides, "
+            "and recurrent layers and loops not at all: these are left out on both sides.",
             "",
             table(head, lines),
             "",
