@@ -196,7 +196,12 @@ def sort(graph: GraphProto, source: str) -> None:
         If there is none, since nodes form a cycle, or a node reads what nothing makes.
     """
     known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-    made = {name for node in graph.node for name in node.output}
+    made = known.copy()
+    for node in graph.node:
+        for name in node.output:
+            if name in made and name:
+                raise InputError(f"tensor {shown(name)} is made twice, expected once", source)
+            made.add(name)
     done: list[Any] = []
     waiting = list(graph.node)
     while waiting:
