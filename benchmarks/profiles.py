@@ -174,6 +174,7 @@ def main() -> None:
             outcomes.append(Outcome(name, model, first, guess, speed, begun=begun))
             measured_divisions(outcomes[-1], ready, repeat)
             print(f"{name}: {errors_text(outcomes[-1].errors)}", flush=True)
+        write(outcomes, constants, args.quick, apart)  # in case that the second profiles are not waited for
         for outcome in outcomes:
             time.sleep(max(0.0, outcome.begun + apart - time.perf_counter()))
             outcome.second, _ = profiled(outcome.model, folder / f"{outcome.name}.onnx", repeat)
@@ -233,7 +234,7 @@ def busy(outcomes: list[Outcome]) -> list[str]:
 def _profiles(outcomes: list[Outcome], apart: float) -> list[str]:
     rows = []
     for o in outcomes:
-        again = [abs(e) for e in relative(o.blocks, "alone_again_s")]
+        again = [] if o.second is None else [abs(e) for e in relative(o.blocks, "alone_again_s")]
         assert o.first.steadiness is not None
         rows.append([
             o.name,
@@ -243,7 +244,7 @@ def _profiles(outcomes: list[Outcome], apart: float) -> list[str]:
             f"{o.errors[0]:+.1%}",
             f"{statistics.median(map(abs, o.errors[1:])):.1%}",
             f"{max(o.errors[1:], key=abs):+.1%}",
-            f"{statistics.median(again):.1%}",
+            f"{statistics.median(again):.1%}" if again else "",
             o.first.steadiness.verdict,
         ])  # fmt: skip
     errors = [abs(e) for o in outcomes for e in o.errors]
