@@ -191,6 +191,7 @@ def relative(rows: list[dict[str, Any]], found: str, true: str = "alone_s") -> l
 
 def write(outcomes: list[Outcome], constants: ProfileDoc, quick: bool, apart: float) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
+    named = "" if len(outcomes) == len(SUBJECTS) else "".join(f" {o.name}" for o in outcomes)
     blocks = [row for outcome in outcomes for row in outcome.blocks]
     for name, rows in (("blocks", blocks), ("divisions", [row for o in outcomes for row in o.rows])):
         with (OUT / f"{name}.csv").open("w", newline="") as file:
@@ -200,7 +201,7 @@ def write(outcomes: list[Outcome], constants: ProfileDoc, quick: bool, apart: fl
     page = [
         "# Profiles and estimates",
         "",
-        f"`python benchmarks/profiles.py{' --quick' if quick else ''}`; random weights, cut into up to "
+        f"`python benchmarks/profiles.py{' --quick' if quick else ''}{named}`; random weights, cut into up to "
         f"{BLOCKS} blocks by `mecopt import`, onnxruntime, one thread, CPU seconds of that thread. Raw "
         "figures: [blocks.csv](blocks.csv), [divisions.csv](divisions.csv).",
         "",
