@@ -2,12 +2,14 @@
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
+from places import ROOT
 from small_network import network
 
 import mecopt as library
@@ -64,27 +66,25 @@ def here(folder, monkeypatch):
     monkeypatch.chdir(folder)
 
 
-def test_three_commands_lead_from_a_file_to_a_proved_plan(folder, tmp_path, run, monkeypatch):
-    """As docs/own-machines.md pastes them; the second machine is this one under another name."""
+def test_the_commands_of_the_page_lead_from_a_file_to_a_proved_plan(folder, tmp_path, run, monkeypatch):
+    """The second machine is this one under another name."""
     shutil.copy(folder / "net.onnx", tmp_path)
     monkeypatch.chdir(tmp_path)
-    edge = json.loads((folder / "here.json").read_text())
-    Path("edge.json").write_text(json.dumps({**edge, "hardware": "edge"}))
-    Path("links.csv").write_text("from,to,rate_bps,latency_s\ncamera,edge,1e8,0.001\n")
-    commands = (
-        "import net.onnx --blocks 4 --out model.json",
-        "profile model.json --hardware camera --repeat 2 --out camera.json",
-        "instances new --model model.json --profiles camera.json,edge.json --links links.csv --out plan.json",
-        "solve plan.json --json",
-    )
-    for words in commands:
-        status, out, messages = run(words)
+    page = (ROOT / "docs" / "own-machines.md").read_text()
+    commands = re.search(r"```sh\n(.*?)```", page, re.DOTALL)[1].splitlines()
+    Path("links.csv").write_text(re.search(r"```csv\n(.*?)```", page, re.DOTALL)[1])
+    assert len(commands) == 4
+    for line in commands:
+        status, _, messages = run(line.removeprefix("mecopt "))
         assert status == 0, messages
-    result = json.loads(out)
-    assert (result["status"], result["gap"]) == ("optimal", 0.0)
+        if "--out camera.json" in line:
+            camera = json.loads(Path("camera.json").read_text())
+            Path("edge.json").write_text(json.dumps({**camera, "hardware": "edge"}))
     instance = library.load("plan.json")
+    result = library.solve(instance)
+    assert (result.status, result.gap) == ("optimal", 0.0)
     local = sum(block.seconds for block in profile_files.load("camera.json").blocks)
-    judged = library.evaluate(instance, np.zeros((1, 4), dtype=int))
+    judged = library.evaluate(instance, np.zeros((1, instance.max_blocks), dtype=int))
     assert judged.total_delay_s == pytest.approx(local)
 
 
