@@ -167,7 +167,9 @@ def main() -> None:
         folder = args.files or Path(temporary)
         for name in args.networks or SUBJECTS:
             path = save(name, folder)
-            model = mecopt.import_model(path, blocks=BLOCKS)
+            model = mecopt.import_model(path)
+            if len(model.model.blocks) > BLOCKS:
+                model = mecopt.import_model(path, blocks=BLOCKS)
             begun = time.perf_counter()
             first, ready = profiled(model, path, repeat)
             guess = roofline.estimate(model, str(path), constants, "constants")
