@@ -46,8 +46,8 @@ def nodes(
     found: list[Node] = []
     for file, profile in profiles:
         if profile is None:
-            same = sum(node.hardware == file for node in found)
-            found.append(Node(f"{file}-{same + 1}" if same else file, file))
+            earlier = sum(node.hardware == file for node in found)
+            found.append(Node(f"{file}-{earlier + 1}" if earlier else file, file))
             continue
         name = _model_of(profile, file, models)
         kind = profile.hardware

@@ -97,6 +97,7 @@ def _program(path: str) -> GraphModule:
     ):  # exporting takes composite operators apart, and ONNX has the names that follow
         exported = torch.onnx.export(torch_program.load(path), (), dynamo=True, verbose=False)
     assert exported is not None
+    assert exported.exported_program is not None
     found = exported.exported_program.module()
     assert isinstance(found, torch.fx.GraphModule)
     return found
