@@ -111,8 +111,8 @@ def new(
     """Make an instance of imported models, of the machines that were profiled, and of the links between them.
 
     The first profile is the device's, the others are servers'. In place of a profile may stand the name of
-    hardware of which the model has the seconds itself, as from a table. Machines are called by their
-    hardware in the table of links too. A task of each model is released at the device; what else an instance may say is
+    hardware of which the model has the seconds itself, as from a table. Machines are called by their hardware
+    in the table of links too. A task of each model is released at the device; what else there is to say is
     written into its file.
     """
     from mecopt import io
