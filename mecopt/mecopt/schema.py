@@ -43,7 +43,7 @@ NAMES = ("instance", "solution", "model")
 
 def json_schema(name: str) -> dict[str, Any]:
     """Return the JSON Schema of a format: `instance` and `solution` (/1 and /2), `model`."""
-    from mecopt.importing.document import MODEL_FILE
+    from mecopt.importing.format import MODEL_FILE
     from mecopt.schema_wider import EITHER
 
     adapters = {**EITHER, "model": MODEL_FILE}
