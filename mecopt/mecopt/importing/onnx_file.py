@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mecopt.errors import InputError, MissingExtraError, shown
 
@@ -170,19 +171,26 @@ def sort(graph: GraphProto, source: str) -> None:
             if name in made and name:
                 raise InputError(f"tensor {shown(name)} is made twice, expected once", source)
             made.add(name)
-    done: list[Any] = []
-    waiting = list(graph.node)
-    while waiting:
-        late = []
-        for node in waiting:
-            if all(name in known for name in used(node)):
-                known |= set(node.output)
-                done.append(node)
-            else:
-                late.append(node)
-        if len(late) == len(waiting):
-            raise InputError(_stuck(late, known, made), source)
-        waiting = late
+    reads = [[name for name in used(node) if name not in known] for node in graph.node]
+    readers: dict[str, list[int]] = {}
+    for i, names in enumerate(reads):
+        for name in names:
+            readers.setdefault(name, []).append(i)
+    waits = list(map(len, reads))
+    ready = [i for i, count in enumerate(waits) if not count]
+    done: list[NodeProto] = []
+    heapq.heapify(ready)
+    while ready:  # the earliest in the file goes first
+        node = graph.node[heapq.heappop(ready)]
+        done.append(node)
+        for name in node.output:
+            for i in readers.get(name, ()):
+                waits[i] -= 1
+                if not waits[i]:
+                    heapq.heappush(ready, i)
+    if len(done) < len(graph.node):
+        late = [node for node, count in zip(graph.node, waits, strict=True) if count]
+        raise InputError(_stuck(late, known, made), source)
     if any(a is not b for a, b in zip(done, graph.node, strict=True)):
         copies = [type(node).FromString(node.SerializeToString()) for node in done]
         del graph.node[:]
