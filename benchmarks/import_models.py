@@ -227,8 +227,8 @@ def page(rows: list[dict[str, Any]], python: str) -> str:
         [
             "# Importing networks",
             "",
-            "`python benchmarks/import_models.py --wheels DIR --onnx-tool PYTHON`, raw figures in "
-            "[import.csv](import.csv).",
+            "`python benchmarks/import_models.py --wheels DIR --onnx-tool PYTHON`; raw figures are in "
+            "import.csv.",
             "",
             *machine("onnx", "onnxruntime", "torch"),
             "",
@@ -256,7 +256,6 @@ def page(rows: list[dict[str, Any]], python: str) -> str:
 
 
 def main() -> None:
-    clean_tree()
     given = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=True))
     wheels, python = given.get("--wheels"), given.get("--onnx-tool", "")
     REPORT.mkdir(parents=True, exist_ok=True)
@@ -273,4 +272,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

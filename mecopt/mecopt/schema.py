@@ -43,7 +43,7 @@ NAMES = ("instance", "solution", "model", "profile")
 
 def json_schema(name: str) -> dict[str, Any]:
     """Return the JSON Schema of a format: `instance` and `solution` (/1 and /2), `model`, `profile`."""
-    from mecopt.importing.document import MODEL_FILE
+    from mecopt.importing.format import MODEL_FILE
     from mecopt.profiling.document import PROFILE
     from mecopt.schema_wider import EITHER
 
