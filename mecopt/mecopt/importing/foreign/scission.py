@@ -102,7 +102,10 @@ def _model(name: str, machines: dict[str, tuple[str, dict[str, Any]]], place: st
 
 
 def _links(table: Path) -> Links_:
-    rows = list(csv.reader(io.StringIO(read_bytes(table).decode(errors="replace"))))
+    try:
+        rows = list(csv.reader(io.StringIO(read_bytes(table).decode(errors="replace"), newline="")))
+    except csv.Error as error:
+        raise InputError(f"not CSV: {error}", str(table)) from None
     found: Links_ = {}
     for number, row in enumerate(rows[1:], 2):
         if not any(row):
