@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ from mecopt.instance import Instance
 
 TIERS = ("device", "edge", "cloud")
 INPUT_BYTES = 150_000  # of the picture, where nothing else is said: their default
+# What Python writes for a dictionary of lists of records of numbers and texts.
+STEPS = frozenset(
+    """PROTO FRAME STOP MARK MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET EMPTY_DICT EMPTY_LIST EMPTY_TUPLE
+    GLOBAL STACK_GLOBAL NEWOBJ BUILD SETITEM SETITEMS APPEND APPENDS NONE BININT BININT1 BININT2 LONG1
+    BINFLOAT BINUNICODE SHORT_BINUNICODE""".split()  # noqa: SIM905
+)
 Links_ = dict[tuple[str, str], tuple[float, float]]  # latency [s] and rate [bits/s] by source and destination
 
 
@@ -38,6 +45,13 @@ class _Records(pickle.Unpickler):
         if name == "LayerBenchmark":
             return _Layer
         raise pickle.UnpicklingError(f"{module}.{name} is no record of a layer")
+
+
+def _check_steps(data: bytes) -> None:
+    """Refuse steps that records of layers do not need, and places in memory that no such file has."""
+    for step, argument, _ in pickletools.genops(data):
+        if step.name not in STEPS or (step.name == "LONG_BINPUT" and argument > len(data)):
+            raise pickle.UnpicklingError(f"step {step.name} has no place in records of layers")
 
 
 def read(place: str, name: str | None) -> tuple[ModelDocument, Instance]:
@@ -64,7 +78,9 @@ def read(place: str, name: str | None) -> tuple[ModelDocument, Instance]:
 
 def _records(file: Path) -> dict[str, Any]:
     try:
-        content = _Records(io.BytesIO(read_bytes(file))).load()
+        data = read_bytes(file)
+        _check_steps(data)
+        content = _Records(io.BytesIO(data)).load()
     except InputError:
         raise
     except Exception as error:  # a damaged pickle raises whatever it happens to hit
@@ -102,7 +118,10 @@ def _model(name: str, machines: dict[str, tuple[str, dict[str, Any]]], place: st
 
 
 def _links(table: Path) -> Links_:
-    rows = list(csv.reader(io.StringIO(read_bytes(table).decode(errors="replace"))))
+    try:
+        rows = list(csv.reader(io.StringIO(read_bytes(table).decode(errors="replace"), newline="")))
+    except csv.Error as error:
+        raise InputError(f"not CSV: {error}", str(table)) from None
     found: Links_ = {}
     for number, row in enumerate(rows[1:], 2):
         if not any(row):
