@@ -13,7 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 
-def conv(wide: int, to: int, kernel: Any = 1, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Module:
+def conv(
+    wide: int, to: int, kernel: Any = 1, stride: int = 1, groups: int = 1, act: bool = True
+) -> nn.Module:
     """Return a convolution with its normalisation and activation."""
     sides = kernel if isinstance(kernel, tuple) else (kernel, kernel)
     padding = tuple(side // 2 for side in sides)
@@ -66,12 +68,22 @@ def resnet50() -> nn.Module:
 def mobilenet_v2() -> nn.Module:
     layers: list[nn.Module] = [conv(3, 32, 3, 2)]
     wide = 32
-    plan = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    plan = (
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    )
     for times, to, count, first in plan:
         for i in range(count):
             stride, hidden = first if i == 0 else 1, times * wide
             expand = [conv(wide, hidden)] if times > 1 else []
-            path = nn.Sequential(*expand, conv(hidden, hidden, 3, stride, hidden), conv(hidden, to, act=False))
+            path = nn.Sequential(
+                *expand, conv(hidden, hidden, 3, stride, hidden), conv(hidden, to, act=False)
+            )
             layers.append(Residual(path, nn.Identity(), nn.Identity()) if i else path)
             wide = to
     return nn.Sequential(*layers, conv(wide, 1280), *head(1280))
@@ -116,7 +128,9 @@ def inception_v3() -> nn.Module:
 
     down = nn.MaxPool2d(3, 2)
     b = Parallel(
-        flat(3, 2)(288, 384), nn.Sequential(conv(288, 64), conv(64, 96, 3), flat(3, 2)(96, 96)), nn.MaxPool2d(3, 2)
+        flat(3, 2)(288, 384),
+        nn.Sequential(conv(288, 64), conv(64, 96, 3), flat(3, 2)(96, 96)),
+        nn.MaxPool2d(3, 2),
     )
     d = Parallel(
         nn.Sequential(conv(768, 192), flat(3, 2)(192, 320)),
@@ -135,7 +149,9 @@ class Csp(nn.Module):
         super().__init__()
         half = to // 2
         self.first = conv(wide, 2 * half)
-        self.inner = nn.ModuleList(nn.Sequential(conv(half, half, 3), conv(half, half, 3)) for _ in range(count))
+        self.inner = nn.ModuleList(
+            nn.Sequential(conv(half, half, 3), conv(half, half, 3)) for _ in range(count)
+        )
         self.last = conv((2 + count) * half, to)
         self.beside = beside
 
@@ -154,7 +170,11 @@ class YoloLike(nn.Module):
         super().__init__()
         w = (16, 32, 64, 128, 256)
         self.low = nn.Sequential(
-            conv(3, w[0], 3, 2), conv(w[0], w[1], 3, 2), Csp(w[1], w[1], 1, True), conv(w[1], w[2], 3, 2), Csp(w[2], w[2], 2, True)
+            conv(3, w[0], 3, 2),
+            conv(w[0], w[1], 3, 2),
+            Csp(w[1], w[1], 1, True),
+            conv(w[1], w[2], 3, 2),
+            Csp(w[2], w[2], 2, True),
         )
         self.middle = nn.Sequential(conv(w[2], w[3], 3, 2), Csp(w[3], w[3], 2, True))
         self.high = nn.Sequential(conv(w[3], w[4], 3, 2), Csp(w[4], w[4], 1, True), nn.MaxPool2d(5, 1, 2))

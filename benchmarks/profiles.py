@@ -167,13 +167,16 @@ def main() -> None:
         folder = args.files or Path(temporary)
         for name in args.networks or SUBJECTS:
             path = save(name, folder)
-            model = mecopt.import_model(path, blocks=BLOCKS)
+            model = mecopt.import_model(path)
+            if len(model.model.blocks) > BLOCKS:
+                model = mecopt.import_model(path, blocks=BLOCKS)
             begun = time.perf_counter()
             first, ready = profiled(model, path, repeat)
             guess = roofline.estimate(model, str(path), constants, "constants")
             outcomes.append(Outcome(name, model, first, guess, speed, begun=begun))
             measured_divisions(outcomes[-1], ready, repeat)
             print(f"{name}: {errors_text(outcomes[-1].errors)}", flush=True)
+        write(outcomes, constants, args.quick, apart)  # in case that the second profiles are not waited for
         for outcome in outcomes:
             time.sleep(max(0.0, outcome.begun + apart - time.perf_counter()))
             outcome.second, _ = profiled(outcome.model, folder / f"{outcome.name}.onnx", repeat)
@@ -190,6 +193,7 @@ def relative(rows: list[dict[str, Any]], found: str, true: str = "alone_s") -> l
 
 def write(outcomes: list[Outcome], constants: ProfileDoc, quick: bool, apart: float) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
+    named = "" if len(outcomes) == len(SUBJECTS) else "".join(f" {o.name}" for o in outcomes)
     blocks = [row for outcome in outcomes for row in outcome.blocks]
     for name, rows in (("blocks", blocks), ("divisions", [row for o in outcomes for row in o.rows])):
         with (OUT / f"{name}.csv").open("w", newline="") as file:
@@ -199,7 +203,7 @@ def write(outcomes: list[Outcome], constants: ProfileDoc, quick: bool, apart: fl
     page = [
         "# Profiles and estimates",
         "",
-        f"`python benchmarks/profiles.py{' --quick' if quick else ''}`; random weights, cut into up to "
+        f"`python benchmarks/profiles.py{' --quick' if quick else ''}{named}`; random weights, up to "
         f"{BLOCKS} blocks by `mecopt import`, onnxruntime, one thread, CPU seconds of that thread. Raw "
         "figures: [blocks.csv](blocks.csv), [divisions.csv](divisions.csv).",
         "",
@@ -233,7 +237,7 @@ def busy(outcomes: list[Outcome]) -> list[str]:
 def _profiles(outcomes: list[Outcome], apart: float) -> list[str]:
     rows = []
     for o in outcomes:
-        again = [abs(e) for e in relative(o.blocks, "alone_again_s")]
+        again = [] if o.second is None else [abs(e) for e in relative(o.blocks, "alone_again_s")]
         assert o.first.steadiness is not None
         rows.append([
             o.name,
@@ -243,7 +247,7 @@ def _profiles(outcomes: list[Outcome], apart: float) -> list[str]:
             f"{o.errors[0]:+.1%}",
             f"{statistics.median(map(abs, o.errors[1:])):.1%}",
             f"{max(o.errors[1:], key=abs):+.1%}",
-            f"{statistics.median(again):.1%}",
+            f"{statistics.median(again):.1%}" if again else "",
             o.first.steadiness.verdict,
         ])  # fmt: skip
     errors = [abs(e) for o in outcomes for e in o.errors]

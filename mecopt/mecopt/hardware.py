@@ -51,7 +51,8 @@ def unmeasured(instance: Instance) -> list[str]:
 
 def estimated(instance: Instance) -> list[str]:
     """Return the kinds of hardware of an instance whose seconds are estimates, not measured."""
-    kinds = {node.hardware for node in (*instance.devices, *instance.servers)}
+    nodes: list[Device | Server] = [*instance.devices, *instance.servers]
+    kinds = {node.hardware for node in nodes}
     return sorted(kind for kind in kinds if kind is not None and kind.startswith(ESTIMATE))
 
 

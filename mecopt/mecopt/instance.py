@@ -146,7 +146,8 @@ class Instance:
         """The format of the file that says all of it: the wider one only where it is needed."""
         wider = _wider(self.rules) or self.barred is not None or any(map(_wider, self.devices))
         wider = wider or any(map(_wider, self.servers)) or any(map(_wider_model, self.models))
-        wider = wider or any(node.cycles_per_s is None for node in (*self.devices, *self.servers))
+        wider = wider or any(device.cycles_per_s is None for device in self.devices)
+        wider = wider or any(server.cycles_per_s is None for server in self.servers)
         return WIDER_FORMAT if wider or self.tasks.wider else FORMAT
 
     @cached_property

@@ -17,7 +17,7 @@ def json_schema(name: str) -> dict[str, Any]:
     InputError
         If there is no format of that name.
     """
-    from mecopt.importing.document import MODEL_FILE
+    from mecopt.importing.format import MODEL_FILE
     from mecopt.profiling.document import PROFILE
     from mecopt.schema_wider import EITHER
 

@@ -31,6 +31,7 @@ PROMISES = {
     "mecopt/mecopt/ray_cluster.py": {"ray"},
     "mecopt/mecopt/deployment": {"deploy"},
     "mecopt/mecopt/importing": {"onnx"},
+    "mecopt/mecopt/importing/torch_module.py": {"onnx", "rl"},
     "mecopt/mecopt/importing/torch_program.py": {"onnx", "rl"},
     "solvers/mecopt_solvers": set(),
     "rl/mecopt_rl": {"rl"},

@@ -122,9 +122,10 @@ def _print(document: ModelDocument) -> None:
             (f"... {left} more", *[""] * (len(rows[0]) - 1)),
             *rows[-MOST_ROWS // 2 :],
         ]
+    known = [in_phase(block.cycles) for block in model.blocks if block.cycles is not None]
     total = (
         "total",
-        whole(sum(in_phase(b.cycles) for b in model.blocks if b.cycles is not None)),
+        whole(sum(known)) if known else "",
         "",
         whole(sum(b.param_bytes for b in model.blocks) + sum(p.bytes for p in model.shared_params)),
         *[""] * len(kinds),

@@ -110,22 +110,25 @@ def new(
 ) -> None:
     """Make an instance of imported models, of the machines that were profiled, and of the links between them.
 
-    The first profile is the device's, the others are servers'. Machines are called by their hardware in the
-    table of links too. A task of each model is released at the device; what else an instance may say is
+    The first profile is the device's, the others are servers'. In place of a profile may stand the name of
+    hardware of which the model has the seconds itself, as from a table. Machines are called by their hardware
+    in the table of links too. A task of each model is released at the device; what else there is to say is
     written into its file.
     """
     from mecopt import io
     from mecopt.importing import document
     from mecopt.profiling import assembling
-    from mecopt.profiling.document import load
+    from mecopt.profiling.profile_files import load
     from mecopt.text import file_name
 
     files = [file for part in profiles for file in part.split(",") if file]
     common.check_out("--out", out, *models, *files, links)
     known = [(file, document.load(file)) for file in models]
-    made = assembling.instance(
-        known, [(file, load(file)) for file in files], links, name=name or known[0][1].model.name
-    )
+    profiled = [
+        (file, None if any(assembling.measured(model, file) for _, model in known) else load(file))
+        for file in files
+    ]
+    made = assembling.instance(known, profiled, links, name=name or known[0][1].model.name)
     path = out or file_name(made.name, ".json")
     common.check_out("--out", path, *models, *files, links)
     io.save(made, path)

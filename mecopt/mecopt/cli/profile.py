@@ -100,17 +100,17 @@ def _opened(model: str, file: str | None) -> tuple[ModelDocument, str]:
 
 
 def _estimated(model: str, file: str | None, constants: str) -> ProfileDoc:
-    from mecopt.profiling import document, roofline
+    from mecopt.profiling import profile_files, roofline
 
     with common.working("estimating"):
-        machine = document.load(constants)
+        machine = profile_files.load(constants)
         known, path = _opened(model, file)
         return roofline.estimate(known, path, machine, constants)
 
 
 def _write(made: ProfileDoc, out: str | None, as_json: bool, inputs: list[str | None]) -> None:
     from mecopt.files import write_bytes
-    from mecopt.profiling.document import text
+    from mecopt.profiling.profile_files import text
     from mecopt.text import file_name
 
     name = made.hardware if made.model is None else f"{made.model.name}-{made.hardware}"

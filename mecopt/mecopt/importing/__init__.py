@@ -72,7 +72,7 @@ def import_model(
     options = Options(dict(dims or {}), name, crossing, blocks, cycles_per_mac)
     try:
         if not isinstance(source, (str, os.PathLike)):
-            from mecopt.importing.torch_program import import_module
+            from mecopt.importing.torch_module import import_module
 
             return import_module(source, example, options)
         place = os.fspath(source)

@@ -9,6 +9,7 @@ from mecopt.importing.operators import Operator, OperatorGraph
 
 SMALL_BITS = 8.0 * (64 << 10)  # of an input that may go to every piece
 CHEAP_BYTES = 4 << 20  # read and written by an operator that may be run again
+HELD_BYTES = 64 << 10  # of parameters that it may need everywhere
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def _operators(graph: OperatorGraph, inputs: Set[str]) -> frozenset[str]:
     found = set()
     for operator in graph.operators:
         made_of_params = not operator.inputs
-        cheap = not operator.macs and operator.moved_bytes + operator.param_read_bytes <= CHEAP_BYTES
+        held = sum(graph.params[name] for name in operator.params)
+        cheap = not operator.macs and operator.moved_bytes <= CHEAP_BYTES and held <= HELD_BYTES
         if there.issuperset(operator.inputs) and (cheap or made_of_params):
             there |= set(operator.outputs)
             found.add(operator.name)

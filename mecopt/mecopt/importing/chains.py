@@ -11,6 +11,7 @@ from mecopt.entities import Block, Model, SharedParams
 from mecopt.importing import anywhere as anywhere_of
 from mecopt.importing import joining, losses, places
 from mecopt.importing.anywhere import Anywhere, work
+from mecopt.importing.counting import FORMULAS
 from mecopt.importing.document import Graph, Loss
 from mecopt.importing.operators import Operator, OperatorGraph
 from mecopt.importing.options import Options
@@ -139,13 +140,14 @@ def _notes(
         if kind in ("Loop", "Scan"):
             yield f"{kind} ({times}): how often it runs is not known, its body is counted once ({share:.1%})"
         else:
+            lack = "its sizes are not known" if kind in FORMULAS else "not known"
             yield (
-                f"operator {kind} ({times}): not known, counted as a matrix product of its sizes, "
+                f"operator {kind} ({times}): {lack}, counted as a matrix product of its sizes, "
                 f"{share:.1%} of all multiply-adds"
             )
     span = max(pairwise(kept), key=lambda pair: order.done[pair[1]] - order.done[pair[0]])
     share, inside = order.largest(kept), order.operators[slice(*span)]
-    single = max(work(one) for one in inside) / sum(work(one) for one in inside)
+    single = max(map(work, inside)) / (sum(map(work, inside)) or 1.0)
     if share > COARSE and single < COARSE:
         yield (
             f"block {names[kept.index(span[0])]} does {share:.0%} of the work: more than {crossing} tensors "

@@ -1,4 +1,4 @@
-"""The format mecopt-model/1: an imported model, where it comes from, where its blocks lie in the graph."""
+"""Model files: an imported model, where it comes from, and where its blocks lie in the graph."""
 
 from __future__ import annotations
 
@@ -7,61 +7,14 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
-
-from pydantic import ConfigDict, Field, TypeAdapter
+from typing import Any
 
 from mecopt.documents import model_dict
 from mecopt.entities import Model
 from mecopt.errors import InputError, InstanceError
 from mecopt.files import read_bytes, write_bytes
+from mecopt.importing.format import FORMAT, MODEL_FILE, ModelFileDoc
 from mecopt.io import model_of
-from mecopt.schema_docs import STRICT, Name, NonNegative, Part, Positive, Whole
-from mecopt.schema_wider import WiderModelDoc
-
-FORMAT = "mecopt-model/1"
-KINDS = ("onnx", "torch", "config", "csv", "scission", "pipeedge", "msr", "distilp")
-
-
-class SourceDoc(Part):
-    """The file that a model was read from, and the dimensions that were chosen for it."""
-
-    kind: Literal["onnx", "torch", "config", "csv", "scission", "pipeedge", "msr", "distilp"]
-    file: str | None = None
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    dims: dict[str, Annotated[int, Whole(ge=1)]] = Field(default_factory=dict)
-
-
-class GraphDoc(Part):
-    """Where the blocks lie in the graph of the file, by the names of its tensors and nodes."""
-
-    boundaries: list[list[str]]
-    everywhere: list[str]
-    operators: list[list[str]]
-
-
-class LossDoc(Part):
-    """The least delay of a device and a server at a rate: of the chain, and of every cut of the graph."""
-
-    rate_bps: Positive
-    chain_s: NonNegative
-    graph_s: NonNegative
-
-
-class ModelFileDoc(Part):
-    """A model file of format mecopt-model/1; `model` is an element of the `models` of an instance file."""
-
-    model_config = ConfigDict(**STRICT, title=FORMAT)
-
-    format: Literal["mecopt-model/1"]
-    model: WiderModelDoc
-    source: SourceDoc
-    graph: GraphDoc | None = None
-    losses: list[LossDoc] = Field(default_factory=list)
-    notes: list[Name] = Field(default_factory=list)
-
-
-MODEL_FILE: TypeAdapter[ModelFileDoc] = TypeAdapter(ModelFileDoc)
 
 
 @dataclass(frozen=True)
@@ -71,7 +24,7 @@ class Source:
     Parameters
     ----------
     kind : str
-        One of `KINDS`.
+        Such as ``onnx``; `mecopt.importing.format.SourceDoc` has them all.
     file : str, optional
         Name of the file, without its folder; None where there was none.
     sha256 : str, optional

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mecopt.errors import InputError
 from mecopt.importing import shapes
 from mecopt.importing.onnx_file import bodies, size, used
 
@@ -143,7 +144,10 @@ def _computed(model: ModelProto, source: str) -> int:
     taken = {name for node in nodes for name in used(node)}
     part.graph.initializer.extend(t for t in graph.initializer if t.name in taken)
     part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
-    arrays = shapes.run(part, wanted, source)
+    try:
+        arrays = shapes.run(part, wanted, source)
+    except InputError:  # what onnxruntime does not know stays as it is
+        return 0
     fitting = {name: array for name, array in arrays.items() if hasattr(array, "nbytes")}
     return _replace(graph, fitting)
 

@@ -29,7 +29,7 @@ def joined(order: Order, places: Sequence[int], blocks: int) -> list[int]:
     if not 1 <= blocks < len(kept):
         raise InputError(f"blocks: {blocks}, expected a whole number from 1 to {len(kept) - 1}")
     cost = _cost(order, kept)
-    best = cost.min(axis=0)
+    best = np.maximum(cost.min(axis=0), np.finfo(float).tiny)
     while len(kept) > blocks + 1:
         least = np.argsort(cost, axis=0)[:2]
         rates = np.arange(cost.shape[1])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
+import heapq
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mecopt.errors import InputError, MissingExtraError, shown
-from mecopt.files import read_bytes
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -27,35 +25,6 @@ def need_onnx() -> None:
     for name in ("onnx", "onnxruntime"):
         if find_spec(name) is None:
             raise MissingExtraError(f"reading an ONNX file ({name})", EXTRA)
-
-
-def read(path: str | os.PathLike[str]) -> tuple[ModelProto, str]:
-    """Return the model in an ONNX file or a program of torch, and the SHA-256 of the file.
-
-    Large external data stays where it is.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, is no ONNX file or not a whole one, or its external data is missing.
-    MissingExtraError
-        If onnx or onnxruntime is not installed.
-    """
-    need_onnx()
-    data = read_bytes(path)
-    if is_program(path):
-        from mecopt.importing.torch_program import read_program
-
-        model = read_program(str(path))
-    else:
-        model = parse(data, str(path))
-    _check_external(model, Path(path))
-    return model, hashlib.sha256(data).hexdigest()
-
-
-def is_program(path: str | os.PathLike[str]) -> bool:
-    """Say whether a file is a program of torch, by its name."""
-    return Path(path).suffix.lower() == ".pt2"
 
 
 def parse(data: bytes, source: str) -> ModelProto:
@@ -80,7 +49,7 @@ def parse(data: bytes, source: str) -> ModelProto:
     return model
 
 
-def _check_external(model: ModelProto, path: Path) -> None:
+def check_external(model: ModelProto, path: Path) -> None:
     """Check that the external data of every parameter is there, and read what is small of it."""
     import onnx
     from onnx.external_data_helper import load_external_data_for_tensor
@@ -196,20 +165,32 @@ def sort(graph: GraphProto, source: str) -> None:
         If there is none, since nodes form a cycle, or a node reads what nothing makes.
     """
     known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-    made = {name for node in graph.node for name in node.output}
-    done: list[Any] = []
-    waiting = list(graph.node)
-    while waiting:
-        late = []
-        for node in waiting:
-            if all(name in known for name in used(node)):
-                known |= set(node.output)
-                done.append(node)
-            else:
-                late.append(node)
-        if len(late) == len(waiting):
-            raise InputError(_stuck(late, known, made), source)
-        waiting = late
+    made = known.copy()
+    for node in graph.node:
+        for name in node.output:
+            if name in made and name:
+                raise InputError(f"tensor {shown(name)} is made twice, expected once", source)
+            made.add(name)
+    reads = [[name for name in used(node) if name not in known] for node in graph.node]
+    readers: dict[str, list[int]] = {}
+    for i, names in enumerate(reads):
+        for name in names:
+            readers.setdefault(name, []).append(i)
+    waits = list(map(len, reads))
+    ready = [i for i, count in enumerate(waits) if not count]
+    done: list[NodeProto] = []
+    heapq.heapify(ready)
+    while ready:  # the earliest in the file goes first
+        node = graph.node[heapq.heappop(ready)]
+        done.append(node)
+        for name in node.output:
+            for i in readers.get(name, ()):
+                waits[i] -= 1
+                if not waits[i]:
+                    heapq.heappush(ready, i)
+    if len(done) < len(graph.node):
+        late = [node for node, count in zip(graph.node, waits, strict=True) if count]
+        raise InputError(_stuck(late, known, made), source)
     if any(a is not b for a, b in zip(done, graph.node, strict=True)):
         copies = [type(node).FromString(node.SerializeToString()) for node in done]
         del graph.node[:]

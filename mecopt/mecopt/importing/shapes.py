@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 LARGE = 1 << 12  # bytes of a parameter above which inference gets only its shape
+MOST_VALUES = 1 << 28  # of an input that is made up
 NAMELESS = ("", "?", "-1", "None")  # what exporters write for a dimension that has no name
 
 
@@ -210,7 +211,7 @@ def run(model: ModelProto, names: Iterable[str], source: str) -> dict[str, Any]:
     names = list(names)
     try:
         session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
         feeds = {value.name: made_up(value) for value in model.graph.input}
         return dict(zip(names, session.run(names, feeds), strict=True))
@@ -224,6 +225,8 @@ def made_up(value: ValueInfoProto) -> Any:
     import onnx
 
     shape = shape_of(value) or ()
+    if math.prod(shape) > MOST_VALUES:
+        raise ValueError(f"input {value.name} of {math.prod(shape):,} values is too large to make up")
     kind = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
     if kind.kind == "O":
         return np.full(shape, "a", dtype=object)

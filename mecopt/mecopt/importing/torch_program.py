@@ -1,8 +1,7 @@
-"""Programs and modules of torch, exported to ONNX in memory."""
+"""Programs of torch, read safely and exported to ONNX in memory."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 import zipfile
@@ -13,10 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mecopt.errors import InputError, MecoptError, MissingExtraError, said, shown
-from mecopt.importing.document import ModelDocument, Source
 from mecopt.importing.onnx_file import need_onnx
-from mecopt.importing.onnx_model import document
-from mecopt.importing.options import Options
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -36,7 +32,7 @@ def need_torch() -> None:
 
 def read_program(path: str) -> ModelProto:
     """Return a program that `torch.export.save` wrote as an ONNX model."""
-    return _exported(load(path), None, path)
+    return exported(load(path), None, path)
 
 
 def load(path: str) -> ExportedProgram:
@@ -87,38 +83,8 @@ def _only_weights() -> Iterator[None]:
             os.environ[name] = before
 
 
-def import_module(source: Any, example: tuple[Any, ...] | None, options: Options) -> ModelDocument:
-    """Read a module or an exported program of torch as a chain of blocks.
-
-    Raises
-    ------
-    InputError
-        If it is neither, or a module comes without example inputs.
-    """
-    need_torch()
-    import torch
-
-    name = options.name or type(source).__name__
-    if isinstance(source, torch.nn.Module):
-        if example is None:
-            raise InputError("example: missing, expected a tuple of the module's inputs")
-        arguments = tuple(example) if isinstance(example, (tuple, list)) else (example,)
-        training = source.training
-        source.eval()
-        try:
-            model = _exported(source, arguments, name)
-        finally:
-            source.train(training)
-    elif isinstance(source, torch.export.ExportedProgram):
-        model = _exported(source, None, name)
-    else:
-        expected = "a path, a torch.nn.Module or a torch.export.ExportedProgram"
-        raise InputError(f"model: a {type(source).__name__}, expected {expected}")
-    sha256 = hashlib.sha256(model.SerializeToString()).hexdigest()
-    return document(model, Source("torch", None, sha256, dict(options.dims)), options, name)
-
-
-def _exported(source: Any, example: tuple[Any, ...] | None, place: str) -> ModelProto:
+def exported(source: Any, example: tuple[Any, ...] | None, place: str) -> ModelProto:
+    """Return a module or program of torch as an ONNX model."""
     import torch
 
     with quiet():

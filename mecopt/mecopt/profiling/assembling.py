@@ -26,7 +26,7 @@ class Node:
 
 
 def nodes(
-    models: Sequence[tuple[str, ModelDocument]], profiles: Sequence[tuple[str, ProfileDoc]]
+    models: Sequence[tuple[str, ModelDocument]], profiles: Sequence[tuple[str, ProfileDoc | None]]
 ) -> list[Node]:
     """Return the machines that profiles describe, in the order in which they come first.
 
@@ -36,6 +36,7 @@ def nodes(
     Parameters
     ----------
     models, profiles : sequence of (file, document)
+        None in place of a profile is a machine whose name is the first, which models have themselves.
 
     Raises
     ------
@@ -44,6 +45,10 @@ def nodes(
     """
     found: list[Node] = []
     for file, profile in profiles:
+        if profile is None:
+            earlier = sum(node.hardware == file for node in found)
+            found.append(Node(f"{file}-{earlier + 1}" if earlier else file, file))
+            continue
         name = _model_of(profile, file, models)
         kind = profile.hardware
         same = [node for node in found if node.hardware == kind]
@@ -57,19 +62,23 @@ def nodes(
             node = Node(f"{kind}-{len(same) + 1}" if same else kind, kind)
             found.append(node)
         node.profiles[name] = profile
-    names = [document.model.name for _, document in models]
     problems = [
         f"--profiles: none of model {shown(name)} on {shown(node.name)}, expected one of each model on each"
         " machine"
         for node in found
-        for name in names
-        if name not in node.profiles
+        for _, document in models
+        if (name := document.model.name) not in node.profiles and not measured(document, node.hardware)
     ]
     if len(found) < 2:
         problems.append(f"--profiles: {len(found)} machines, expected at least two: a device, then servers")
     if problems:
         raise InputError(problems)
     return found
+
+
+def measured(model: ModelDocument, hardware: str) -> bool:
+    """Say whether a model has the seconds of all its blocks there by itself, as from a table."""
+    return all(hardware in block.measured_seconds for block in model.model.blocks)
 
 
 def _model_of(profile: ProfileDoc, file: str, models: Sequence[tuple[str, ModelDocument]]) -> str:
@@ -93,7 +102,7 @@ def _model_of(profile: ProfileDoc, file: str, models: Sequence[tuple[str, ModelD
 
 def instance(
     models: Sequence[tuple[str, ModelDocument]],
-    profiles: Sequence[tuple[str, ProfileDoc]],
+    profiles: Sequence[tuple[str, ProfileDoc | None]],
     links: str,
     *,
     name: str,
@@ -177,7 +186,8 @@ def _model(document: ModelDocument, machines: Sequence[Node]) -> dict[str, Any]:
 
     model = model_dict(document.model)
     for m, block in enumerate(model["blocks"]):
-        times = {node.hardware: node.profiles[document.model.name].blocks[m] for node in machines}
+        own = [(node.hardware, node.profiles.get(document.model.name)) for node in machines]
+        times = {kind: profile.blocks[m] for kind, profile in own if profile is not None}
         for name, figure in (("measured_seconds", "seconds"), ("start_seconds", "start_seconds")):
             block[name] = {**block.get(name, {}), **{k: getattr(time, figure) for k, time in times.items()}}
     return model
@@ -187,8 +197,8 @@ def description(machines: Sequence[Node]) -> str:
     """Say how the seconds of an instance came to be."""
     made = [node.hardware for node in machines if any(p.kind == "estimate" for p in node.profiles.values())]
     kinds = list(dict.fromkeys(node.hardware for node in machines))
-    measured = [kind for kind in kinds if kind not in made]
-    parts = [f"seconds measured on {', '.join(measured)}"] if measured else []
+    others = [kind for kind in kinds if kind not in made]
+    parts = [f"seconds measured on {', '.join(others)}"] if others else []
     if made:
         parts.append(f"seconds estimated, not measured, on {', '.join(dict.fromkeys(made))}")
     return "; ".join(parts)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from mecopt.errors import InputError, InstanceError
-from mecopt.hardware import ESTIMATE
 from mecopt.schema_docs import STRICT, Name, NonNegative, Part, Positive, Whole
 
 Count = Annotated[int, Whole(ge=0)]
@@ -136,47 +133,3 @@ class ProfileDoc(Part):
 
 PROFILE: TypeAdapter[ProfileDoc] = TypeAdapter(ProfileDoc)
 FORM = "mecopt-profile/1"
-
-
-def load(path: str | os.PathLike[str]) -> ProfileDoc:
-    """Read a profile file.
-
-    Raises
-    ------
-    InputError
-        With one line for every problem.
-    """
-    from mecopt import schema
-    from mecopt.files import read_bytes
-
-    data = read_bytes(path)
-    try:
-        found: ProfileDoc = schema.parse(PROFILE, data)
-    except InstanceError as error:
-        raise InputError(error.problems, str(path)) from None
-    problems = list(_problems(found))
-    if problems:
-        raise InputError(problems, str(path))
-    return found
-
-
-def _problems(doc: ProfileDoc) -> list[str]:
-    """Return what only several fields together can show to be wrong."""
-    if (doc.kind == "constants") != (doc.constants is not None):
-        return [f"constants: expected them with kind 'constants', and only there, kind is {doc.kind!r}"]
-    if (doc.kind == "constants") != (doc.model is None):
-        return [f"model: expected one, and none with kind 'constants', kind is {doc.kind!r}"]
-    names = [] if doc.model is None else doc.model.blocks
-    if [block.name for block in doc.blocks] != names:
-        return [f"blocks: {len(doc.blocks)} given, expected the {len(names)} of model.blocks by their names"]
-    if doc.kind == "estimate" and not doc.hardware.startswith(ESTIMATE):
-        return [f"hardware: {doc.hardware!r}, expected {ESTIMATE!r} in front of what was not measured"]
-    return []
-
-
-def text(doc: ProfileDoc) -> bytes:
-    """Return a profile as the bytes of its file."""
-    import json
-
-    plain: Any = doc.model_dump()
-    return (json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

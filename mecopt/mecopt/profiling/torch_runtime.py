@@ -66,7 +66,7 @@ def opened(model: ModelDocument, path: str) -> tuple[Callable[[Stretch, int], Mo
             "--runtime torch; onnxruntime runs it"
         )
     whole = _program(path)
-    nodes = {node.name: node for node in whole.graph.nodes}
+    nodes = {_name(node): node for node in whole.graph.nodes}
     missing = [name for part in graph.boundaries[:-1] for name in part if name not in nodes]
     if missing:
         raise InputError(f"{path}: torch's program has no {shown(missing[0])}, at which the model is cut")
@@ -92,9 +92,20 @@ def _program(path: str) -> GraphModule:
 
     from mecopt.importing import torch_program
 
-    found: GraphModule = torch_program.load(path).module()  # type: ignore[attr-defined]
+    with (
+        torch_program.quiet()
+    ):  # exporting takes composite operators apart, and ONNX has the names that follow
+        exported = torch.onnx.export(torch_program.load(path), (), dynamo=True, verbose=False)
+    assert exported is not None
+    assert exported.exported_program is not None
+    found = exported.exported_program.module()
     assert isinstance(found, torch.fx.GraphModule)
     return found
+
+
+def _name(node: Node) -> str:
+    """Return what ONNX calls what a node gives: of an input its own name, which fx may have changed."""
+    return str(node.target) if node.op == "placeholder" else node.name
 
 
 def _ends(graph: Graph) -> list[Node]:
@@ -141,9 +152,9 @@ def _values(graph: Graph, path: str) -> dict[str, torch.Tensor]:
         if not all(isinstance(length, int) for length in like.shape):
             raise InputError(f"{path}: input {node.name!r} has open dimensions, expected a program without")
         if like.dtype.is_floating_point:
-            found[node.name] = (0.5 * torch.randn(like.shape, generator=draw)).to(like.dtype)
+            found[_name(node)] = (0.5 * torch.randn(like.shape, generator=draw)).to(like.dtype)
         else:
-            found[node.name] = torch.ones(like.shape, dtype=like.dtype)
+            found[_name(node)] = torch.ones(like.shape, dtype=like.dtype)
     return found
 
 
@@ -158,14 +169,13 @@ def _check(
     """Run all pieces one after the other, which also fills in the values, and compare with the whole."""
     import torch
 
-    order = [node.name for node in whole.graph.nodes if node.op == "placeholder"]
+    given = [node for node in whole.graph.nodes if node.op == "placeholder"]
     try:
         for m in range(blocks):
             part = piece((m, m), 1)
             values.update(zip(part.outputs, part.run(values), strict=True))
-        expected = Module(
-            _part(whole, [n for n in whole.graph.nodes if n.name in order], ends), tuple(order), (), 1
-        )
+        names = tuple(map(_name, given))
+        expected = Module(_part(whole, given, ends), names, (), 1)
         results = expected.run(values)
     except InputError:
         raise

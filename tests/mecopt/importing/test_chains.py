@@ -117,6 +117,18 @@ def test_operators_without_a_formula_are_named_with_their_share(tmp_path):
     assert "%" in note
 
 
+def test_a_network_that_multiplies_nothing(tmp_path):
+    nodes = [
+        graphs.node("Flatten", "x", "f"),
+        graphs.node("Identity", "f", "g"),
+        graphs.node("Relu", "g", "y"),
+    ]
+    found = imported(graphs.model(nodes, {"x": (2, 3, 4)}, ["y"], []), tmp_path)
+    assert sum(block.cycles for block in found.model.blocks) == 0
+    views = imported(graphs.model(nodes[:2], {"x": (2, 3, 4)}, ["g"], []), tmp_path, blocks=1)
+    assert [block.input_bits for block in views.model.blocks] == [24 * 32]
+
+
 def test_a_document_is_read_as_it_was_written(tmp_path):
     found = imported(graphs.masked(), tmp_path, dims={"batch": 1})
     for name in ("m.json", "m.json.gz"):

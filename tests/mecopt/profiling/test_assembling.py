@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import mecopt
+from mecopt.importing import document as models
 from mecopt.profiling import assembling, links
 
 LINKS = "from,to,rate_bps,latency_s\ndev,edge,1e8,0.001\n"
@@ -88,6 +89,19 @@ def test_several_models_share_machines(made, model_of, profile_of):
     assert (instance.task_count, instance.server_count) == (2, 1)
     with pytest.raises(mecopt.InputError, match="none of model 'b' on 'edge'"):
         made(profiles[:3], models=models)
+
+
+def test_a_model_that_was_measured_elsewhere_needs_no_profile(tmp_path, model_of, profile_of):
+    document = model_of().to_dict()
+    for m, block in enumerate(document["model"]["blocks"]):
+        block["measured_seconds"] = {"rpi4": 0.1, "tower": 0.001 * (m + 1)}
+    model = models.from_dict(document)
+    assert [assembling.measured(model, kind) for kind in ("rpi4", "moon")] == [True, False]
+    (tmp_path / "l.csv").write_text("from,to,rate_bps\nrpi4,tower,1e9\nrpi4,edge,1e7\n")
+    profiles = [("rpi4", None), ("tower", None), ("edge.json", profile_of(model, "edge", [0.5] * 3))]
+    instance = assembling.instance([("m.json", model)], profiles, str(tmp_path / "l.csv"), name="x")
+    assert [block.measured_seconds["tower"] for block in instance.models[0].blocks] == [0.001, 0.002, 0.003]
+    assert mecopt.solve(instance).objective == pytest.approx(0.006 + 1e6 / 1e9 + 320 / 1e9)
 
 
 def test_what_does_not_fit_is_named(made, model_of, profile_of):
