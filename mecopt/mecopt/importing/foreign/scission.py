@@ -50,7 +50,7 @@ class _Records(pickle.Unpickler):
 def _check_steps(data: bytes) -> None:
     """Refuse steps that records of layers do not need, and places in memory that no such file has."""
     for step, argument, _ in pickletools.genops(data):
-        if step.name not in STEPS or (step.name == "LONG_BINPUT" and argument > len(data)):
+        if step.name not in STEPS or (step.name == "LONG_BINPUT" and int(argument or 0) > len(data)):
             raise pickle.UnpicklingError(f"step {step.name} has no place in records of layers")
 
 
