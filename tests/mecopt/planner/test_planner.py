@@ -84,6 +84,16 @@ def test_the_same_bits_for_what_only_the_arcs_know(data):
     agree(planner.plan(**data.draw(changes_of(document))))
 
 
+def test_entries_that_bar_nothing_do_not_outlive_their_tasks():
+    named = mecopt.to_dict(PAPER) | {"format": "mecopt-instance/2"}
+    named["allow"] = [{"tasks": [19], "blocks": "all", "nodes": ["device", "es1", "es2", "es3", "es4"]}]
+    agree(mecopt.Planner(mecopt.from_dict(named)).plan(tasks=[3, 0, 3]))
+    named["allow"][0]["nodes"] = ["device", "es2"]
+    plan = mecopt.Planner(mecopt.from_dict(named)).plan(tasks=[19, 3, 19])
+    agree(plan)
+    assert set(plan.placements[[0, 2]].ravel().tolist()) <= {0, 2}
+
+
 def test_many_tasks_fill_no_whole_number_of_lanes():
     for count in (1, 15, 16, 17, 20):
         assert len(agree(mecopt.Planner(PAPER).plan(tasks=np.arange(count)))) == count
@@ -165,6 +175,8 @@ def kernel():
         ({"tasks": []}, "tasks: [], expected numbers of tasks, 0 to 19"),
         ({"tasks": "all"}, "tasks: 'all', expected numbers of tasks, 0 to 19"),
         ({"rates": [1e-300] * 4, "batch": 10**12}, "out of range"),
+        ({"rates": [1e-310] * 4}, "out of range"),
+        ({"speeds": [1e-160] * 4}, "out of range"),
     ],
 )
 def test_bad_input_is_named(changes, problem):
