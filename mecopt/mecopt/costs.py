@@ -5,9 +5,10 @@ bit on each link, a fixed latency. `ChainCosts` holds these; `steps` prices the 
 placements, and `mecopt.trellis` searches over all of them.
 
 These formulas have six twins, each for its speed and each held to this one by tests: `mecopt.trellis_arcs`
-(every step of a trellis), `mecopt.trellis` and `mecopt.trellis_numba` (shortest paths), `mecopt.steps_kernels`
-(`steps` once numba is loaded), `mecopt.planner.plan_kernels` (a planner's paths, priced), and
-`mecopt_rl.world.step_kernels` (environments). All but the first know `ChainCosts.plain` figures only.
+(every step of a trellis), `mecopt.trellis` and `mecopt.trellis_numba` (shortest paths),
+`mecopt.steps_kernels` (`steps`, once numba is loaded), `mecopt.planner.plan_kernels` (a planner's paths,
+priced), and `mecopt_rl.world.step_kernels` (environments). All but the first know `ChainCosts.plain`
+figures only.
 `tests/reference.py` is a fifth, scalar and for tests alone.
 """
 

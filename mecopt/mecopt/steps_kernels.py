@@ -1,4 +1,4 @@
-"""The compiled twin of `mecopt.costs.steps` for `ChainCosts.plain` figures: a loop in the place of 30 arrays."""
+"""The compiled twin of `mecopt.costs.steps` for `ChainCosts.plain` figures: one loop for 30 arrays."""
 
 from __future__ import annotations
 
