@@ -33,7 +33,7 @@ SERVERS, BLOCKS = 4, 6
 def plain_python(instance: mecopt.Instance) -> Callable[[list[float]], tuple[float, list[int]]]:
     """Return the shortest path of the instance's first task as a programme without any library would find it.
 
-    It knows this instance's rules alone (`paper`, one batch, equal server links), and proves and checks nothing.
+    It knows this instance's rules alone (`paper`, one batch, equal server links); it checks nothing.
     """
     device = instance.devices[0].cycles_per_s or 1.0
     speeds = [float(s.cycles_per_s[0]) for s in instance.servers]  # type: ignore[index]
@@ -195,14 +195,14 @@ def main() -> None:
     page = [
         "# The planner",
         "",
-        f"`python benchmarks/planner.py`; N = {SERVERS}, M = {BLOCKS}, CPU time of one core but for the threads, "
-        f"{REPEATS} repeats of many calls (5 of the commands), placement, bound and judge included. Every",
-        "answer has the bits of `mecopt.solve`, which tests hold.",
+        f"`python benchmarks/planner.py`; N = {SERVERS}, M = {BLOCKS}; CPU time but for the threads;",
+        f"{REPEATS} repeats of many calls (5 of the commands); placement, bound and judge included.",
+        "every answer has the bits of `mecopt.solve`, which tests hold.",
         "",
         table(["case", "unit", "median", "least to largest", "goal"], rows),
         "",
         *machine("numpy", "numba"),
-        f"- {CORES} cores; load average {load:.1f} when it began: others worked on the machine where that is above 1,",
+        f"- {CORES} cores, load average {load:.1f} when it began: where that is above 1 others were at work,",
         "  and two busy hyperthreads of a core slow each other down, in CPU time too",
     ]
     (OUT / "README.md").write_text("\n".join(page) + "\n")

@@ -49,7 +49,11 @@ def test_names_have_what_they_are_promised_with(name):
     assert name.split(".")[1] in mecopt.__all__
     if inspect.isclass(value) and value is not mecopt.Planner:
         fields = {f.name for f in dataclasses.fields(value)} if dataclasses.is_dataclass(value) else set()
-        own = fields | set(vars(value)) | set(vars(value("a problem"))) if value is mecopt.InputError else fields
+        own = (
+            fields | set(vars(value)) | set(vars(value("a problem")))
+            if value is mecopt.InputError
+            else fields
+        )
         assert promised <= own | set(dir(value))
     else:
         assert promised <= set(inspect.signature(value).parameters)

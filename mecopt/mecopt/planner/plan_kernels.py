@@ -17,7 +17,7 @@ from mecopt.compiling import njit
 from mecopt.costs import LARGEST
 from mecopt.tolerances import LARGEST_NEGATIVE_GAP, RELATIVE_SLACK, SMALLEST_REFERENCE, SMALLEST_SCALE
 
-LANES = 16
+LANES = 32
 EACH_LANE = np.uint64(LANES)
 INF = float("inf")
 NAN = float("nan")

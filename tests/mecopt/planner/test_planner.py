@@ -14,6 +14,7 @@ from wide_strategies import wide_documents
 
 import mecopt
 from mecopt.planner import plan as plans
+from mecopt.planner.plan_kernels import LANES
 
 PAPER = mecopt.generate("paper:slots=20,seed=3")
 
@@ -95,8 +96,9 @@ def test_entries_that_bar_nothing_do_not_outlive_their_tasks():
 
 
 def test_many_tasks_fill_no_whole_number_of_lanes():
-    for count in (1, 15, 16, 17, 20):
-        assert len(agree(mecopt.Planner(PAPER).plan(tasks=np.arange(count)))) == count
+    planner = mecopt.Planner(PAPER)
+    for count in (1, LANES - 1, LANES, LANES + 1, 3 * LANES + 5):
+        assert len(agree(planner.plan(tasks=np.arange(count) % 20))) == count
 
 
 def test_one_task_is_planned_as_often_as_there_are_rows():
