@@ -197,7 +197,7 @@ def main() -> None:
         "",
         f"`python benchmarks/planner.py`; N = {SERVERS}, M = {BLOCKS}; CPU time but for the threads;",
         f"{REPEATS} repeats of many calls (5 of the commands); placement, bound and judge included.",
-        "every answer has the bits of `mecopt.solve`, which tests hold.",
+        "Every answer has the bits of `mecopt.solve`, which tests hold.",
         "",
         table(["case", "unit", "median", "least to largest", "goal"], rows),
         "",
