@@ -10,7 +10,7 @@ from mecopt.costs import chain_costs, steps
 from mecopt.steps_kernels import priced
 
 
-@examples(60)
+@examples(40)
 @given(st.data())
 def test_the_same_bits_as_steps(data):
     instance = mecopt.from_dict(data.draw(documents()))
