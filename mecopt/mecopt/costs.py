@@ -177,7 +177,7 @@ def steps(costs: ChainCosts, placement: Ints) -> Steps:
     if costs.plain and "mecopt.trellis_numba" in sys.modules:
         from mecopt.steps_kernels import priced
 
-        return priced(costs, placement)
+        return Steps(*priced(costs, placement))
     # All in Fortran order, as the costs are: arrays of both orders together take several times as long.
     placement = np.asfortranarray(placement)
     rows = np.arange(len(placement))[:, None]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from mecopt.arrays import Floats, Ints
 from mecopt.compiling import njit
-from mecopt.costs import ChainCosts, Steps
+
+if TYPE_CHECKING:
+    from mecopt.costs import ChainCosts
 
 INF = np.inf
 
 
-def priced(costs: ChainCosts, placement: Ints) -> Steps:
-    """Return what `mecopt.costs.steps` does, to the last bit."""
+def priced(costs: ChainCosts, placement: Ints) -> tuple[NDArray[Any], ...]:
+    """Return the fields of what `mecopt.costs.steps` returns, in their order and to the last bit."""
     blocks, tasks = placement.shape[1], len(placement)
     trans, calc, energy, excess = np.zeros((4, blocks, tasks))
     missing, result = np.zeros((blocks + 1, tasks), dtype=np.bool_), np.zeros(tasks)
@@ -23,7 +28,7 @@ def priced(costs: ChainCosts, placement: Ints) -> Steps:
         _rows(costs.tau), costs.return_transfer, costs.return_result,
         trans, calc, energy, excess, missing, result,
     )  # fmt: skip
-    return Steps(trans.T, calc.T, energy.T, excess.T, result, missing.T)
+    return trans.T, calc.T, energy.T, excess.T, result, missing.T
 
 
 def _rows(figures: Floats) -> Floats:

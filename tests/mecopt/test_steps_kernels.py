@@ -20,8 +20,9 @@ def test_the_same_bits_as_steps(data):
     nodes = [[data.draw(node) for _ in range(instance.max_blocks)] for _ in range(instance.task_count)]
     behind = np.arange(instance.max_blocks) >= instance.block_count[:, None]
     placement = np.where(behind, -1, np.array(nodes))
-    for name, compiled in vars(priced(costs, placement)).items():
-        assert np.array_equal(compiled, by_numpy(costs, placement)[name]), name
+    expected = by_numpy(costs, placement)
+    for (name, figures), compiled in zip(expected.items(), priced(costs, placement), strict=True):
+        assert np.array_equal(compiled, figures), name
 
 
 def by_numpy(costs, placement):
