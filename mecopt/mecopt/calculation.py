@@ -31,6 +31,11 @@ def block_table(instance: Instance, name: str, phase: int) -> Floats:
     return _table(instance, lambda block: in_phase(getattr(block, name), phase))
 
 
+def of_rows(table: Floats, rows: Ints) -> Floats:
+    """Return some rows of a table in Fortran order, as `ChainCosts` has what tasks cost."""
+    return np.take(table.T, rows, axis=1).T
+
+
 def outputs(instance: Instance, phase: int) -> Floats:
     """Return the output of every model in a phase, in bits, (models,)."""
     return np.array([in_phase(model.output_bits, phase) for model in instance.models])
@@ -98,18 +103,21 @@ def device_costs(
     joules: Floats | None = None
     by_power = ~np.isnan(power[tasks.device])
     for p in np.flatnonzero(times.any(axis=0)).tolist():
-        work = block_table(instance, "cycles", p)[tasks.model]
+        cycles = block_table(instance, "cycles", p)
+        work = of_rows(cycles, tasks.model)
         with np.errstate(over="ignore", invalid="ignore"):
-            once = work / device_speed[:, None] * batch[:, None]
+            once = work / device_speed[:, None]
+            once *= batch[:, None]  # in place: memory that is new takes longer than the sum
             for i, like in enumerate(kinds):
                 mine = kind[tasks.device] == i
                 once[mine] = _told(instance, like, p, once[mine], tasks.model[mine], batch[mine, None])
             once = _known(once)
-            spent = kappa * device_speed[:, None] ** 2 * work * batch[:, None]
+            spent = kappa * device_speed[:, None] ** 2 * work
+            spent *= batch[:, None]
             if by_power.any():
                 # What takes no power takes none for however long.
                 spent[by_power] = np.where(watts == 0, 0.0, watts * once)[by_power]
-        if np.isnan(work).any():
+        if np.isnan(cycles).any():
             spent[np.isnan(work) & ~by_power[:, None] & ~np.isnan(device_speed[:, None])] = 0.0
         passes = times[tasks.model, p]
         seconds, joules = _added(seconds, once, passes), _added(joules, spent, passes)

@@ -4,14 +4,17 @@ What a step of the chain costs depends on few numbers: seconds of calculation on
 bit on each link, a fixed latency. `ChainCosts` holds these; `steps` prices the steps of given
 placements, and `mecopt.trellis` searches over all of them.
 
-These formulas have four twins, each for its speed and each held to this one by tests: `mecopt.trellis_arcs`
-(every step of a trellis), `mecopt.trellis` and `mecopt.trellis_numba` (shortest paths), and
-`mecopt_rl.world.step_kernels` (environments). The last three know `ChainCosts.plain` figures only.
+These formulas have six twins, each for its speed and each held to this one by tests: `mecopt.trellis_arcs`
+(every step of a trellis), `mecopt.trellis` and `mecopt.trellis_numba` (shortest paths),
+`mecopt.steps_kernels` (`steps`, once numba is loaded), `mecopt.planner.plan_kernels` (a planner's paths,
+priced), and `mecopt_rl.world.step_kernels` (environments). All but the first know `ChainCosts.plain`
+figures only.
 `tests/reference.py` is a fifth, scalar and for tests alone.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,9 +125,9 @@ def chain_costs(
     group, server_s, factor = calculation.server_seconds(instance, times)
     device_s, device_j, device_w = calculation.device_costs(instance, times, device_speed)
     watts = np.array([device.transmit_power_w for device in instance.devices])[tasks.device]
-    no_deadline = np.full(tasks.max_delay_s.shape, np.inf)
     free = rules.deadline is Deadline.NONE or phase is not None
-    tau = no_deadline if free else tasks.max_delay_s
+    hard = rules.deadline is Deadline.HARD and not free
+    given, shape = np.asfortranarray(tasks.max_delay_s), tasks.max_delay_s.shape
     start_s = calculation.start_seconds(instance, times)
     passes = times.sum(axis=1)
     of_servers = rules.objective.of == "all"
@@ -147,11 +150,9 @@ def chain_costs(
             hop_lat=instance.links.server_latency_s,
             send_w=watts,
             hop_w=watts * rules.hop_energy,
-            tau=np.asfortranarray(np.minimum(tau, NO_DEADLINE)),
+            tau=np.full(shape, NO_DEADLINE, order="F") if free else np.minimum(given, NO_DEADLINE),
             penalty=rules.deadline_penalty if rules.deadline is Deadline.SOFT and not free else 0.0,
-            limit=np.asfortranarray(
-                slack(tasks.max_delay_s) if rules.deadline is Deadline.HARD and not free else no_deadline
-            ),
+            limit=slack(given) if hard else np.full(shape, np.inf, order="F"),
             return_transfer=rules.return_transfer,
             return_result=rules.return_result,
             uniform=instance.links.uniform,
@@ -173,13 +174,20 @@ def steps(costs: ChainCosts, placement: Ints) -> Steps:
 
     A row of -1 alone is a task that is left out.
     """
+    if costs.plain and "mecopt.trellis_numba" in sys.modules:
+        from mecopt.steps_kernels import priced
+
+        return Steps(*priced(costs, placement))
+    # All in Fortran order, as the costs are: arrays of both orders together take several times as long.
+    placement = np.asfortranarray(placement)
     rows = np.arange(len(placement))[:, None]
     columns = np.arange(placement.shape[1])
-    real = columns < costs.blocks[:, None]
+    real = (columns[:, None] < costs.blocks).T
     if costs.drop_cost is not None:
         real = real & (placement >= 0)
     now = np.where(real, placement, 0)
-    before = np.concatenate([np.zeros((len(now), 1), dtype=np.int64), now[:, :-1]], axis=1)
+    before = np.zeros_like(now)
+    before[:, 1:] = now[:, :-1]
     server, previous = np.maximum(now - 1, 0), np.maximum(before - 1, 0)  # 0 stands in for the device
     sends, returns = (before == 0) & (now > 0), (before > 0) & (now == 0)
     hops = (before > 0) & (now > 0) & (before != now)
@@ -222,17 +230,17 @@ def steps(costs: ChainCosts, placement: Ints) -> Steps:
         energy_j=np.where(real, energy, 0.0),
         excess_s=np.where(real, excess, 0.0),
         result_s=np.where(lost, np.inf, np.where(far, back, 0.0)),
-        missing=np.concatenate([missing, lost[:, None]], axis=1),
+        missing=np.concatenate([missing.T, lost[None, :]]).T,
     )
 
 
 def _bits(instance: Instance, times: Floats) -> Floats:
     """Return the input of every block for the whole batch, all passes together, (K, M)."""
     tasks = instance.tasks
-    bits = np.zeros((len(tasks), instance.max_blocks))
+    bits = np.zeros((len(tasks), instance.max_blocks), order="F")
     for p in np.flatnonzero(times.any(axis=0)).tolist():
         inputs = calculation.block_table(instance, "input_bits", p)
-        bits += (times[:, p, None] * inputs)[tasks.model]
+        bits += calculation.of_rows(times[:, p, None] * inputs, tasks.model)
     return bits * tasks.batch[:, None]
 
 
@@ -253,12 +261,27 @@ def _refuse_overflow(costs: ChainCosts, instance: Instance) -> None:
 
     A node that cannot run a block at all (infinite seconds) is none of its concern.
     """
+    if _small(costs, instance):
+        return
     worst = _worst(costs, instance, costs.server_s, costs.device_s)
     if not (worst < LARGEST).all():
         known = (np.where(np.isinf(s), 0.0, s) for s in (costs.server_s, costs.device_s))
         worst = _worst(costs, instance, *known)
     for k, m in np.argwhere(~(worst < LARGEST))[:1]:
         raise InstanceError(f"tasks[{k}]: a delay or energy of block {m} is above {LARGEST:g}, out of range")
+
+
+def _small(costs: ChainCosts, instance: Instance) -> bool:
+    """Say whether the largest figures of all tasks together are in range, which is soon told."""
+    if not costs.plain:
+        return False
+    flight = max(costs.bits.max(), costs.result_bits.max()) * (1.0 + costs.send_w.max())
+    radio = np.max(costs.send_s, where=instance.tasks.rate_bps > 0, initial=0.0)
+    wired = np.max(costs.hop_s, where=instance.links.server_bps > 0, initial=0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        calc = costs.batch.max() * costs.server_s.max() + costs.device_s.max() + costs.device_j.max()
+        worst = calc + costs.send_lat.max() + costs.hop_lat.max() + flight * (radio + wired)
+        return bool(worst * (1.0 + costs.penalty) < LARGEST)
 
 
 def _worst(costs: ChainCosts, instance: Instance, server_s: Floats, device_s: Floats) -> Floats:
@@ -269,7 +292,7 @@ def _worst(costs: ChainCosts, instance: Instance, server_s: Floats, device_s: Fl
     wired = np.where(instance.links.server_bps > 0, costs.hop_s, 0.0).max()
     latency = costs.send_lat.max() + costs.hop_lat.max()
     with np.errstate(over="ignore", invalid="ignore"):
-        slowest = costs.batch[:, None] * server_s.max(axis=2)[costs.group] + device_s
+        slowest = costs.batch[:, None] * calculation.of_rows(server_s.max(axis=2), costs.group) + device_s
         if costs.passes is not None:
             latency = latency * costs.passes[:, None]
         if costs.start_s is not None:

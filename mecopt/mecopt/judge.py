@@ -320,10 +320,10 @@ def _deadline_violations(evaluation: Evaluation) -> Iterator[Violation]:
 
 
 def _link_violations(evaluation: Evaluation) -> Iterator[Violation]:
-    instance = evaluation.instance
-    for k, m in np.argwhere(evaluation.steps.missing).tolist():
+    instance, missing = evaluation.instance, evaluation.steps.missing
+    for k, m in np.argwhere(missing).tolist() if missing.any() else ():
         model = instance.models[instance.tasks.model[k]]
-        returns = m == evaluation.steps.missing.shape[1] - 1
+        returns = m == missing.shape[1] - 1
         costs = evaluation.costs
         bits = costs.result_bits[k] if returns else costs.bits[k, m]
         where: dict[str, int | str] = {"task": k, "block": len(model.blocks) if returns else m}

@@ -30,6 +30,10 @@ def placement_array(
     PlacementError
         If a task or block is missing or left over, or a node does not exist.
     """
+    if isinstance(placement, np.ndarray) and (instance.block_count == instance.max_blocks).all():
+        nodes = _checked_array(placement, instance)
+        if nodes.min() >= 0 and nodes.max() <= instance.server_count:  # as it nearly always is
+            return nodes
     behind = np.arange(instance.max_blocks) >= instance.block_count[:, None]
     cost = instance.tasks.given("drop_cost")
     may_drop = np.zeros(instance.task_count, dtype=bool) if cost is None else np.isfinite(cost)

@@ -20,14 +20,16 @@ def _solve(instance: Instance, run: Run) -> None:
 
 def _warm_up() -> None:
     """Compile the numba kernels, which small instances do without: of the trellis, each way that deadlines
-    count by itself, and of the planner.
+    count by itself, of the judge, and of the planner.
     """
     from mecopt.generation import generate
+    from mecopt.judge import evaluate
     from mecopt.planner import Planner
 
     for deadline in ("none", "soft", "hard"):
         instance = generate(f"paper-deadline:slots=2,servers=2,deadline={deadline}")
-        shortest_paths(chain_costs(instance), kernel="numba")
+        costs = chain_costs(instance)
+        evaluate(instance, shortest_paths(costs, kernel="numba").placement, costs=costs)
     Planner(instance)
 
 

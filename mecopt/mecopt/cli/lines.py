@@ -12,6 +12,7 @@ from typing import Any
 from mecopt.cli import BAD_INPUT, ERROR, INTERRUPTED
 from mecopt.errors import InputError, MecoptError
 from mecopt.files import lines_of_stdin, read_stdin
+from mecopt.interrupts import interrupts_kept
 from mecopt.planner.lines import refused
 
 # From the best to the worst: done, violating, infeasible, nothing found, bad input, any other error.
@@ -73,9 +74,10 @@ def answer_lines(
             document, status = refused(number, error.problems), error.exit_status
         except MecoptError as error:
             document, status = refused(number, (str(error),)), error.exit_status
-        out.write(json.dumps(document, ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace"))
-        out.write(b"\n")
-        out.flush()  # a program on a pipe waits for it
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
+        with interrupts_kept():  # or the line might be written twice
+            out.write(text.encode(errors="backslashreplace"))
+            out.flush()  # a program on a pipe waits for it
         worst = max(worst, status, key=WORSE.index)
         if worst == INTERRUPTED:
             break

@@ -197,8 +197,10 @@ def _problems(name: str, values: Floats, fine: NDArray[np.bool_], expected: str)
 
 def _allowed(instance: Instance, chosen: Ints) -> tuple[Allow, ...]:
     """Return the list of allowed nodes for the chosen tasks in their new order."""
-    if instance.barred is None or np.array_equal(chosen, np.arange(instance.task_count)):
+    if np.array_equal(chosen, np.arange(instance.task_count)):
         return instance.allow
+    if instance.barred is None:
+        return ()
     from mecopt.allowing import of_task
 
     found: list[Allow] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ from mecopt.tolerances import agree
 from mecopt.trellis import Paths, infeasible_tasks, shortest_paths
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """Plans for K tasks, M blocks of the longest model; every figure is the judge's.
 
@@ -42,8 +42,8 @@ class Plan:
     delays: Floats
     objectives: Floats
     bounds: Floats
-    _origin: Instance = field(repr=False)
-    _changes: Changes = field(repr=False)
+    _origin: Instance
+    _changes: Changes
 
     @property
     def feasible(self) -> NDArray[np.bool_]:
@@ -107,6 +107,10 @@ class Plan:
         barred = forbidden(self.instance)
         paths = Paths(self.bounds, self.placements)
         return infeasible_tasks(self.instance, chain_costs(self.instance), paths, barred)
+
+    def __repr__(self) -> str:
+        worth = "no objective" if self.objective is None else f"objective {self.objective:.6g}"
+        return f"<Plan of {len(self.placements)} tasks: {self.status}, {worth}>"
 
 
 def plan_slowly(origin: Instance, changes: Changes) -> Plan:

@@ -17,12 +17,13 @@ from mecopt.compiling import njit
 from mecopt.costs import LARGEST
 from mecopt.tolerances import LARGEST_NEGATIVE_GAP, RELATIVE_SLACK, SMALLEST_REFERENCE, SMALLEST_SCALE
 
-LANES = 16
+LANES = 32
 EACH_LANE = np.uint64(LANES)
 INF = float("inf")
 NAN = float("nan")
 FINITE = 1.7976931348623157e308  # a number that is no deadline, but from which infinity can be taken
 MOST_BATCH = 2.0**63
+SLOWEST = 1e-300  # bits/s; below it the seconds of a bit may be no number
 SAFE = LARGEST / 1e3  # below it no sum can be out of range; beyond, `mecopt.costs` says whether it is
 
 OWN, ONE, EACH = 0, 1, 2  # whose row of a table counts for a task: the instance's, the only one, its own
@@ -77,6 +78,7 @@ def _radio(rates, row, send_lat, charged, lat, per_bit, far, most):  # type: ign
             rate = rates[row[lane], n]
             fine &= (rate >= 0.0) & (rate < INF)
             far[1, n + 1, lane] = 1.0 / rate if rate > 0.0 else INF
+            most = INF if rate < SLOWEST and rate > 0.0 else most
         for lane in range(EACH_LANE):
             bit_s = far[1, n + 1, lane]
             there = bit_s < INF

@@ -1,6 +1,7 @@
 """`mecopt plan` and `mecopt solve -` on pipes: an answer for every line, at once, and the worst status."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -22,13 +23,15 @@ def test_a_bad_line_gets_an_error_object_and_the_next_ones_go_on(mecopt, toy_fil
 
 def test_every_line_is_answered_before_the_next_is_read(toy_file):
     command = [sys.executable, "-m", "mecopt", "plan", toy_file]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, **pipes) as process:
         for batch in (1, 2):
             process.stdin.write(f'{{"batch": {batch}}}\n')
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["status"] == "optimal"
-        process.stdin.close()
-        assert process.wait(30) == 0
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=30)
+        assert (process.returncode, rest) == (130, "")
 
 
 def test_a_planner_needs_tasks_that_nothing_joins(mecopt, write, toy):

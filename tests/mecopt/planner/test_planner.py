@@ -14,6 +14,7 @@ from wide_strategies import wide_documents
 
 import mecopt
 from mecopt.planner import plan as plans
+from mecopt.planner.plan_kernels import LANES
 
 PAPER = mecopt.generate("paper:slots=20,seed=3")
 
@@ -63,7 +64,7 @@ def changes_of(draw, document):
     return {"tasks": tasks, **{name: draw(every[name]) for name in sorted(chosen)}}
 
 
-@examples(40)
+@examples(25)
 @given(st.data())
 def test_the_same_bits_as_solve(data):
     document = data.draw(documents(couplings=()))
@@ -72,7 +73,7 @@ def test_the_same_bits_as_solve(data):
     agree(planner.plan(**data.draw(changes_of(document))))
 
 
-@examples(20)
+@examples(12)
 @given(st.data())
 def test_the_same_bits_for_what_only_the_arcs_know(data):
     document = data.draw(wide_documents(objectives=("delay", "sum")))
@@ -84,9 +85,20 @@ def test_the_same_bits_for_what_only_the_arcs_know(data):
     agree(planner.plan(**data.draw(changes_of(document))))
 
 
+def test_entries_that_bar_nothing_do_not_outlive_their_tasks():
+    named = mecopt.to_dict(PAPER) | {"format": "mecopt-instance/2"}
+    named["allow"] = [{"tasks": [19], "blocks": "all", "nodes": ["device", "es1", "es2", "es3", "es4"]}]
+    agree(mecopt.Planner(mecopt.from_dict(named)).plan(tasks=[3, 0, 3]))
+    named["allow"][0]["nodes"] = ["device", "es2"]
+    plan = mecopt.Planner(mecopt.from_dict(named)).plan(tasks=[19, 3, 19])
+    agree(plan)
+    assert set(plan.placements[[0, 2]].ravel().tolist()) <= {0, 2}
+
+
 def test_many_tasks_fill_no_whole_number_of_lanes():
-    for count in (1, 15, 16, 17, 20):
-        assert len(agree(mecopt.Planner(PAPER).plan(tasks=np.arange(count)))) == count
+    planner = mecopt.Planner(PAPER)
+    for count in (1, LANES - 1, LANES, LANES + 1, 3 * LANES + 5):
+        assert len(agree(planner.plan(tasks=np.arange(count) % 20))) == count
 
 
 def test_one_task_is_planned_as_often_as_there_are_rows():
@@ -165,6 +177,8 @@ def kernel():
         ({"tasks": []}, "tasks: [], expected numbers of tasks, 0 to 19"),
         ({"tasks": "all"}, "tasks: 'all', expected numbers of tasks, 0 to 19"),
         ({"rates": [1e-300] * 4, "batch": 10**12}, "out of range"),
+        ({"rates": [1e-310] * 4}, "out of range"),
+        ({"speeds": [1e-160] * 4}, "out of range"),
     ],
 )
 def test_bad_input_is_named(changes, problem):
@@ -226,10 +240,11 @@ def test_a_call_changes_nothing_of_the_planner_or_of_what_it_is_given():
     assert before.objective == mecopt.solve(PAPER, "trellis").objective
 
 
-def test_a_planner_of_a_name(monkeypatch):
+def test_a_planner_of_a_name():
     planner = mecopt.Planner("tiny_paper")
     assert planner.instance == mecopt.load("tiny_paper")
     assert "Planner of" in repr(planner)
+    assert repr(planner.plan()) == "<Plan of 2 tasks: optimal, objective 4.155>"
 
 
 def test_a_fault_of_the_judge_is_loud(monkeypatch):
