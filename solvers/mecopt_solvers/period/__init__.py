@@ -1,4 +1,4 @@
-"""The period of slots of many tasks: weights of resources for the bound, annealing among paths for placements.
+"""The period of slots of many tasks: weights of resources for the bound, annealing for placements.
 
 docs/methods/period.md says how it works.
 """

@@ -1,4 +1,4 @@
-"""The linear program over the paths seen: shares of paths whose busiest resource is busy for the least time."""
+"""The linear program over the paths seen: their shares, and the busiest resource busy for the least time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mecopt_solvers.programs.highs import Matrix
 
 
 class Master:
-    """Columns are the period, then paths; rows are resources, then tasks. Seconds are taken as parts of `unit`."""
+    """Columns are the period, then paths; rows are resources, then tasks. Seconds are parts of `unit`."""
 
     def __init__(self, slot: Slot, unit: float) -> None:
         self.slot, self.unit = slot, unit
@@ -53,7 +53,7 @@ class Master:
         return True
 
     def solve(self, most: float = np.inf) -> tuple[float, Floats] | None:
-        """Return the program's period in seconds and the weights of resources (R,), of sum 1; None if it fails.
+        """Return the period in seconds and the weights of resources (R,), of sum 1; None if it fails.
 
         Paths that keep something busy for longer than `most` do not count.
         """

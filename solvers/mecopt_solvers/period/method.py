@@ -1,4 +1,4 @@
-"""The method: bounds by weighed seconds and columns, then a search among the paths that may be in an optimum."""
+"""The method: bounds by weighed seconds and columns, then a search among paths that may be in an optimum."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ CLOSE = 1e-9  # of the master's value and the bound: columns that are missing ma
 WARM_ROUNDS, STEP = 25, 0.5  # of multiplicative weights, which are near the best soon
 MOST_COLUMNS_ROUNDS = 200
 NARROW = 1e-5  # of a period: bounds closer together are one
-SHAKES, SHAKE = 60, 0.3  # prices near the best, for paths near the best
-MOVES = 100_000  # of one annealing, some hundredths of a second
-HOT, COLD = 1e-4, 1e-8  # of the squared target
+SHAKES, SHAKE = 60, 0.2  # prices near the best, for paths near the best
+MOVES = 500_000  # of one annealing, some hundredths of a second
+HOT, COLD = 1e-5, 1e-8  # of the squared target
 BETWEEN = (0.3, 0.6, 0.85, 0.97)  # where a target lies between bound and incumbent; the next after a failure
-FRUITLESS = 40  # annealings in a row before a slot is left
+FRUITLESS = 60  # annealings in a row before a slot is left
 
 
 class Search:
@@ -32,7 +32,7 @@ class Search:
     def __init__(self, instance: Instance, run: Run, source: Source, tasks: Ints) -> None:
         self.run, self.slot = run, Slot(instance, run, source, tasks)
         self.bound, self.failures, self.seed = 0.0, 0, run.seed
-        self.weight = np.full(self.slot.resources, 1.0 / self.slot.resources)
+        self.weight = np.full(self.slot.resources, 1.0 / max(self.slot.resources, 1))
         self.path, self.period = np.full((len(tasks), self.slot.shape[1]), -1), np.inf
         self.lost = np.zeros(len(tasks), dtype=bool)  # tasks without a path
         self.master: Master | None = None
@@ -124,6 +124,7 @@ class Search:
         self.failures = 0 if met else self.failures + 1
         if period < self.period:
             self.period, self.path, self._chosen = period, path[chosen], chosen
+            self.pool = None  # others are near now
 
     def _price(self, weight: Floats, most: float) -> tuple[Ints, Floats]:
         """Return the paths under some weights, and how busy they keep everything; keep the bound."""
@@ -158,7 +159,7 @@ class Search:
         self._take(master.path[order[last]])
 
     def _gather(self) -> None:
-        """Gather the paths that may be in a better placement: seen before, or the best near the best weights."""
+        """Gather paths that may be in a better placement: seen before, or the best near the best weights."""
         assert self.master is not None
         rng, every = np.random.default_rng(self.seed), np.arange(len(self.slot.tasks))
         for _ in range(SHAKES):

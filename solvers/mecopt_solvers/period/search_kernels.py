@@ -67,7 +67,7 @@ def anneal(row, seconds, first, chosen, load, target, moves, hot, cold, seed):  
 
     What is minimised is the sum of squared excesses over the target. chosen (n,) and load (R + 1,) follow.
     """
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  compiled: numba's own state
     tasks = len(chosen)
     excess = 0.0
     for r in range(len(load) - 1):
@@ -77,16 +77,16 @@ def anneal(row, seconds, first, chosen, load, target, moves, hot, cold, seed):  
     heat = hot
     for _ in range(moves):
         heat *= cooling
-        a = np.random.randint(tasks)
+        a = np.random.randint(tasks)  # noqa: NPY002
         if first[a + 1] - first[a] < 2:
             continue
         old = chosen[a]
-        new = first[a] + np.random.randint(first[a + 1] - first[a])
+        new = first[a] + np.random.randint(first[a + 1] - first[a])  # noqa: NPY002
         if new == old:
             continue
         grown = _excess(row[old], seconds[old], load, target, -1.0)
         grown += _excess(row[new], seconds[new], load, target, 1.0)
-        if grown <= 0.0 or np.random.random() < np.exp(-grown / heat):
+        if grown <= 0.0 or np.random.random() < np.exp(-grown / heat):  # noqa: NPY002
             chosen[a] = new
             excess += grown
             if excess <= 1e-24 * target * target and loads(row, seconds, chosen, load) <= target:

@@ -1,4 +1,4 @@
-"""One slot under the period: which resources its tasks' steps keep busy, and shortest paths by weighed seconds."""
+"""One slot under the period: what its tasks' steps keep busy, and shortest paths by weighed seconds."""
 
 from __future__ import annotations
 
