@@ -38,7 +38,7 @@ def check(numbers):
 
 
 def test_bounds_and_placements_hold_against_brute_force():
-    check(range(60))
+    check(range(40))
 
 
 @pytest.mark.slow
