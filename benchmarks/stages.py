@@ -16,6 +16,7 @@ import numpy as np
 from common import ROOT, clean_tree, machine, random_instance, table
 
 import mecopt
+from mecopt.registry import method as method_of
 
 OUT = ROOT / "reports" / "stages"
 PEER_S = 10.0  # time limit of HiGHS and CP-SAT
@@ -80,6 +81,11 @@ def measure(case: str, seed: int, instance: mecopt.Instance, method: str, limit:
     }
 
 
+def suited(instance: mecopt.Instance, *names: str) -> list[str]:
+    """Return the methods that take an instance."""
+    return [name for name in names if method_of(name).suits(instance)]
+
+
 def rows_of(seeds: list[int], *, peers_too: bool = True) -> list[dict[str, object]]:
     """Measure everything."""
     rows = []
@@ -88,16 +94,16 @@ def rows_of(seeds: list[int], *, peers_too: bool = True) -> list[dict[str, objec
         for objective in ("delay", "period"):
             for servers, blocks in ((10, 50), (15, 18)):
                 case = f"{objective}, {servers} servers, {blocks} blocks"
-                for method in ("stages", *peers):
-                    instance = chain(blocks, servers, seed, objective)
-                    rows.append(measure(case, seed, instance, method, PEER_S))
+                instance = chain(blocks, servers, seed, objective)
+                names = suited(instance, "stages", *peers)
+                rows += [measure(case, seed, instance, name, PEER_S) for name in names]
         for tasks in (36_000, 60):
             case = f"least energy in time, {tasks} tasks"
-            for method in ("labels", *(peers if tasks == 60 else ())):
-                row = measure(case, seed, in_time(tasks, seed), method, PEER_S)
-                rows.append(row)
+            instance = in_time(tasks, seed)
+            names = suited(instance, "labels", *(peers if tasks == 60 else ()))
+            rows += [measure(case, seed, instance, name, PEER_S) for name in names]
         for servers in (4, 9):
-            for method in ("period", *peers):
+            for method in suited(crowd(servers, seed), "period", *peers):
                 limit = PERIOD_S if method == "period" else PEER_S
                 rows.append(
                     measure(f"period, 60 tasks, {servers} servers", seed, crowd(servers, seed), method, limit)
@@ -141,12 +147,12 @@ def main() -> None:
         "# One task exactly, deadlines end to end, and the period of many tasks",
         "",
         "`python benchmarks/stages.py`; see benchmarks/protocol.md. Seeds 10 to 12, one thread; 99 is solved",
-        "before, so that nothing is compiled on the clock. Peers (ilp is HiGHS) run on seed 10 alone, for "
-        f"{PEER_S:g} s of",
-        f"wall at most; `period` has {PERIOD_S:g} s of wall. Other programs ran beside it on two cores, so",
-        "CPU seconds count. A gap of inf: no feasible placement. The first four cases are one task under",
-        "one_run, each server with memory for a fifth of it or three blocks; the least energy is for end-to-end",
-        "deadlines between a task's quickest and most frugal path; the crowd's tasks have a device each.",
+        "before, so that nothing is compiled on the clock. Peers (ilp is HiGHS) run on seed 10 alone, for",
+        f"{PEER_S:g} s of wall at most; `period` has {PERIOD_S:g} s of wall. Other programs ran beside it on",
+        "two cores, so CPU seconds count. A gap of inf: no feasible placement. The first four cases are one",
+        "task under one_run, each server with memory for a fifth of it or three blocks; the least energy is for",
+        "end-to-end deadlines between a task's quickest and most frugal path; the crowd's tasks have a device",
+        "each.",
         "",
         table(header, lines),
         "",
