@@ -179,13 +179,14 @@ def check_honours(chosen: Method, instance: Instance) -> None:
     CouplingError
         If there is a coupling that it does not honour.
     """
-    check_takes(chosen, instance)
+    _check_parts(chosen, instance)
     missing = instance.rules.couplings - chosen.honours
     if missing:
         raise CouplingError(
             f"{chosen.name} cannot honour {_names(missing)}; {_able(instance.rules.couplings)}; "
             "as a relaxation (--relax, relax=True) it gives a lower bound"
         )
+    _check_whole(chosen, instance)
 
 
 def check_takes(chosen: Method, instance: Instance) -> None:
@@ -196,12 +197,20 @@ def check_takes(chosen: Method, instance: Instance) -> None:
     InputError
         If it does not; the text names what is in the way, and the methods that take all of it.
     """
+    _check_parts(chosen, instance)
+    _check_whole(chosen, instance)
+
+
+def _check_parts(chosen: Method, instance: Instance) -> None:
     from mecopt import features
 
     asked = features.of(instance)
     if not asked <= chosen.takes:
         missed = ", ".join(sorted(asked - chosen.takes))
         raise InputError(f"{chosen.name} does not take {missed}; {_suited(instance)}")
+
+
+def _check_whole(chosen: Method, instance: Instance) -> None:
     reason = "" if chosen.refuses is None else chosen.refuses(instance)
     if reason:
         raise InputError(f"{chosen.name} {reason}; {_suited(instance)}")

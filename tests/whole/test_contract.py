@@ -74,6 +74,7 @@ def test_what_it_returns_is_judged_and_never_better_than_the_optimum(name, coupl
 @pytest.mark.parametrize("name", NAMES)
 def test_pins_and_bans_are_kept(name):
     instance, best = case(frozenset(), 2)
+    suited(name, instance)
     last = instance.server_count
     blocks = instance.block_count
     pins = [f"0:{blocks[0] - 1}={best.placement[0, blocks[0] - 1]}"]
@@ -111,6 +112,7 @@ def test_no_time_at_all_is_no_error(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_instance_that_links_and_deadlines_rule_out_is_infeasible(name):
     instance = mecopt.load(ROOT / "instances/tiny_infeasible.json")
+    suited(name, instance)
     result = solve(instance, name)
     assert result.status is Status.INFEASIBLE
     assert result.reasons

@@ -125,7 +125,7 @@ def front(chain: Chain, keep_time: Callable[[], None] = lambda: None) -> list[tu
     """Return the paths that no other one beats in delay and period, by delay ascending."""
     found: list[tuple[Figures, Ints]] = []
     most = np.inf
-    while (path := shortest(chain, chain.delay, keep_time, most)) is not None:
+    while most > 0 and (path := shortest(chain, chain.delay, keep_time, most)) is not None:
         now = figures(chain, path)
         if found and now.delay_s <= found[-1][0].delay_s:  # as quick, and less busy
             found.pop()
