@@ -16,12 +16,13 @@ from mecopt_solvers.sharing.tree import CLOSED, Tree
 
 DRAWS = 8  # placements drawn from the mixture
 MOST_PATHS = 300_000  # of a pool
-MOST_PAIRS = 3_000_000  # pairs of moves that are looked at in one go
+MOST_PAIRS = 500_000  # pairs of moves that are looked at in one go
 PAIR_MOVES = 4_000  # of them, those of the least reduced cost
 GROUPS = (2, 4)  # tasks that are re-routed together
 GROUP_NODES = 20_000  # most that one group may visit
 ROUND_WORK = 400_000  # nodes of a round of groups: some hundredths of a second
 IDLE_ROUNDS = 3  # without a gain: then the tree goes on
+LAST_ROUNDS = 300  # without a gain, where no tree can go on
 TREE_TASKS = 200
 TREE_NODES = 8  # visited between two looks at the clock's outside
 
@@ -38,7 +39,7 @@ class SharedSearch:
         self.pool: Pool | None = None
         self.tree: Tree | None = None
         self.priced = self.exhausted = False
-        self.round = self.idle = 0
+        self.round, self.idle, self.patience = 0, 0, IDLE_ROUNDS
         self.truth = truth_of(slot)
 
     path: Ints | None
@@ -69,7 +70,7 @@ class SharedSearch:
         for _ in range(nodes):
             if self.finished or self._closed(gap) or should_stop():
                 return
-            if self.tree is None and self.idle < IDLE_ROUNDS and self.path is not None:
+            if self.tree is None and self.idle < self.patience and self.path is not None:
                 self._round(should_stop)
             elif not self._grow(gap, should_stop):
                 return
@@ -97,7 +98,6 @@ class SharedSearch:
         self._refill(self._room())
 
     def _settle(self, chosen: Ints, rng: np.random.Generator) -> None:
-        pool = self._pool
         load = np.zeros(self.slot.servers)
         now = kernels.above(*self._choices()[1:4], chosen, load, *self._common())
         if np.isinf(now):
@@ -235,18 +235,12 @@ class SharedSearch:
 
     def _plant(self) -> bool:
         """Begin the tree, where the pool can be complete."""
-        if len(self.slot.drop) > TREE_TASKS:
-            self.exhausted = True
-            return False
-        pool = fill(
-            self.slot,
-            self.dual.best,
-            self._room(),
-            MOST_PATHS,
-            np.zeros((0, *self.dual.best.path.shape), dtype=np.int64),
-        )
-        if pool is None:
-            self.exhausted = True
-            return False
+        few = len(self.slot.drop) <= TREE_TASKS
+        none = np.zeros((0, *self.dual.best.path.shape), dtype=np.int64)
+        pool = fill(self.slot, self.dual.best, self._room(), MOST_PATHS, none) if few else None
+        if pool is None:  # then there are only placements to be found
+            self.exhausted = self.patience > IDLE_ROUNDS or self.path is None
+            self.patience = LAST_ROUNDS
+            return not self.exhausted
         self.tree = Tree(self.slot, pool, self.value, self.path)
         return True

@@ -22,7 +22,7 @@ ROUNDING = 1e-13  # of the value
 CLOSED = 1e-10
 COLUMNS = 150  # of a node at most
 LEAST_SHARE = 1e-4  # of a column that children start from
-SEARCHED = 100_000  # combinations of a node that are searched before it is split
+SEARCHED = 10_000  # combinations of a node that are searched before it is split
 
 
 @dataclass(order=True, frozen=True)
@@ -142,10 +142,12 @@ class Tree:
     ) -> None:
         """Divide the paths of one task by the node of one block: where the mixture is most undecided."""
         tasks, stages, nodes = len(pool.first) - 1, pool.path.shape[1], self.slot.part.nodes
-        part = np.zeros((tasks, stages, nodes + 1))
-        where = pool.path[column]  # (C, K, M)
-        for c in np.flatnonzero(share > 0):
-            np.add.at(part, (np.arange(tasks)[:, None], np.arange(stages), where[c]), share[c])
+        shape = (tasks, stages, nodes + 1)  # the last stands for being left out
+        used = np.flatnonzero(share > 0)
+        where = pool.path[column[used]] % (nodes + 1)  # (C, K, M)
+        cell = (np.arange(tasks)[:, None] * stages + np.arange(stages)) * (nodes + 1) + where
+        mass = np.repeat(share[used], tasks * stages)
+        part = np.bincount(cell.ravel(), mass, int(np.prod(shape))).reshape(shape)
         there = np.zeros((tasks, stages, nodes + 1), dtype=bool)
         path = pool.path[order]
         there[pool.task[order][:, None], np.arange(stages), path] = True
