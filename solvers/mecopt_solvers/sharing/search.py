@@ -223,7 +223,8 @@ class SharedSearch:
         if self.tree is None and not self._plant():
             return False
         tree = self.tree
-        assert tree is not None
+        if tree is None:
+            return True
         tree.work(TREE_NODES, gap, should_stop)
         if tree.path is not None and tree.value < self.value:
             self.value, self.path = tree.value, tree.path
