@@ -5,7 +5,7 @@ far what its load adds lies above the tangent at the prices. Both are never nega
 say early that a choice leads to nothing better.
 
 `curve` is (worth, mm1, top, prices (N,), conjugates (N,)); `truth` has empty arrays where the base is
-everything.
+everything. Its last part is what a broken deadline costs at least: infinitely much, but for a start.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def beyond(path, chosen, load, mm1, slot_s, truth):  # type: ignore[no-untyped-d
 
     The delays of late blocks by their own load are in the base already, so only the difference counts here.
     """
-    calc, delay, tau, limit, fine, worth = truth
+    calc, delay, tau, limit, fine, worth, late = truth
     total = 0.0
     for k in range(tau.shape[0]):
         before = 0
@@ -64,7 +64,9 @@ def beyond(path, chosen, load, mm1, slot_s, truth):  # type: ignore[no-untyped-d
                     now += seconds * grown
                     own += seconds * (by_itself / (1.0 - by_itself) if mm1 else by_itself)
             if now > limit[k, m]:
-                return INF
+                if late == INF:
+                    return INF
+                total += late * (1.0 + min((now - limit[k, m]) / max(limit[k, m], 1e-300), 1e3))
             if fine[k] > 0.0:
                 total += fine[k] * (max(now - tau[k, m], 0.0) - max(own - tau[k, m], 0.0))
             before = node

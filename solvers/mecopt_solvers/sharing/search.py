@@ -14,6 +14,7 @@ from mecopt_solvers.sharing.pool import Pool, curve_of, fill, truth_of
 from mecopt_solvers.sharing.slot import SharedSlot
 from mecopt_solvers.sharing.tree import CLOSED, Tree
 
+LATE = 3.0  # what a broken deadline costs while there is no placement, in tasks
 DRAWS = 8  # placements drawn from the mixture
 MOST_PATHS = 300_000  # of a pool
 MOST_PAIRS = 500_000  # pairs of moves that are looked at in one go
@@ -102,7 +103,13 @@ class SharedSearch:
         now = kernels.above(*self._choices()[1:4], chosen, load, *self._common())
         if np.isinf(now):
             now = self._make_room(chosen, load)
-        now = kernels.singles(*self._choices(), chosen, load, now, rng.permutation(len(chosen)))
+        order = rng.permutation(len(chosen))
+        if np.isinf(now) and self.slot.truth is not None:  # away from broken deadlines first
+            lenient = (*self._choices()[:-1], (*self.truth[:-1], LATE * self._scale()))
+            now = kernels.above(*lenient[1:4], chosen, load, *lenient[4:])
+            kernels.singles(*lenient, chosen, load, now, order)
+            now = kernels.above(*self._choices()[1:4], chosen, load, *self._common())
+        now = kernels.singles(*self._choices(), chosen, load, now, order)
         self._take(chosen, now)
 
     def _make_room(self, chosen: Ints, load: Floats) -> float:
