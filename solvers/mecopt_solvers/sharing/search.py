@@ -24,7 +24,7 @@ GROUP_NODES = 20_000  # most that one group may visit
 ROUND_WORK = 400_000  # nodes of a round of groups: some hundredths of a second
 IDLE_ROUNDS = 3  # without a gain: then the tree goes on
 LAST_ROUNDS = 300  # without a gain, where no tree can go on
-TREE_TASKS = 200
+TREE_TASKS = 2000
 TREE_NODES = 8  # visited between two looks at the clock's outside
 
 
@@ -237,8 +237,8 @@ class SharedSearch:
             self.value, self.path = tree.value, tree.path
         self.bound = max(self.bound, min(tree.bound, self.value))
         if not tree.heap:
-            self.exhausted = True
             self.infeasible = self.path is None
+        self.exhausted = tree.full or not tree.heap
         return True
 
     def _plant(self) -> bool:
