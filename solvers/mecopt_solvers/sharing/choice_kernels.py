@@ -196,9 +196,9 @@ def singles(first, reduced, use, path, curve, slot_s, truth, chosen, load, now, 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def improve(
+def improve(  # type: ignore[no-untyped-def]
     first, reduced, use, path, curve, slot_s, truth, chosen, load, now, least, largest, work, each, seed
-):  # type: ignore[no-untyped-def]
+):
     """Re-route random groups of `least` to `largest` tasks until so many nodes (`work`) have been visited."""
     np.random.seed(seed)  # noqa: NPY002 (all that the compiler knows)
     movable = np.empty(chosen.shape[0], dtype=np.int64)
