@@ -37,6 +37,8 @@ def warm_up() -> None:
     instance = generate("crowd:batch=10,blocks=3")
     search = search_part(instance, Run(instance), np.arange(instance.task_count), 0)
     search.advance(0.0, lambda: False, PLAIN_NODES + 2)
+    shared = generate("crowd:batch=10,blocks=3,couplings=none,sharing=mm1")
+    search_part(shared, Run(shared), np.arange(shared.task_count), 0).advance(0.0, lambda: False, 6)
 
 
 def _apart(instance: Instance) -> str:

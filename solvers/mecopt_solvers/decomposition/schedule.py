@@ -17,6 +17,7 @@ from mecopt_solvers.decomposition import program_search
 from mecopt_solvers.decomposition.branch import CLOSED
 from mecopt_solvers.decomposition.first import first_placement
 from mecopt_solvers.decomposition.searches import Search, search_part
+from mecopt_solvers.sharing.search import SharedSearch
 
 FIRST_GAP = 1e-3  # relative gap of every part before any part is searched further
 FIRST_NODES = 12
@@ -99,6 +100,14 @@ class Schedule:
         else:
             self._in_threads()
         self._hand_over(last=True)
+        self._note_dual()
+
+    def _note_dual(self) -> None:
+        """Say what prices alone prove under sharing, and whether any others would prove more."""
+        duals = [search.dual for search in self.searches if isinstance(search, SharedSearch)]
+        if duals and len(duals) == len(self.searches):
+            bound = self.settled + sum(dual.best.bound for dual in duals)
+            self.run.notes.update(dual_bound=bound, dual_proved=all(dual.met for dual in duals))
 
     def _next(self, busy: Collection[int] = ()) -> tuple[int, float, int] | None:
         """Choose a piece of work: the part, the gap to reach (seconds) and the most nodes.

@@ -5,7 +5,7 @@ far what its load adds lies above the tangent at the prices. Both are never nega
 say early that a choice leads to nothing better.
 
 `curve` is (worth, mm1, top, prices (N,), conjugates (N,)); `truth` has empty arrays where the base is
-everything.
+everything. Its last part is what a broken deadline costs at least: infinitely much, but for a start.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def beyond(path, chosen, load, mm1, slot_s, truth):  # type: ignore[no-untyped-d
 
     The delays of late blocks by their own load are in the base already, so only the difference counts here.
     """
-    calc, delay, tau, limit, fine, worth = truth
+    calc, delay, tau, limit, fine, worth, late = truth
     total = 0.0
     for k in range(tau.shape[0]):
         before = 0
@@ -64,7 +64,9 @@ def beyond(path, chosen, load, mm1, slot_s, truth):  # type: ignore[no-untyped-d
                     now += seconds * grown
                     own += seconds * (by_itself / (1.0 - by_itself) if mm1 else by_itself)
             if now > limit[k, m]:
-                return INF
+                if late == INF:
+                    return INF
+                total += late * (1.0 + min((now - limit[k, m]) / max(limit[k, m], 1e-300), 1e3))
             if fine[k] > 0.0:
                 total += fine[k] * (max(now - tau[k, m], 0.0) - max(own - tau[k, m], 0.0))
             before = node
@@ -194,9 +196,9 @@ def singles(first, reduced, use, path, curve, slot_s, truth, chosen, load, now, 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def improve(
+def improve(  # type: ignore[no-untyped-def]
     first, reduced, use, path, curve, slot_s, truth, chosen, load, now, least, largest, work, each, seed
-):  # type: ignore[no-untyped-def]
+):
     """Re-route random groups of `least` to `largest` tasks until so many nodes (`work`) have been visited."""
     np.random.seed(seed)  # noqa: NPY002 (all that the compiler knows)
     movable = np.empty(chosen.shape[0], dtype=np.int64)

@@ -58,6 +58,7 @@ class Dual:
     best: Priced
     columns: list[Priced] = field(default_factory=list)
     share: Floats = field(default_factory=lambda: np.zeros(0))  # (C,) of the best mixture
+    met: bool = False  # whether the prices are the best
 
     @classmethod
     def start(cls, slot: SharedSlot) -> Dual:
@@ -101,7 +102,8 @@ class Dual:
             self.share = share
             priced = price(self.slot, np.maximum(prices, 0.0))
             self._add(priced)
-            if value - self.best.bound <= MET * size:
+            self.met = value - self.best.bound <= MET * size
+            if self.met:
                 break
         self.share = np.append(self.share, np.zeros(len(self.columns) - len(self.share)))
 

@@ -15,7 +15,7 @@ from mecopt_solvers.sharing.slot import SharedSlot
 
 NO_TRUTH = (
     *(np.zeros((0, 0, 0, 0)), np.zeros((0, 0, 0, 0))),
-    *(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0), np.zeros(0)),
+    *(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0), np.zeros(0), np.inf),
 )
 
 
@@ -57,7 +57,7 @@ def curve_of(slot: SharedSlot, prices: Floats) -> tuple[Any, ...]:
 def truth_of(slot: SharedSlot) -> tuple[Any, ...]:
     """Return what the kernels need to know of what is above the base."""
     t = slot.truth
-    return NO_TRUTH if t is None else (t.calc, t.delay, t.tau, t.limit, t.fine, t.worth)
+    return NO_TRUTH if t is None else (t.calc, t.delay, t.tau, t.limit, t.fine, t.worth, np.inf)
 
 
 def fill(slot: SharedSlot, priced: Priced, within: float, most: int, seen: Ints) -> Pool | None:

@@ -14,15 +14,17 @@ from mecopt_solvers.sharing.pool import Pool, curve_of, fill, truth_of
 from mecopt_solvers.sharing.slot import SharedSlot
 from mecopt_solvers.sharing.tree import CLOSED, Tree
 
+LATE = 3.0  # what a broken deadline costs while there is no placement, in tasks
 DRAWS = 8  # placements drawn from the mixture
 MOST_PATHS = 300_000  # of a pool
-MOST_PAIRS = 3_000_000  # pairs of moves that are looked at in one go
+MOST_PAIRS = 500_000  # pairs of moves that are looked at in one go
 PAIR_MOVES = 4_000  # of them, those of the least reduced cost
 GROUPS = (2, 4)  # tasks that are re-routed together
 GROUP_NODES = 20_000  # most that one group may visit
 ROUND_WORK = 400_000  # nodes of a round of groups: some hundredths of a second
 IDLE_ROUNDS = 3  # without a gain: then the tree goes on
-TREE_TASKS = 200
+LAST_ROUNDS = 300  # without a gain, where no tree can go on
+TREE_TASKS = 2000
 TREE_NODES = 8  # visited between two looks at the clock's outside
 
 
@@ -38,7 +40,7 @@ class SharedSearch:
         self.pool: Pool | None = None
         self.tree: Tree | None = None
         self.priced = self.exhausted = False
-        self.round = self.idle = 0
+        self.round, self.idle, self.patience = 0, 0, IDLE_ROUNDS
         self.truth = truth_of(slot)
 
     path: Ints | None
@@ -69,7 +71,7 @@ class SharedSearch:
         for _ in range(nodes):
             if self.finished or self._closed(gap) or should_stop():
                 return
-            if self.tree is None and self.idle < IDLE_ROUNDS and self.path is not None:
+            if self.tree is None and self.idle < self.patience and self.path is not None:
                 self._round(should_stop)
             elif not self._grow(gap, should_stop):
                 return
@@ -97,12 +99,17 @@ class SharedSearch:
         self._refill(self._room())
 
     def _settle(self, chosen: Ints, rng: np.random.Generator) -> None:
-        pool = self._pool
         load = np.zeros(self.slot.servers)
         now = kernels.above(*self._choices()[1:4], chosen, load, *self._common())
         if np.isinf(now):
             now = self._make_room(chosen, load)
-        now = kernels.singles(*self._choices(), chosen, load, now, rng.permutation(len(chosen)))
+        order = rng.permutation(len(chosen))
+        if np.isinf(now) and self.slot.truth is not None:  # away from broken deadlines first
+            lenient = (*self._choices()[:-1], (*self.truth[:-1], LATE * self._scale()))
+            now = kernels.above(*lenient[1:4], chosen, load, *lenient[4:])
+            kernels.singles(*lenient, chosen, load, now, order)
+            now = kernels.above(*self._choices()[1:4], chosen, load, *self._common())
+        now = kernels.singles(*self._choices(), chosen, load, now, order)
         self._take(chosen, now)
 
     def _make_room(self, chosen: Ints, load: Floats) -> float:
@@ -223,30 +230,25 @@ class SharedSearch:
         if self.tree is None and not self._plant():
             return False
         tree = self.tree
-        assert tree is not None
+        if tree is None:
+            return True
         tree.work(TREE_NODES, gap, should_stop)
         if tree.path is not None and tree.value < self.value:
             self.value, self.path = tree.value, tree.path
         self.bound = max(self.bound, min(tree.bound, self.value))
         if not tree.heap:
-            self.exhausted = True
             self.infeasible = self.path is None
+        self.exhausted = tree.full or not tree.heap
         return True
 
     def _plant(self) -> bool:
         """Begin the tree, where the pool can be complete."""
-        if len(self.slot.drop) > TREE_TASKS:
-            self.exhausted = True
-            return False
-        pool = fill(
-            self.slot,
-            self.dual.best,
-            self._room(),
-            MOST_PATHS,
-            np.zeros((0, *self.dual.best.path.shape), dtype=np.int64),
-        )
-        if pool is None:
-            self.exhausted = True
-            return False
+        few = len(self.slot.drop) <= TREE_TASKS
+        none = np.zeros((0, *self.dual.best.path.shape), dtype=np.int64)
+        pool = fill(self.slot, self.dual.best, self._room(), MOST_PATHS, none) if few else None
+        if pool is None:  # then there are only placements to be found
+            self.exhausted = self.patience > IDLE_ROUNDS or self.path is None
+            self.patience = LAST_ROUNDS
+            return not self.exhausted
         self.tree = Tree(self.slot, pool, self.value, self.path)
         return True

@@ -22,7 +22,8 @@ ROUNDING = 1e-13  # of the value
 CLOSED = 1e-10
 COLUMNS = 150  # of a node at most
 LEAST_SHARE = 1e-4  # of a column that children start from
-SEARCHED = 100_000  # combinations of a node that are searched before it is split
+MOST_HELD = 100_000_000  # numbers of all open nodes: 400 MB
+SEARCHED = 10_000  # combinations of a node that are searched before it is split
 
 
 @dataclass(order=True, frozen=True)
@@ -35,6 +36,11 @@ class Node:
     columns: Ints = field(compare=False)  # (C, K) of the pool
     prices: Floats = field(compare=False)  # (N,)
 
+    @property
+    def size(self) -> int:
+        """Return how many numbers it holds."""
+        return self.paths.size + self.columns.size
+
 
 @dataclass(eq=False)
 class Tree:
@@ -46,7 +52,7 @@ class Tree:
     path: Ints | None  # it
     heap: list[Node] = field(default_factory=list)
     made: int = 0
-    floor: float = np.inf  # least bound of what was closed
+    held: int = 0  # numbers in all open nodes
 
     def __post_init__(self) -> None:
         self.size = float(np.abs(self.pool.priced.value).sum()) or 1e-300
@@ -63,14 +69,23 @@ class Tree:
     def work(self, nodes: int, gap: float, should_stop: Callable[[], bool]) -> int:
         """Visit so many nodes at most, until the gap is reached; return how many."""
         for number in range(nodes):
-            if not self.heap or self.value - self.bound <= gap or should_stop():
+            if not self.heap or self.full or self.value - self.bound <= gap or should_stop():
                 return number
-            self._visit(heapq.heappop(self.heap))
+            node = heapq.heappop(self.heap)
+            self.held -= node.size
+            self._visit(node)
         return nodes
 
+    @property
+    def full(self) -> bool:
+        """Whether there are as many open nodes as memory is to hold."""
+        return self.held > MOST_HELD
+
     def _push(self, bound: float, paths: Ints, columns: Ints, prices: Floats) -> None:
-        heapq.heappush(self.heap, Node(bound, self.made, paths, columns, prices))
+        node = Node(bound, self.made, paths.astype(np.int32), columns.astype(np.int32), prices)
+        heapq.heappush(self.heap, node)
         self.made += 1
+        self.held += node.size
 
     def _cutoff(self) -> float:
         return self.value - CLOSED * abs(self.value)
@@ -104,7 +119,7 @@ class Tree:
         order = kept[np.lexsort((reduced[kept], pool.task[kept]))]
         if self._searched(pool, order, reduced, least, prices, cutoff):
             return
-        self._split(node, pool, order, column[:count], share[:count], prices, bound, place)
+        self._split(node, pool, order, column[:count], share[:count], prices, bound)
 
     def _searched(
         self, pool: Pool, order: Ints, reduced: Floats, least: Floats, prices: Floats, cutoff: float
@@ -138,14 +153,15 @@ class Tree:
         share: Floats,
         prices: Floats,
         bound: float,
-        place: Ints,
     ) -> None:
         """Divide the paths of one task by the node of one block: where the mixture is most undecided."""
         tasks, stages, nodes = len(pool.first) - 1, pool.path.shape[1], self.slot.part.nodes
-        part = np.zeros((tasks, stages, nodes + 1))
-        where = pool.path[column]  # (C, K, M)
-        for c in np.flatnonzero(share > 0):
-            np.add.at(part, (np.arange(tasks)[:, None], np.arange(stages), where[c]), share[c])
+        shape = (tasks, stages, nodes + 1)  # the last stands for being left out
+        used = np.flatnonzero(share > 0)
+        where = pool.path[column[used]] % (nodes + 1)  # (C, K, M)
+        cell = (np.arange(tasks)[:, None] * stages + np.arange(stages)) * (nodes + 1) + where
+        mass = np.repeat(share[used], tasks * stages)
+        part = np.bincount(cell.ravel(), mass, int(np.prod(shape))).reshape(shape)
         there = np.zeros((tasks, stages, nodes + 1), dtype=bool)
         path = pool.path[order]
         there[pool.task[order][:, None], np.arange(stages), path] = True

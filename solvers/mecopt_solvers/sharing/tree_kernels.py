@@ -52,7 +52,8 @@ def relax(first, cost, use, worth, mm1, top, column, count, share, prices, cutof
             prices[:] = trial
         if best >= cutoff or count == column.shape[0]:
             return best, count
-        if value - best <= max(CLOSE * (min(value, cutoff) - best), 1e-11 * size):
+        gap = min(max(cutoff - best, 1e-9 * size), 1e-3 * size)
+        if value - best <= CLOSE * gap:
             return best, count
         for k in range(tasks):
             costs[count] += cost[column[count, k]]
@@ -61,6 +62,6 @@ def relax(first, cost, use, worth, mm1, top, column, count, share, prices, cutof
         count += 1
         for c in range(count):
             share[c] = 1.0 / count
-        gap = max(cutoff - best, 1e-9 * size) if cutoff < INF else size
-        tolerance = max(1e-4 * gap, 1e-12 * size)
-        value = mix(costs[:count], loads[:count], smoothed, mm1, share[:count], mean, trial, tolerance)
+        value = mix(
+            costs[:count], loads[:count], smoothed, mm1, share[:count], mean, trial, 0.1 * CLOSE * gap
+        )
