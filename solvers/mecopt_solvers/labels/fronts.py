@@ -24,12 +24,13 @@ def front_of(instance: Instance, task: int) -> tuple[Floats, Floats, Ints]:
     joules = Objective(delay=0.0, energy=1.0, of=rules.objective.of)
     kept = Deadline.HARD if rules.deadline is Deadline.HARD else Deadline.NONE  # penalties are no joules
     alone = instance.replace(
-        tasks=dataclasses.replace(instance.tasks, weight=None),
+        tasks=dataclasses.replace(instance.tasks, weight=np.ones(instance.task_count)),
         rules=dataclasses.replace(rules, objective=joules, deadline=kept, couplings=frozenset()),
     )
     source = Source(alone, chain_costs(alone), features.forbidden(alone))
     steps = source.of(np.array([task]), whole=True)
-    most, found = np.inf, []
+    most = np.inf
+    found: list[tuple[float, float, Ints]] = []
     while most > 0 and (way := _least_energy(steps, source.bit, most)) is not None:
         joule, delay, path = way
         if found and joule <= found[-1][1]:  # as little, and quicker

@@ -36,6 +36,7 @@ class Search:
         self.path, self.period = np.full((len(tasks), self.slot.shape[1]), -1), np.inf
         self.lost = np.zeros(len(tasks), dtype=bool)  # tasks without a path
         self.master: Master | None = None
+        self._chosen = np.zeros(len(tasks), dtype=np.int64)  # of the pool, the paths of `path`
         self.pool: tuple[Ints, Ints, Floats, Ints] | None = None
 
     @property
@@ -139,7 +140,8 @@ class Search:
     def _load(self, path: Ints) -> Floats:
         """Return how busy a placement keeps everything, (R,)."""
         row, seconds = self.slot.columns(np.arange(len(path)), path)
-        return np.bincount(row.ravel(), seconds.ravel(), self.slot.resources + 1)[:-1]
+        load: Floats = np.bincount(row.ravel(), seconds.ravel(), self.slot.resources + 1)[:-1].astype(float)
+        return load
 
     def _take(self, path: Ints) -> None:
         """Keep a placement if it is better."""
