@@ -55,7 +55,13 @@ def _price_value(setting: Setting) -> Pricing:
 def _price_tuned(setting: Setting) -> Pricing:
     from mecopt_solvers.online.tuning import tuned
 
-    return tuned(setting, told=False)
+    return tuned(setting)
+
+
+def _price_tuned_p99(setting: Setting) -> Pricing:
+    from mecopt_solvers.online.tuning import tuned
+
+    return tuned(setting, quantile=0.99)
 
 
 def _price_told(setting: Setting) -> Pricing:
@@ -83,6 +89,7 @@ SELFISH_FLIGHT = Rule(
 STATIC_PRICE = Rule("static-price", "fixed shares, from prices of the sharing dual", _static_price)
 PRICE_VALUE = Rule("price-value", "backlogs, work in flight, and what a task costs later ones", _price_value)
 PRICE_TUNED = Rule("price-tuned", "price-value, its scalars found by trying on other seeds", _price_tuned)
+PRICE_TUNED_P99 = Rule("price-tuned-p99", "price-tuned for the delay that 99 % stay below", _price_tuned_p99)
 PRICE_TOLD = Rule(
     "price-told", "price-tuned for calm and burst apart, told which it is: no rule can know", _price_told
 )
