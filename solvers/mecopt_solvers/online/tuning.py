@@ -9,8 +9,8 @@ from mecopt.simulation import Pricing, Setting
 from mecopt.simulation.arrivals import KINDS, draw
 from mecopt.simulation.engine import simulate_stream
 
-BUDGET = 48  # tries, of all scalars together
-TASKS, SEEDS = 20_000, (1_000_001, 1_000_002, 1_000_003)  # of the streams that are tried on
+BUDGET = 40  # tries, of all scalars together
+TASKS, SEEDS = 20_000, (1_000_001, 1_000_002)  # of the streams that are tried on
 SKIPPED = 2_000  # first tasks that do not count
 # (p, q, r) in units of the static price and the value function: selfish, improvement, static, and between.
 FIRST = ((0.0, 0.0, 0.0), (0.0, 1.0, 1.0), (0.0, 0.3, 0.3), (0.3, 0.3, 0.3))
