@@ -1,0 +1,110 @@
+"""`mecopt simulate` as a process: tables, one JSON document, errors in one line."""
+
+import json
+
+import pytest
+
+SPEC = "paper:tasks=individual,slots=1,release_rate=3,servers=2"
+
+
+def test_people_get_a_table_and_a_bound(mecopt):
+    done = mecopt("simulate", SPEC, "--policy", "nominal,selfish", "--load", 0.6, "--tasks", 2000)
+    assert done.returncode == 0, done.stderr
+    first, head, _, *rows, last = done.stdout.splitlines()
+    assert first.startswith("paper:") or SPEC.split(":")[0] in first
+    assert head.split() == ["Rule", "Mean", "s", "p50", "p99", "Late", "Joules", "Regret"]
+    assert {row.split()[0] for row in rows} == {"nominal", "selfish"}
+    assert last.startswith("no policy has a mean below ")
+    assert max(map(len, done.stdout.splitlines()[1:])) <= 80
+
+
+def test_json_is_one_document_and_the_same_again(mecopt):
+    args = ("simulate", SPEC, "--policy", "selfish-flight", "--tasks", 1000, "--arrivals", "both", "--json")
+    first, second = (json.loads(mecopt(*args).stdout) for _ in range(2))
+    for document in (first, second):
+        document["runs"][0].pop("cpu_s")
+    assert first == second
+    assert list(first) == ["settings", "policies", "runs"]
+    run = first["runs"][0]
+    assert run["mean_s"][1] <= run["mean_s"][0] <= run["mean_s"][2]
+    assert run["p50_s"][0] <= run["p95_s"][0] <= run["p99_s"][0]
+    assert run["regret"] >= 0
+    assert set(run["utilisation"]) == {"es1", "es2"}
+
+
+def test_an_unstable_run_says_so(mecopt):
+    done = mecopt("simulate", SPEC, "--policy", "nominal", "--load", 3, "--tasks", 3000)
+    assert done.returncode == 0
+    assert "mecopt: nominal: unstable, its figures grow with --tasks: es" in done.stderr
+    assert "unstable" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("--policy", "selfsh"), "no rule 'selfsh'; did you mean selfish"),
+        (("--policy", "selfish", "--load", "0"), "load: 0, expected a finite number > 0"),
+        (("--policy", "selfish", "--load", "nan"), "load: nan, expected a finite number > 0"),
+        (("--policy", "selfish", "--load", "1", "--rate", "1"), "load and rate: both given"),
+        (("--policy", "selfish", "--tasks", "5"), "tasks: 5, expected 200 to 20,000,000"),
+        (("--policy", "selfish", "--seeds", "0"), "seeds: 0, expected at least 1"),
+        (("--policy", "selfish", "--arrivals", "rain"), "arrivals: 'rain', expected one of poisson, bursty"),
+        (("--policy", "selfish", "--arrivals", "trace:no.csv"), "no.csv: no such file"),
+        (("--policy", "selfish,selfish"), "'selfish' is given twice"),
+        (("--policy", "no.py:rule"), "no.py: cannot be read"),
+        (("--policy", "selfish", "--staleness", "-1"), "staleness: -1, expected slots >= 0"),
+    ],
+)
+def test_bad_input_is_one_line(mecopt, args, text):
+    done = mecopt("simulate", SPEC, *args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("mecopt: ")
+    assert text in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("time_s\n1\nx\n", "line 3: time_s 'x', expected a number >= 0"),
+        ("time_s,task\n1,0\n2,9\n", "line 3: task '9', expected a task of 0..2"),
+        ("time_s\n2\n1\n", "arrival 2: earlier than the one before"),
+        ("when\n1\n2\n", "line 1: 'when', expected the head time_s"),
+        ("time_s,size\n1,0\n2,1\n", "line 2: size '0', expected a number > 0"),
+        ("time_s,size\n1\n", "line 2: 1 cells, expected 2"),
+        ("time_s\n1\n", "fewer than 2 arrivals"),
+    ],
+)
+def test_a_trace_that_is_none_is_told_where(tmp_path, text, place):
+    import mecopt
+    from mecopt.simulation.arrivals import read_trace
+
+    path = tmp_path / "trace.csv"
+    path.write_text(text)
+    with pytest.raises(mecopt.InputError) as error:
+        read_trace(str(path), 3)
+    assert place in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_a_trace_is_played_as_it_is(mecopt, tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("time_s,task,size\n" + "".join(f"{i * 10},{i % 3},1\n" for i in range(300)))
+    done = mecopt("simulate", SPEC, "--policy", "nominal", "--arrivals", f"trace:{path}", "--json")
+    found = json.loads(done.stdout)
+    assert found["settings"]["tasks"] == 300
+    assert found["settings"]["rate_per_s"] == pytest.approx(300 / 2990)
+    assert found["runs"][0]["waiting_s"] == pytest.approx(0.0, abs=1e-9)
+    assert found["runs"][0]["regret"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_rule_of_ones_own_that_fails_is_named(mecopt, tmp_path):
+    rule = tmp_path / "mine.py"
+    rule.write_text("def bad(view):\n    return [9]\n\ndef worse(view):\n    raise ValueError('no idea')\n")
+    done = mecopt("simulate", SPEC, "--policy", f"{rule}:bad", "--tasks", 300)
+    assert done.returncode == 1
+    assert "returned [9] at task 0, expected 6 nodes of 0..2" in done.stderr
+    done = mecopt("simulate", SPEC, "--policy", f"{rule}:worse", "--tasks", 300)
+    assert done.returncode == 1
+    assert "raised at task 0" in done.stderr
+    assert "no idea" in done.stderr
