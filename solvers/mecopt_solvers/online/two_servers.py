@@ -74,7 +74,8 @@ def rule_of(optimum: Optimum) -> Rule:
         blocks = setting.world.tables[0]
 
         def decide(view: View) -> list[int]:
-            at = np.minimum(np.rint(view.backlog_s / optimum.step_s).astype(np.int64), last)
+            at = np.rint(view.backlog_s / optimum.step_s).astype(np.int64)
+            at = np.maximum(at - max(0, int(at.max()) - last), 0)
             return [int(optimum.choice[view.task, at[0], at[1]])] * int(blocks[view.task])
 
         return decide
@@ -117,6 +118,11 @@ def _solved(
     # The gap to the next arrival is exponential, and the value is taken as linear along each step.
     stay = float(np.exp(-rate * step))
     mean_part = (1.0 - stay) / (rate * step)
+    load = rate / sum(1.0 / seconds for seconds in work.mean(axis=0).tolist() if seconds > 0)
+    if load >= 1:
+        raise InputError(f"value iteration: load {load:.3g}, expected below 1")
+    # Later tasks that wait for a second of work more: those that come before a full server is empty again.
+    edge = 0.5 * rate * size * step / (1.0 - load)
     low, high = -np.inf, np.inf
     for _ in range(MOST_SWEEPS):
         low, high = sweep(
@@ -130,6 +136,7 @@ def _solved(
             1.0 - mean_part,
             mean_part - stay,
             stay,
+            edge,
             choice,
         )
         if high - low <= TOLERANCE * max(low, 1e-300):

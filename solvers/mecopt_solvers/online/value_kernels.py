@@ -8,7 +8,7 @@ from mecopt.compiling import njit
 
 
 @njit(cache=True)
-def sweep(value, after, work, extra, elsewhere, chance, step, near, far, stay, choice):  # type: ignore[no-untyped-def]
+def sweep(value, after, work, extra, elsewhere, chance, step, near, far, stay, edge, choice):  # type: ignore[no-untyped-def]
     """Move the relative cost just before an arrival by one; returns its least and largest growth.
 
     Parameters
@@ -26,6 +26,8 @@ def sweep(value, after, work, extra, elsewhere, chance, step, near, far, stay, c
         Seconds of a step.
     near, far, stay : float
         Weights of the value here, a step later, and of what lies beyond that.
+    edge : float
+        What a second of work beyond the grid costs: were it nothing, full servers would be for free.
     choice : array (K, G, G) of int8
         Out: 0 elsewhere, 1 and 2 the servers.
     """
@@ -47,15 +49,14 @@ def sweep(value, after, work, extra, elsewhere, chance, step, near, far, stay, c
                 for n in range(2):
                     here, other = (i, j) if n == 0 else (j, i)
                     to = here + work[k, n] / step
-                    if to > size - 1:
-                        to = size - 1.0
+                    over = max(0.0, to - (size - 1))
                     whole = min(int(to), size - 2)
-                    part = to - whole
+                    part = min(to - whole, 1.0)
                     if n == 0:
                         later = (1.0 - part) * after[whole, other] + part * after[whole + 1, other]
                     else:
                         later = (1.0 - part) * after[other, whole] + part * after[other, whole + 1]
-                    cost = extra[k, n] + here * step + later
+                    cost = extra[k, n] + here * step + later + over * step * edge
                     if cost < best:
                         best, at = cost, n + 1
                 total += chance[k] * best

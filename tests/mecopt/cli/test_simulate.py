@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+import mecopt as library
+
 SPEC = "paper:tasks=individual,slots=1,release_rate=3,servers=2"
 
 
@@ -18,49 +20,57 @@ def test_people_get_a_table_and_a_bound(mecopt):
     assert max(map(len, done.stdout.splitlines()[1:])) <= 80
 
 
-def test_json_is_one_document_and_the_same_again(mecopt):
-    args = ("simulate", SPEC, "--policy", "selfish-flight", "--tasks", 1000, "--arrivals", "both", "--json")
-    first, second = (json.loads(mecopt(*args).stdout) for _ in range(2))
-    for document in (first, second):
-        document["runs"][0].pop("cpu_s")
-    assert first == second
-    assert list(first) == ["settings", "policies", "runs"]
-    run = first["runs"][0]
-    assert run["mean_s"][1] <= run["mean_s"][0] <= run["mean_s"][2]
-    assert run["p50_s"][0] <= run["p95_s"][0] <= run["p99_s"][0]
-    assert run["regret"] >= 0
-    assert set(run["utilisation"]) == {"es1", "es2"}
-
-
-def test_an_unstable_run_says_so(mecopt):
-    done = mecopt("simulate", SPEC, "--policy", "nominal", "--load", 3, "--tasks", 3000)
+def test_json_is_one_document(mecopt):
+    args = ("simulate", SPEC, "--policy", "nominal", "--tasks", 3000, "--load", 3, "--json")
+    done = mecopt(*args)
     assert done.returncode == 0
     assert "mecopt: nominal: unstable, its figures grow with --tasks: es" in done.stderr
-    assert "unstable" in done.stdout
+    found = json.loads(done.stdout)
+    assert list(found) == ["settings", "policies", "runs"]
+    run = found["runs"][0]
+    assert run["mean_s"][1] <= run["mean_s"][0] <= run["mean_s"][2]
+    assert run["p50_s"][0] <= run["p95_s"][0] <= run["p99_s"][0]
+    assert (run["status"], set(run["utilisation"])) == ("unstable", {"es1", "es2"})
+
+
+def test_the_same_seed_is_the_same_run():
+    first, second = (
+        library.simulate(SPEC, "power-of-two", tasks=1000, arrivals="both").runs[0] | {"cpu_s": 0}
+        for _ in range(2)
+    )
+    assert first == second
+    assert first["regret"] >= 0
 
 
 @pytest.mark.parametrize(
-    ("args", "text"),
+    ("policy", "given", "text"),
     [
-        (("--policy", "selfsh"), "no rule 'selfsh'; did you mean selfish"),
-        (("--policy", "selfish", "--load", "0"), "load: 0, expected a finite number > 0"),
-        (("--policy", "selfish", "--load", "nan"), "load: nan, expected a finite number > 0"),
-        (("--policy", "selfish", "--load", "1", "--rate", "1"), "load and rate: both given"),
-        (("--policy", "selfish", "--tasks", "5"), "tasks: 5, expected 200 to 20,000,000"),
-        (("--policy", "selfish", "--seeds", "0"), "seeds: 0, expected at least 1"),
-        (("--policy", "selfish", "--arrivals", "rain"), "arrivals: 'rain', expected one of poisson, bursty"),
-        (("--policy", "selfish", "--arrivals", "trace:no.csv"), "no.csv: no such file"),
-        (("--policy", "selfish,selfish"), "'selfish' is given twice"),
-        (("--policy", "no.py:rule"), "no.py: cannot be read"),
-        (("--policy", "selfish", "--staleness", "-1"), "staleness: -1, expected slots >= 0"),
+        ("selfsh", {}, "no rule 'selfsh'; did you mean selfish"),
+        ("selfish", {"load": 0.0}, "load: 0, expected a finite number > 0"),
+        ("selfish", {"load": float("nan")}, "load: nan, expected a finite number > 0"),
+        ("selfish", {"load": 1.0, "rate": 1.0}, "load and rate: both given"),
+        ("selfish", {"tasks": 5}, "tasks: 5, expected 200 to 20,000,000"),
+        ("selfish", {"seeds": 0}, "seeds: 0, expected at least 1"),
+        ("selfish", {"arrivals": "rain"}, "arrivals: 'rain', expected one of poisson, bursty"),
+        ("selfish", {"arrivals": "trace:no.csv"}, "no.csv: no such file"),
+        (["selfish", "selfish"], {}, "'selfish' is given twice"),
+        ([], {}, "policy: none given"),
+        ("no.py:rule", {}, "no.py: cannot be read"),
+        ("selfish", {"staleness": -1}, "staleness: -1, expected slots >= 0"),
+        ("selfish", {"discipline": "lifo"}, "discipline: 'lifo', expected fifo or ps"),
     ],
 )
-def test_bad_input_is_one_line(mecopt, args, text):
-    done = mecopt("simulate", SPEC, *args)
+def test_bad_input_is_refused(policy, given, text):
+    with pytest.raises(library.InputError) as error:
+        library.simulate(SPEC, policy, **given)
+    assert text in str(error.value)
+
+
+def test_bad_input_is_one_line(mecopt):
+    done = mecopt("simulate", SPEC, "--policy", "selfsh")
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("mecopt: ")
-    assert text in done.stderr
+    assert done.stderr.startswith("mecopt: no rule")
 
 
 @pytest.mark.parametrize(
@@ -76,35 +86,30 @@ def test_bad_input_is_one_line(mecopt, args, text):
     ],
 )
 def test_a_trace_that_is_none_is_told_where(tmp_path, text, place):
-    import mecopt
     from mecopt.simulation.arrivals import read_trace
 
     path = tmp_path / "trace.csv"
     path.write_text(text)
-    with pytest.raises(mecopt.InputError) as error:
+    with pytest.raises(library.InputError) as error:
         read_trace(str(path), 3)
     assert place in str(error.value)
     assert str(path) in str(error.value)
 
 
-def test_a_trace_is_played_as_it_is(mecopt, tmp_path):
+def test_a_trace_is_played_as_it_is(tmp_path):
     path = tmp_path / "trace.csv"
     path.write_text("time_s,task,size\n" + "".join(f"{i * 10},{i % 3},1\n" for i in range(300)))
-    done = mecopt("simulate", SPEC, "--policy", "nominal", "--arrivals", f"trace:{path}", "--json")
-    found = json.loads(done.stdout)
-    assert found["settings"]["tasks"] == 300
-    assert found["settings"]["rate_per_s"] == pytest.approx(300 / 2990)
-    assert found["runs"][0]["waiting_s"] == pytest.approx(0.0, abs=1e-9)
-    assert found["runs"][0]["regret"] == pytest.approx(0.0, abs=1e-9)
+    found = library.simulate(SPEC, "nominal", arrivals=f"trace:{path}")
+    assert found.settings["tasks"] == 300
+    assert found.settings["rate_per_s"] == pytest.approx(300 / 2990)
+    assert found.runs[0]["waiting_s"] == pytest.approx(0.0, abs=1e-9)
+    assert found.runs[0]["regret"] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_a_rule_of_ones_own_that_fails_is_named(mecopt, tmp_path):
+def test_a_rule_of_ones_own_that_fails_is_named(tmp_path):
     rule = tmp_path / "mine.py"
     rule.write_text("def bad(view):\n    return [9]\n\ndef worse(view):\n    raise ValueError('no idea')\n")
-    done = mecopt("simulate", SPEC, "--policy", f"{rule}:bad", "--tasks", 300)
-    assert done.returncode == 1
-    assert "returned [9] at task 0, expected 6 nodes of 0..2" in done.stderr
-    done = mecopt("simulate", SPEC, "--policy", f"{rule}:worse", "--tasks", 300)
-    assert done.returncode == 1
-    assert "raised at task 0" in done.stderr
-    assert "no idea" in done.stderr
+    with pytest.raises(library.MethodError, match=r"returned \[9\] at task 0, expected 6 nodes of 0..2"):
+        library.simulate(SPEC, f"{rule}:bad", tasks=300)
+    with pytest.raises(library.MethodError, match=r"raised at task 0: .*no idea"):
+        library.simulate(SPEC, f"{rule}:worse", tasks=300)

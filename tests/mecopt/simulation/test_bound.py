@@ -47,7 +47,7 @@ def test_no_policy_lies_below_the_bound_on_its_own_tasks(spec, kind, load):
     capacity = load_one(world)
     rng = np.random.default_rng(3)
     for seed in range(2):
-        stream = draw(kind, world.templates, load * capacity.rate, 400, seed)
+        stream = draw(kind, world.templates, load * capacity.rate, 200, seed)
         bound = bound_of(world, stream, capacity.price)
         assert bound.unloaded_s <= bound.queueing_s
         for policy in policies(world, rng):

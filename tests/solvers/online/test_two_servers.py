@@ -26,6 +26,7 @@ def test_a_server_without_a_link_leaves_the_other_queue_alone():
     assert optimum.mean_s == pytest.approx(1.0 + 0.7 / (2 * 0.3), rel=2e-3)
 
 
+@pytest.mark.slow
 def test_the_optimum_is_what_its_own_policy_does_and_no_rule_beats_it():
     instance = two((1e9, 0.6e9))
     rate = 0.8 * 1.6
