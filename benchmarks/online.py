@@ -203,7 +203,7 @@ Mean / p99 in seconds; the least mean in bold; "?" where some run was not shown 
 
 {comparison(results)}
 
-Every run: [runs.csv](runs.csv).
+Every run: runs.csv beside this page.
 """
 
 

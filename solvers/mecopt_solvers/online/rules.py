@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mecopt.arrays import Floats
 from mecopt.simulation import Pricing, Rule, Setting
-from mecopt_solvers.online.static import shares_of
+from mecopt_solvers.online.static import shares_of, value_figures
 
 STEP = 0.05  # of mirror descent
 
@@ -33,18 +32,6 @@ def _selfish_flight(setting: Setting) -> Pricing:
 
 def _static_price(setting: Setting) -> Pricing:
     return Pricing.free(setting.world, prices=shares_of(setting).prices)
-
-
-def value_figures(setting: Setting) -> tuple[Floats, Floats, Floats]:
-    """Return p, q and r of the value function of the M/G/1 queues that the best fixed shares make, (R,) each.
-
-    A queue with Poisson arrivals at rate l and load rho, first come, first served, has the relative value
-    l u^2 / (2 (1 - rho)) at backlog u. Work x raises it by x (q u + r x) with q = l / (1 - rho), r = q / 2.
-    p is the static price, for rules that weigh it; the step of policy improvement has none.
-    """
-    shares = shares_of(setting)
-    grow = shares.visits / shares.slack
-    return shares.prices.mean(axis=0), grow, 0.5 * grow
 
 
 def _price_value(setting: Setting) -> Pricing:

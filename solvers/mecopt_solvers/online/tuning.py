@@ -8,6 +8,7 @@ from mecopt.arrays import Floats
 from mecopt.simulation import Pricing, Setting
 from mecopt.simulation.arrivals import KINDS, draw
 from mecopt.simulation.engine import simulate_stream
+from mecopt_solvers.online.static import value_figures
 
 BUDGET = 40  # tries, of all scalars together
 TASKS, SEEDS = 20_000, (1_000_001, 1_000_002)  # of the streams that are tried on
@@ -28,8 +29,6 @@ def tuned(setting: Setting, *, told: bool = False, quantile: float | None = None
     quantile : float, optional
         Of the delay, which is to be least; the mean by default.
     """
-    from mecopt_solvers.online.rules import value_figures
-
     figures = value_figures(setting)
     kind = setting.arrivals if setting.arrivals in KINDS else "poisson"
     world = setting.world
