@@ -68,9 +68,9 @@ def simulate(
     """Simulate tasks that arrive one by one in continuous time, each like a task of the instance.
 
     Rules are nominal, least-work, power-of-two, selfish, selfish-flight, static-price, price-value,
-    price-tuned, price-told, mirror-descent, those of other packages, or file.py:NAME: a function of what is
-    seen that returns a node for every block. Regret is to a bound that no policy gets below on the same
-    tasks (docs/online.md).
+    price-tuned, price-tuned-p99, price-told, mirror-descent, those of other packages, or file.py:NAME: a
+    function of what is seen that returns a node for every block. Regret is to a bound that no policy gets
+    below on the same tasks (docs/online.md).
 
     Every run is kept in DIR as soon as it is finished. Given again, the same command goes on where it
     stopped and repeats nothing; two that run at once share the work.

@@ -5,29 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mecopt.arrays import Floats, Ints
 from mecopt.simulation.arrivals import Stream
 from mecopt.simulation.world import World
 
 CUTS = (1.0, 0.99, 0.9, 0.5)  # quantiles of the tasks' work at which it is cut off
-SLOPES = (
-    0.0,
-    0.03,
-    0.1,
-    0.3,
-    0.6,
-    1.0,
-    1.7,
-    3.0,
-    10.0,
-    100.0,
-)  # of seconds against work, in their mean ratio
-SHARES = (1.0, 0.85)  # of the work, in the queue whose busy periods shape the prices
-CAPS = (0.3, 1.0, 2.2, 4.5, 9.0, 20.0, 1e9)  # of prices, in that ratio
+BEYOND = (1.5, 2.5, 5.0)  # and multiples of the largest, for the same with less weight on the queue
+ROOM = 48  # points of a frontier
+STEPS = 160  # prices of work that are tried, on a scale that is finer near 0
 TRIAL_TASKS = 10_000  # on so many the figures are chosen that the bound is then formed with
-
-Price = tuple[float, float]  # a share and a cap
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +51,10 @@ class _Lines:
     """What the prices of one trial say of every pair: the frontier of seconds and priced work."""
 
     work: Floats  # (P,) of the fastest path
-    least: Floats  # (P, L)
-    slope: Floats  # (L,)
-    ratio: float  # mean seconds of a path without waiting, by its work
+    points: tuple[Floats, Floats, Ints]  # (P, ROOM) seconds and work, (P,) how many
     ahead: Floats  # (P,)
     behind: Floats  # (P,)
-    half: float
+    half: float  # what work times itself costs at least while it is done, (seconds a work)
 
 
 def bound_of(world: World, stream: Stream, price: Floats | None = None) -> Bound:
@@ -89,11 +75,11 @@ def bound_of(world: World, stream: Stream, price: Floats | None = None) -> Bound
         if lines is None:
             continue
         cuts = _cuts(lines.work, share)
-        trials += [(*_best(stream, pairs, lines, cut, few), lines, cut) for cut in cuts]
+        trials += [(_formed(stream, pairs, lines, cut, few), lines, cut) for cut in cuts]
     if not trials:
         return Bound(unloaded, unloaded)
-    _, at, lines, cut = max(trials, key=lambda trial: trial[0])
-    return Bound(unloaded, max(unloaded, _formed(stream, pairs, lines, cut, len(stream), at)))
+    _, lines, cut = max(trials, key=lambda trial: trial[0])
+    return Bound(unloaded, max(unloaded, _formed(stream, pairs, lines, cut, len(stream))))
 
 
 def _prices(world: World, price: Floats | None) -> list[Floats]:
@@ -143,27 +129,25 @@ def _ends(world: World, task: Ints, size: Floats) -> tuple[Floats, Floats]:
 
 def _lines(world: World, pairs: _Pairs, price: Floats) -> _Lines | None:
     """Return the frontier at some prices, None where nothing that costs is needed."""
-    fixed = not price[world.servers :].any()  # else work that costs may be done at once
-    _, _, loads = world.decide(pairs.task, pairs.size)
-    device = world.tables[1][pairs.task]
-    work = loads[:, : world.servers] @ price[: world.servers]
-    work = work + loads[:, world.servers] * price[world.servers + device]
-    work = work + loads[:, world.servers + 1] * price[world.servers + world.devices + device]
+    from mecopt.simulation.bound_kernels import frontiers
+
+    count, nodes = len(pairs.task), world.servers + 1
+    points = np.zeros((count, ROOM)), np.zeros((count, ROOM)), np.zeros(count, dtype=np.int64)
+    shape = (nodes, ROOM)
+    labels = [
+        part for _ in range(2) for part in (np.empty(shape), np.empty(shape), np.zeros(nodes, np.int64))
+    ]
+    frontiers(pairs.task, pairs.size, world.tables, price, tuple(labels), *points)
+    work = points[1][:, 0]
     if not (work > 0).any():
         return None
-    ratio = pairs.unloaded.mean() / work[work > 0].mean()
-    slopes = np.array(SLOPES) * ratio
-    least = np.stack(
-        [world.decide(pairs.task, pairs.size, price=slope * price)[1] for slope in slopes], axis=1
-    )
+    early = not price[world.servers :].any()  # else work that costs may be done at once
     none = np.zeros_like(work)
     return _Lines(
         work,
-        least,
-        slopes,
-        ratio,
-        pairs.ahead if fixed else none,
-        pairs.behind if fixed else none,
+        points,
+        pairs.ahead if early else none,
+        pairs.behind if early else none,
         0.5 / float(price.max()),
     )
 
@@ -172,45 +156,40 @@ def _cuts(work: Floats, share: Floats) -> list[float]:
     order = np.argsort(work)
     total = np.cumsum(share[order])
     at = [min(int(np.searchsorted(total, q * total[-1] - 1e-12)), len(work) - 1) for q in CUTS]
-    return sorted({float(work[order[i]]) for i in at} - {0.0})
+    beyond = {factor * float(work.max()) for factor in BEYOND}
+    return sorted({float(work[order[i]]) for i in at} - {0.0} | beyond)
 
 
-def _formed(stream: Stream, pairs: _Pairs, lines: _Lines, cut: float, count: int, at: Price) -> float:
-    """Return the bound on the mean of the first `count` tasks at a price of work over time."""
-    from mecopt.simulation.bound_kernels import least_pay
-
-    arrive, of, until = _queue(stream, pairs, lines, cut, count, at[0])
-    fixed = lines.ahead + lines.behind
-    return (
-        float(least_pay(arrive, of, until, lines.least, lines.slope, fixed, cut, lines.half, at[1])) / count
-    )
-
-
-def _best(stream: Stream, pairs: _Pairs, lines: _Lines, cut: float, count: int) -> tuple[float, Price]:
-    """Return the best bound on the mean of the first `count` tasks, and the price that gives it."""
-    from mecopt.simulation.bound_kernels import least_pay
-
-    fixed, best = lines.ahead + lines.behind, (-np.inf, (1.0, 0.0))
-    for share in SHARES:
-        arrive, of, until = _queue(stream, pairs, lines, cut, count, share)
-        for cap in CAPS:
-            price = cap * lines.ratio
-            pay = least_pay(arrive, of, until, lines.least, lines.slope, fixed, cut, lines.half, price)
-            best = max(best, (float(pay) / count, (share, price)))
-    return best
-
-
-def _queue(
-    stream: Stream, pairs: _Pairs, lines: _Lines, cut: float, count: int, share: float
-) -> tuple[Floats, Ints, Floats]:
-    """Return when work comes, whose it is, and when the busy period it comes in ends, (T,) each."""
-    from mecopt.simulation.bound_kernels import busy_until
+def _formed(stream: Stream, pairs: _Pairs, lines: _Lines, cut: float, count: int) -> float:
+    """Return the bound on the mean of the first `count` tasks."""
+    from mecopt.simulation.bound_kernels import best_pay, longest_busy
 
     of = pairs.of[:count]
     arrive = stream.time_s[:count] + lines.ahead[of]
     if lines.ahead.any():
         order = np.argsort(arrive, kind="stable")
         arrive, of = arrive[order], of[order]
-    until = np.empty(count)
-    busy_until(arrive, np.minimum(lines.work, cut)[of], share, until)
-    return arrive, of, until
+    seconds, work, many = lines.points
+    real = np.arange(ROOM) < many[:, None]
+    counted = np.where(real, np.minimum(work, cut), 0.0)
+    fixed = lines.ahead + lines.behind
+    rest = np.where(real, np.maximum(seconds - fixed[:, None], 0.0) * (1.0 - counted / cut), np.inf)
+    rest = rest + np.where(real, lines.half * counted * work / cut, 0.0)
+    top = min(longest_busy(arrive, of, counted[:, 0]) / cut, _highest(rest, counted, real))
+    prices = top * (np.arange(STEPS + 1) / STEPS) ** 2
+    pay = np.full((len(rest), STEPS + 1), np.inf)
+    for s in range(int(many.max())):
+        pay = np.minimum(pay, rest[:, s, None] + counted[:, s, None] * prices)
+    return float(best_pay(arrive, of, pay + fixed[:, None], top, 1.0 / cut)) / count
+
+
+def _highest(rest: Floats, counted: Floats, real: NDArray[np.bool_]) -> float:
+    """Return a price above which every task takes the path of least work."""
+    last = np.argmin(np.where(real, counted, np.inf), axis=1)
+    rows = np.arange(len(rest))
+    more = counted - counted[rows, last][:, None]
+    worth = real & (more > 0)
+    if not worth.any():
+        return np.inf
+    ratio = (rest[rows, last][:, None] - np.where(worth, rest, 0.0)) / np.where(worth, more, 1.0)
+    return max(1e-9, 1.05 * float(ratio[worth].max()))

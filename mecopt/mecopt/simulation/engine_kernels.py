@@ -231,7 +231,8 @@ def run(  # type: ignore[no-untyped-def]
                 if not _decide(i, t, k, size, phases[i], world, how, rule, free, seen, scratch, place[i]):
                     state[BAD] = i
                     return DECIDE
-            state[DECIDED] = 0
+            if state[DECIDED] == 1:  # 2: all are decided before it begins
+                state[DECIDED] = 0
             state[NEXT] += 1
             state[EVENTS] += 1
             unloaded[i] = load_of(k, size, tables, place[i], servers + device[k], work_of)

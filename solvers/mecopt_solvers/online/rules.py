@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mecopt.arrays import Floats
 from mecopt.simulation import Pricing, Rule, Setting
-from mecopt_solvers.online.static import shares_of
+from mecopt_solvers.online.static import shares_of, value_figures
 
 STEP = 0.05  # of mirror descent
 
@@ -35,18 +34,6 @@ def _static_price(setting: Setting) -> Pricing:
     return Pricing.free(setting.world, prices=shares_of(setting).prices)
 
 
-def value_figures(setting: Setting) -> tuple[Floats, Floats, Floats]:
-    """Return p, q and r of the value function of the M/G/1 queues that the best fixed shares make, (R,) each.
-
-    A queue with Poisson arrivals at rate l and load rho, first come, first served, has the relative value
-    l u^2 / (2 (1 - rho)) at backlog u. Work x raises it by x (q u + r x) with q = l / (1 - rho), r = q / 2.
-    p is the static price, for rules that weigh it; the step of policy improvement has none.
-    """
-    shares = shares_of(setting)
-    grow = shares.visits / shares.slack
-    return shares.prices.mean(axis=0), grow, 0.5 * grow
-
-
 def _price_value(setting: Setting) -> Pricing:
     _, grow, curve = value_figures(setting)
     return Pricing.free(setting.world, grow=grow, curve=curve, sees="flight", own=1.0)
@@ -55,7 +42,13 @@ def _price_value(setting: Setting) -> Pricing:
 def _price_tuned(setting: Setting) -> Pricing:
     from mecopt_solvers.online.tuning import tuned
 
-    return tuned(setting, told=False)
+    return tuned(setting)
+
+
+def _price_tuned_p99(setting: Setting) -> Pricing:
+    from mecopt_solvers.online.tuning import tuned
+
+    return tuned(setting, quantile=0.99)
 
 
 def _price_told(setting: Setting) -> Pricing:
@@ -83,6 +76,7 @@ SELFISH_FLIGHT = Rule(
 STATIC_PRICE = Rule("static-price", "fixed shares, from prices of the sharing dual", _static_price)
 PRICE_VALUE = Rule("price-value", "backlogs, work in flight, and what a task costs later ones", _price_value)
 PRICE_TUNED = Rule("price-tuned", "price-value, its scalars found by trying on other seeds", _price_tuned)
+PRICE_TUNED_P99 = Rule("price-tuned-p99", "price-tuned for the delay that 99 % stay below", _price_tuned_p99)
 PRICE_TOLD = Rule(
     "price-told", "price-tuned for calm and burst apart, told which it is: no rule can know", _price_told
 )

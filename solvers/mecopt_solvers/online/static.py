@@ -79,3 +79,15 @@ def shares_of(setting: Setting) -> Shares:
     at = (STEPS * np.sqrt((np.arange(KEPT) + 0.5) / KEPT)).astype(np.int64)
     mean_square = np.divide(square, visits, out=np.zeros_like(square), where=visits > 0)
     return Shares(np.stack(rows)[at], load, visits, mean_square)
+
+
+def value_figures(setting: Setting) -> tuple[Floats, Floats, Floats]:
+    """Return p, q and r of the value function of the M/G/1 queues that the best fixed shares make, (R,) each.
+
+    A queue with Poisson arrivals at rate l and load rho, first come, first served, has the relative value
+    l u^2 / (2 (1 - rho)) at backlog u. Work x raises it by x (q u + r x) with q = l / (1 - rho), r = q / 2.
+    p is the static price, for rules that weigh it; the step of policy improvement has none.
+    """
+    shares = shares_of(setting)
+    grow = shares.visits / shares.slack
+    return shares.prices.mean(axis=0), grow, 0.5 * grow
