@@ -77,7 +77,7 @@ def generate(
     Changes to the setting may be options, or part of SPEC: paper:servers=6,blocks=9. The same SPEC and seed
     give the same instance on every machine. Without SPEC the settings are listed.
 
-    A setting of one's own is a JSON file, {"name": "yard", "base": "camera-vgg", "parameters": {"servers": 3}}:
+    A setting of one's own is a JSON file, {"name": "yard", "base": "paper", "parameters": {"servers": 3}},
     given by --setting, and by its name wherever a setting is (`mecopt train yard.json`).
     """
     changes = _changes(options, assignments)

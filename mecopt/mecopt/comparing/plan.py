@@ -24,11 +24,8 @@ from mecopt.generation import census, expand, generate
 from mecopt.instance import Instance
 from mecopt.scalars import number, whole
 
-OTHER_FORMATS = (
-    "mecopt-best-known/",
-    "mecopt-solution/",
-    "mecopt-setting/",
-)  # they lie beside instances, and are passed over
+# They lie beside instances, and are passed over.
+OTHER_FORMATS = ("mecopt-best-known/", "mecopt-solution/", "mecopt-setting/")
 
 Source = Instance | str | os.PathLike[str]
 

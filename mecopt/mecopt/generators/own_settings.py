@@ -1,6 +1,6 @@
 """Settings of one's own: a JSON file with a name and parameters, wherever a named setting stands in a spec.
 
-``{"format": "mecopt-setting/1", "name": "yard", "base": "camera-vgg", "parameters": {"servers": 3}}``; the base
+``{"format": "mecopt-setting/1", "name": "yard", "base": "paper", "parameters": {"servers": 3}}``; the base
 is any named setting, without one the defaults. A file changes, so nothing of it is kept.
 """
 
