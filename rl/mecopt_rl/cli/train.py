@@ -86,7 +86,7 @@ def train(
     if spec == common.STDIN:
         spec = _kept(out)
     plan = Plan(
-        spec, learner, recipe, _changes(assignments), episodes, workers, seed, start=start, engine=engine
+        spec, learner, recipe, changes_of(assignments), episodes, workers, seed, start=start, engine=engine
     )
     training = Training(plan, out, address=address)
     if training.complete:
@@ -130,7 +130,8 @@ def _kept(out: str) -> str:
     return str(path)
 
 
-def _changes(assignments: tuple[str, ...]) -> dict[str, Any]:
+def changes_of(assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Read the settings of ``--set``."""
     changes: dict[str, Any] = {}
     for text in assignments:
         name, equals, value = text.partition("=")
