@@ -80,8 +80,8 @@ def generate(spec: str | Spec = "paper", *, seed: int | None = None, **parameter
 
 def command(spec: Spec) -> str:
     """Return the command line that makes the instance of a spec."""
-    name = ["--setting", spec.name] if spec.name.endswith(SUFFIX) else [spec.name]
-    words = ["mecopt", "generate", *name, "--seed", str(spec.seed or 0)]
+    setting = ["--setting", spec.name] if spec.name.endswith(SUFFIX) else [spec.name]
+    words = ["mecopt", "generate", *setting, "--seed", str(spec.seed or 0)]
     for name, value in spec.changes.items():
         words += ["--set", f"{name}={to_text(value)}"]
     return shlex.join(words)

@@ -313,7 +313,7 @@ def _value(row: Mapping[str, Any] | None) -> float:
     if row is None or row["collapsed"]:
         return WORTHLESS
     if row["gap"] is None:
-        return WORTHLESS * min(row["violations"] / max(row["tasks"], 1), 1.0)
+        return WORTHLESS * float(min(row["violations"] / max(row["tasks"], 1), 1.0))
     return float(row["gap"])
 
 
