@@ -54,6 +54,9 @@ _HOME = {
     "generate": "generation",
     "load": "sources",
     "methods": "registry",
+    "plot_comparison": "plotting",
+    "plot_placement": "plotting",
+    "plot_training": "plotting",
     "save": "io",
     "solve": "solving",
     "to_dict": "documents",
@@ -104,6 +107,9 @@ __all__ = [
     "generate",
     "load",
     "methods",
+    "plot_comparison",
+    "plot_placement",
+    "plot_training",
     "save",
     "solve",
     "to_dict",
@@ -131,6 +137,7 @@ if TYPE_CHECKING:
     from mecopt.instance import Instance
     from mecopt.io import from_dict, save
     from mecopt.judge import Evaluation, Violation
+    from mecopt.plotting import plot_comparison, plot_placement, plot_training
     from mecopt.registry import Method, methods
     from mecopt.result import Result, Status
     from mecopt.solving import solve

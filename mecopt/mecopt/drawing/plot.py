@@ -6,6 +6,7 @@ import io
 import os
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,13 +62,9 @@ def save_plot(evaluation: Evaluation, path: str | os.PathLike[str], tasks: Seque
     InputError
         If the file cannot be written, or too many tasks are asked for.
     """
-    tasks = list(dict.fromkeys(tasks))
-    if len(tasks) > MOST_TASKS:
-        raise InputError(f"--plot: {len(tasks)} tasks, expected at most {MOST_TASKS} in one picture")
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise MissingExtraError("--plot", "report") from None
+    tasks = _checked(tasks)
+    import matplotlib as mpl
+
     kind = Path(path).suffix.lower().removeprefix(".")
     # Without dates and random ids the same placement gives the same bytes; text in an SVG stays text.
     style: Any = {
@@ -81,13 +78,28 @@ def save_plot(evaluation: Evaluation, path: str | os.PathLike[str], tasks: Seque
     metadata = {"png": {"Software": "mecopt"}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     with mpl.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # of an SVG, whose reader has other fonts
-        if tasks or evaluation.instance.task_count <= FEW_TASKS:
-            figure = timeline_figure(evaluation, tasks or range(evaluation.instance.task_count))
-        else:
-            figure = summary_figure(evaluation)
+        figure = figure_of(evaluation, tasks)
         data = io.BytesIO()
         figure.savefig(data, dpi=150, metadata=metadata)
     write_bytes(path, data.getvalue())
+
+
+def figure_of(evaluation: Evaluation, tasks: Sequence[int] = ()) -> Figure:
+    """Return the figure that `save_plot` writes."""
+    tasks = _checked(tasks)
+    if tasks or evaluation.instance.task_count <= FEW_TASKS:
+        return timeline_figure(evaluation, tasks or range(evaluation.instance.task_count))
+    return summary_figure(evaluation)
+
+
+def _checked(tasks: Sequence[int]) -> list[int]:
+    """Return each task once, where matplotlib can draw them."""
+    tasks = list(dict.fromkeys(tasks))
+    if len(tasks) > MOST_TASKS:
+        raise InputError(f"--plot: {len(tasks)} tasks, expected at most {MOST_TASKS} in one picture")
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("--plot", "report")
+    return tasks
 
 
 def _drawn(name: str) -> str:

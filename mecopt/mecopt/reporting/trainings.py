@@ -130,14 +130,11 @@ def make_trainings_report(
     """
     if any(find_spec(name) is None for name in NEEDED):
         raise MissingExtraError("a report", "report")
-    trainings = [_read(Path(folder), log) for log in sorted(_logs(Path(folder)))]
-    if len(trainings) > MOST:
-        raise InputError(f"{len(trainings)} trainings, expected {MOST} or fewer", folder)
-    lines = _lines(trainings)
+    lines = _lines_in(folder)
     target = Path(folder) / FOLDER if out is None else Path(out)
     check_folder(target)
     found: dict[str, bytes] = {"trainings.csv": _csv(lines)}
-    svgs = []
+    svgs: list[tuple[str, str, str]] = []
     for spec in dict.fromkeys(line.spec for line in lines):
         own = [line for line in lines if line.spec == spec]
         name = f"learning_{slug(spec)[:60] or 'curves'}"
@@ -151,6 +148,29 @@ def make_trainings_report(
     write_all(target, found)
     rows = [_document(line) for line in lines]
     return Made(target, list(found), {"folder": str(target), "files": list(found), "trainings": rows})
+
+
+def chart_of(folder: str) -> alt.Chart:
+    """Return the learning curves of the trainings in a folder, if they are on one setting.
+
+    Raises
+    ------
+    InputError
+        If they are on several, there is none, or a log is damaged.
+    """
+    lines = _lines_in(folder)
+    specs = list(dict.fromkeys(line.spec for line in lines))
+    if len(specs) != 1:
+        named = ", ".join(map(visible, specs)) or "none"
+        raise InputError(f"trainings on {named}, expected some on one setting", folder)
+    return _chart(lines, None)
+
+
+def _lines_in(folder: str) -> list[Line]:
+    trainings = [_read(Path(folder), log) for log in sorted(_logs(Path(folder)))]
+    if len(trainings) > MOST:
+        raise InputError(f"{len(trainings)} trainings, expected {MOST} or fewer", folder)
+    return _lines(trainings)
 
 
 def _logs(folder: Path) -> Any:
@@ -242,10 +262,11 @@ def _chart(lines: Sequence[Line], size_in: tuple[float, float] | None) -> alt.Ch
     points = base.mark_point(size=24, filled=True).encode(y=y, color=colour)
     width, height = (WIDTH, HEIGHT) if size_in is None else (round(72 * side) for side in size_in)
     several = any(len(line.trainings) > 1 for line in lines)
-    chart = (band + curve + points) if several else (curve + points)
-    return chart.properties(
+    chart = alt.layer(*([band] if several else []), curve, points)
+    sized: alt.Chart = chart.properties(
         width=width, height=height, autosize=alt.AutoSizeParams(type="fit", contains="padding")
     )
+    return sized
 
 
 def _points(place: int, line: Line) -> list[tuple[int, float, float, float, float]]:
