@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mecopt.errors import InputError, MissingExtraError, shown
 
@@ -62,7 +62,7 @@ def plot_placement(found: Result | Evaluation, tasks: Iterable[int] = ()) -> Fig
 
 def plot_comparison(
     comparison: Comparison | str | os.PathLike[str], figure: str = "profile_gap"
-) -> alt.Chart:
+) -> alt.TopLevelMixin:
     """Draw a figure of a comparison's report.
 
     Parameters
@@ -101,12 +101,12 @@ def plot_comparison(
     drawn = draw(numbers, Charts(numbers.labels, numbers.instances, numbers.kinds), legend=True)
     for one in drawn:
         if one.name == figure:
-            chart: alt.Chart = one.chart.properties(title=one.title)
+            chart: Any = one.chart.properties(title=one.title)
             return chart
     raise InputError(f"no figure {shown(figure)}; there are {', '.join(one.name for one in drawn)}")
 
 
-def plot_training(folder: str | os.PathLike[str]) -> alt.Chart:
+def plot_training(folder: str | os.PathLike[str]) -> alt.TopLevelMixin:
     """Draw the learning curves of all trainings in a folder and below it, of one setting.
 
     Parameters

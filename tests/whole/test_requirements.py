@@ -22,6 +22,7 @@ OURS = {"mecopt", "mecopt_solvers", "mecopt_rl"}
 PROMISES = {
     "mecopt/mecopt": set(),
     "mecopt/mecopt/drawing/plot.py": {"report"},
+    "mecopt/mecopt/plotting.py": {"report"},
     "mecopt/mecopt/reporting": {"report"},
     "mecopt/mecopt/ray_cluster.py": {"ray"},
     "solvers/mecopt_solvers": set(),

@@ -150,7 +150,7 @@ def make_trainings_report(
     return Made(target, list(found), {"folder": str(target), "files": list(found), "trainings": rows})
 
 
-def chart_of(folder: str) -> alt.Chart:
+def chart_of(folder: str) -> alt.TopLevelMixin:
     """Return the learning curves of the trainings in a folder, if they are on one setting.
 
     Raises
@@ -219,7 +219,7 @@ def _lines(trainings: Sequence[Training]) -> list[Line]:
     ]
 
 
-def _chart(lines: Sequence[Line], size_in: tuple[float, float] | None) -> alt.Chart:
+def _chart(lines: Sequence[Line], size_in: tuple[float, float] | None) -> alt.TopLevelMixin:
     """Draw the validation gap over the episodes: median of the seeds, least and largest as a band."""
     import altair as alt
     import pandas as pd
@@ -262,8 +262,8 @@ def _chart(lines: Sequence[Line], size_in: tuple[float, float] | None) -> alt.Ch
     points = base.mark_point(size=24, filled=True).encode(y=y, color=colour)
     width, height = (WIDTH, HEIGHT) if size_in is None else (round(72 * side) for side in size_in)
     several = any(len(line.trainings) > 1 for line in lines)
-    chart = alt.layer(*([band] if several else []), curve, points)
-    sized: alt.Chart = chart.properties(
+    chart: Any = alt.layer(*([band] if several else []), curve, points)
+    sized: Any = chart.properties(
         width=width, height=height, autosize=alt.AutoSizeParams(type="fit", contains="padding")
     )
     return sized
