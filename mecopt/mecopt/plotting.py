@@ -101,7 +101,8 @@ def plot_comparison(
     drawn = draw(numbers, Charts(numbers.labels, numbers.instances, numbers.kinds), legend=True)
     for one in drawn:
         if one.name == figure:
-            chart: Any = one.chart.properties(title=one.title)
+            unnamed: Any = one.chart
+            chart: alt.TopLevelMixin = unnamed.properties(title=one.title)
             return chart
     raise InputError(f"no figure {shown(figure)}; there are {', '.join(one.name for one in drawn)}")
 

@@ -263,7 +263,7 @@ def _chart(lines: Sequence[Line], size_in: tuple[float, float] | None) -> alt.To
     width, height = (WIDTH, HEIGHT) if size_in is None else (round(72 * side) for side in size_in)
     several = any(len(line.trainings) > 1 for line in lines)
     chart: Any = alt.layer(*([band] if several else []), curve, points)
-    sized: Any = chart.properties(
+    sized: alt.TopLevelMixin = chart.properties(
         width=width, height=height, autosize=alt.AutoSizeParams(type="fit", contains="padding")
     )
     return sized
