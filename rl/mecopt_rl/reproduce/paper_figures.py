@@ -297,7 +297,9 @@ def _links(results: Results, figure: str, setting: str) -> Any:
     parts, own = [], []
     for network, colour in zip(ex.NETWORKS[setting], COLOURS, strict=False):
         for scheme, dash, shape in ((ex.OURS, SOLID, "circle"), (ex.OPTIMUM, DASHED, "cross")):
-            own.append(Look(f"{network.partition('-')[0]}, {NAMES.get(scheme, scheme)}", colour, dash, shape))
+            label = f"{network.partition('-')[0]}, {NAMES.get(scheme, scheme)}"
+            # Black, as everywhere: in the colour of the network it would not be seen on its line.
+            own.append(Look(label, LOOKS["optimum"].colour if scheme == ex.OPTIMUM else colour, dash, shape))
             xs, values = results.series(figure, setting, scheme, "total_delay_s", "link", network)
             parts += [(own[-1].label, x, value) for x, row in zip(xs, values, strict=True) for value in row]
     table = pd.DataFrame(parts, columns=["scheme", "x", "y"])
