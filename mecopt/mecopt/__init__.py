@@ -60,6 +60,9 @@ _HOME = {
     "load": "sources",
     "methods": "registry",
     "pareto": "what_if.fronts",
+    "plot_comparison": "plotting",
+    "plot_placement": "plotting",
+    "plot_training": "plotting",
     "robust": "what_if.robustness",
     "save": "io",
     "simulate": "simulation",
@@ -120,6 +123,9 @@ __all__ = [
     "load",
     "methods",
     "pareto",
+    "plot_comparison",
+    "plot_placement",
+    "plot_training",
     "robust",
     "save",
     "simulate",
@@ -155,6 +161,7 @@ if TYPE_CHECKING:
     from mecopt.io import from_dict, save
     from mecopt.judge import Evaluation, Violation
     from mecopt.planner import Plan, Planner
+    from mecopt.plotting import plot_comparison, plot_placement, plot_training
     from mecopt.registry import Method, methods
     from mecopt.result import Result, Status
     from mecopt.simulation import simulate

@@ -14,6 +14,7 @@ from typing import Any
 from mecopt._version import __version__
 from mecopt.errors import InputError, InstanceError, shown
 from mecopt.generators.census import Census, census
+from mecopt.generators.own_settings import SUFFIX
 from mecopt.generators.parameters import Parameters, read
 from mecopt.generators.specs import Spec, expand, names, parse
 from mecopt.generators.values import Range, Whole, to_json, to_text
@@ -28,7 +29,8 @@ def generate(spec: str | Spec = "paper", *, seed: int | None = None, **parameter
     Parameters
     ----------
     spec : str or Spec
-        A named setting (`names()`), with changes if you like: ``"paper:servers=6,blocks=9"``.
+        A named setting (`names()`), with changes if you like: ``"paper:servers=6,blocks=9"``; or the file of
+        a setting of one's own, ``"my.json:servers=6"``.
     seed : int, optional
         0 unless the spec gives one.
     **parameters
@@ -61,7 +63,7 @@ def generate(spec: str | Spec = "paper", *, seed: int | None = None, **parameter
     for text in _doubts(settled):
         warnings.warn(text, stacklevel=2)
     try:
-        instance, derived = build(settled, chosen.seed or 0, str(chosen))
+        instance, derived = build(settled, chosen.seed or 0, chosen.title)
     except InstanceError as error:
         raise InstanceError(f"no instance follows from these parameters: {error.problems[0]}") from None
     origin = {
@@ -78,7 +80,8 @@ def generate(spec: str | Spec = "paper", *, seed: int | None = None, **parameter
 
 def command(spec: Spec) -> str:
     """Return the command line that makes the instance of a spec."""
-    words = ["mecopt", "generate", spec.name, "--seed", str(spec.seed or 0)]
+    setting = ["--setting", spec.name] if spec.name.endswith(SUFFIX) else [spec.name]
+    words = ["mecopt", "generate", *setting, "--seed", str(spec.seed or 0)]
     for name, value in spec.changes.items():
         words += ["--set", f"{name}={to_text(value)}"]
     return shlex.join(words)

@@ -79,11 +79,13 @@ def find(text: str) -> Path | None:
     InputError
         If it is neither.
     """
+    from mecopt.generators.own_settings import SUFFIX, names_a_file
+
     if os.path.exists(text) and not os.path.isdir(text):
-        return Path(text)
+        return None if text.endswith(SUFFIX) and names_a_file(text) else Path(text)
     from mecopt.generators.specs import names
 
-    if head(text) in names():
+    if head(text) in names() or names_a_file(head(text)):
         return None
     if text in shipped():
         return shipped()[text]

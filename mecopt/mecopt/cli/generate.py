@@ -55,6 +55,7 @@ def _parameters(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command(short_help="Make an instance of a named setting.")
 @click.argument("spec", required=False)
+@click.option("--setting", "own", metavar="FILE", help="A setting of one's own, in the place of SPEC.")
 @click.option("--seed", metavar="N", type=click.IntRange(min=0), help="Seed of all draws. [default: 0]")
 @_parameters
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Set any parameter (--list).")
@@ -63,6 +64,7 @@ def _parameters(command: Callable[..., None]) -> Callable[..., None]:
 @common.json_option
 def generate(
     spec: str | None,
+    own: str | None,
     seed: int | None,
     assignments: tuple[str, ...],
     out: str | None,
@@ -74,8 +76,20 @@ def generate(
 
     Changes to the setting may be options, or part of SPEC: paper:servers=6,blocks=9. The same SPEC and seed
     give the same instance on every machine. Without SPEC the settings are listed.
+
+    A setting of one's own is a JSON file, {"name": "yard", "base": "paper", "parameters": {"servers": 3}},
+    given by --setting, and by its name wherever a setting is (`mecopt train yard.json`).
     """
     changes = _changes(options, assignments)
+    if own is not None:
+        if spec is not None:
+            raise click.UsageError("--setting: given together with SPEC, expected one of them")
+        from mecopt.generators.own_settings import SUFFIX, read
+
+        if not own.endswith(SUFFIX):
+            raise click.UsageError(f"--setting {own}: expected the name of a file that ends in {SUFFIX}")
+        read(own)
+        spec = own
     if spec is None or as_list:
         if spec is not None or changes or out is not None or seed is not None:
             raise click.UsageError("expected SPEC, or else only --list: `mecopt generate --list`")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from mecopt.cli import common
 from mecopt.errors import InputError
+
+if TYPE_CHECKING:
+    from mecopt.reporting.build import Made
 
 MOST_TOLD = 5  # contradictions that are told one by one
 
@@ -33,13 +38,24 @@ def report(
     figure_size: str | None,
     as_json: bool,
 ) -> None:
-    """Make the report of a comparison, from its store alone.
+    """Make the report of a comparison, from its store alone, or of trainings.
 
     DIR is the --out of `mecopt compare`. Written are index.html (one page that needs no network), runs.csv,
     runs.parquet, instances.csv, tables/*.tex and figures/*.png, *.svg and *.pdf.
-    """
-    from mecopt.reporting import make_report
 
+    A folder without a comparison that holds trainings (of `mecopt train`, `mecopt tune`) gives their learning
+    curves, a table, and trainings.csv.
+    """
+    from mecopt.reporting import make_report, trainings
+
+    if not trainings.is_comparison(folder) and trainings.holds_trainings(folder):
+        if methods or labels or columns != "1":
+            raise InputError("--methods, --label, --columns: of comparisons, and this folder holds trainings")
+        size = None if figure_size is None else _size(figure_size)
+        with common.working("making the report"):
+            made = trainings.make_trainings_report(folder, out, size_in=size)
+        _say(made, as_json)
+        return
     with common.working("making the report"):
         made = make_report(
             folder,
@@ -54,6 +70,10 @@ def report(
         common.note(common.plain(line))
     if len(wrong) > MOST_TOLD:
         common.note(f"and {len(wrong) - MOST_TOLD:,} more contradictions")
+    _say(made, as_json)
+
+
+def _say(made: Made, as_json: bool) -> None:
     if as_json:
         common.emit_json(made.document)
     else:

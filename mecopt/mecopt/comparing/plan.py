@@ -24,7 +24,8 @@ from mecopt.generation import census, expand, generate
 from mecopt.instance import Instance
 from mecopt.scalars import number, whole
 
-OTHER_FORMATS = ("mecopt-best-known/", "mecopt-solution/")  # they lie beside instances, and are passed over
+# They lie beside instances, and are passed over.
+OTHER_FORMATS = ("mecopt-best-known/", "mecopt-solution/", "mecopt-setting/")
 
 Source = Instance | str | os.PathLike[str]
 
@@ -165,7 +166,7 @@ def _entries(source: Source) -> Iterator[Entry]:
             raise InputError("no instance in this folder, expected files .json or .json.gz", text)
         yield from found
     elif path.exists():
-        yield from _of_file(path)
+        yield from _named(text)
     elif glob.has_magic(text):
         matches = [Path(match) for match in sorted(glob.glob(text, recursive=True))]
         found = [entry for match in matches if match.is_file() for entry in _of_file(match)]

@@ -18,6 +18,8 @@ from mecopt.comparing.contradictions import STORE, contradictions, lines
 from mecopt.comparing.soundness import points, shares, unpacked, unpacked_json
 from mecopt.comparing.work import unpack_placement
 from mecopt.errors import InputError, InstanceError
+from mecopt.instance import WIDER_FORMAT
+from mecopt.result import SOLUTION_FORMATS
 from mecopt.tolerances import LARGEST_NEGATIVE_GAP, OPTIMALITY_TOLERANCE, SMALLEST_REFERENCE
 
 if TYPE_CHECKING:
@@ -242,7 +244,7 @@ class Comparison:
         return {run: points(text, f"run {run}: trace", self.path) for run, text in self._details("trace")}
 
     def solution(self, run: int) -> dict[str, Any] | None:
-        """Return what the run found as a document of format ``mecopt-solution/1``; None without a result.
+        """Return what the run found as a document, as `Result.to_dict`; None without a result.
 
         Raises
         ------
@@ -264,8 +266,8 @@ class Comparison:
         facts = unpacked_json(unpacked(row["facts"], place, self.path), place, self.path)
         if not isinstance(facts, dict) or not facts.keys() >= FACTS:
             raise InputError(f"{place}: expected {', '.join(sorted(FACTS))}", str(self.path))
-        return {
-            "format": "mecopt-solution/1",
+        document = {
+            "format": SOLUTION_FORMATS[0],
             **{
                 name: row[name]
                 for name in ("instance", "instance_sha256", "method", "mecopt_version", "seed")
@@ -282,6 +284,8 @@ class Comparison:
             "trace": [] if row["trace"] is None else points(row["trace"], f"run {run}: trace", self.path),
             "placement": None if row["placement"] is None else self._placement(run, row),
         }
+        instance = self.instance(row["instance_sha256"])
+        return document if instance.format != WIDER_FORMAT else _widened(document, instance)
 
     def _placement(self, run: int, row: dict[str, Any]) -> list[list[int]]:
         try:
@@ -421,3 +425,18 @@ def _excess(value: pd.Series[float], reference: pd.Series[float]) -> pd.Series[f
     """Return what `mecopt.tolerances.excess` does of each row, rounding below 0 set to 0."""
     share = (value - reference) / reference.abs().clip(lower=SMALLEST_REFERENCE)
     return share.mask((share < 0) & (share >= -LARGEST_NEGATIVE_GAP), 0.0)
+
+
+def _widened(document: dict[str, Any], instance: Instance) -> dict[str, Any]:
+    """Return the solution of an instance of the wider format, with what that format says more of it."""
+    from mecopt import schedule
+    from mecopt.judge import evaluate
+    from mecopt.placements import placement_array
+
+    rows, judged = document["placement"], None
+    if rows is not None:
+        counts = instance.block_count.tolist()
+        rows = [row or [-1] * count for row, count in zip(rows, counts, strict=True)]  # tasks left out
+        judged = evaluate(instance, placement_array(rows, instance))
+    wider = {"format": SOLUTION_FORMATS[1], "placement": rows}
+    return document | wider | schedule.account(instance, judged)

@@ -6,6 +6,7 @@ import io
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,16 +65,8 @@ def save_plot(evaluation: Evaluation, path: str | os.PathLike[str], tasks: Seque
     InputError
         If the file cannot be written, or too many tasks are asked for.
     """
-    tasks = list(dict.fromkeys(tasks))
-    if len(tasks) > MOST_TASKS:
-        raise InputError(f"--plot: {len(tasks)} tasks, expected at most {MOST_TASKS} in one picture")
-
-    def figure() -> Figure:
-        if tasks or evaluation.instance.task_count <= FEW_TASKS:
-            return timeline_figure(evaluation, tasks or range(evaluation.instance.task_count))
-        return summary_figure(evaluation)
-
-    saved(path, figure)
+    chosen = _checked(tasks)
+    saved(path, lambda: figure_of(evaluation, chosen))
 
 
 def saved(path: str | os.PathLike[str], figure: Callable[[], Figure]) -> None:
@@ -100,6 +93,24 @@ def saved(path: str | os.PathLike[str], figure: Callable[[], Figure]) -> None:
         data = io.BytesIO()
         figure().savefig(data, dpi=150, metadata=metadata)
     write_bytes(path, data.getvalue())
+
+
+def figure_of(evaluation: Evaluation, tasks: Sequence[int] = ()) -> Figure:
+    """Return the figure that `save_plot` writes."""
+    tasks = _checked(tasks)
+    if tasks or evaluation.instance.task_count <= FEW_TASKS:
+        return timeline_figure(evaluation, tasks or range(evaluation.instance.task_count))
+    return summary_figure(evaluation)
+
+
+def _checked(tasks: Sequence[int]) -> list[int]:
+    """Return each task once, where matplotlib can draw them."""
+    tasks = list(dict.fromkeys(tasks))
+    if len(tasks) > MOST_TASKS:
+        raise InputError(f"--plot: {len(tasks)} tasks, expected at most {MOST_TASKS} in one picture")
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("--plot", "report")
+    return tasks
 
 
 def drawn(name: str) -> str:

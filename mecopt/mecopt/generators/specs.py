@@ -13,6 +13,7 @@ from itertools import product
 from typing import Any
 
 from mecopt.errors import InputError
+from mecopt.generators import own_settings
 from mecopt.generators.parameters import Parameters, canonical, kind, resolve
 from mecopt.generators.values import Range, Whole, from_text, to_text
 
@@ -44,7 +45,7 @@ class Spec:
     Attributes
     ----------
     name : str
-        The named setting.
+        The named setting, or the file of one's own.
     changes : dict
         Parameters that differ from it.
     seed : int or None
@@ -58,6 +59,13 @@ class Spec:
     def parameters(self) -> Parameters:
         """Return all parameters, checked."""
         return resolve(setting(self.name), self.changes)
+
+    @property
+    def title(self) -> str:
+        """What an instance of it is called: as the spec, a setting of one's own by its name."""
+        if self.name in ABOUT or not self.name.endswith(own_settings.SUFFIX):
+            return str(self)
+        return own_settings.read(self.name).name + str(self)[len(self.name) :]
 
     def __str__(self) -> str:
         pairs = [f"{name}={to_text(value)}" for name, value in self.changes.items()]
@@ -79,13 +87,15 @@ def names() -> tuple[str, ...]:
 
 
 def setting(name: str) -> dict[str, Any]:
-    """Return the parameters that a named setting sets.
+    """Return the parameters that a named setting sets, or one of a file.
 
     Raises
     ------
     InputError
-        If there is none of that name; the nearest are offered.
+        If there is none of that name; the nearest are offered. If a file holds no setting.
     """
+    if name not in ABOUT and name.endswith(own_settings.SUFFIX):
+        return _of_file(name)
     if name not in ABOUT:
         near = difflib.get_close_matches(name, ABOUT, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(ABOUT)}"
@@ -99,6 +109,15 @@ def setting(name: str) -> dict[str, Any]:
     if "base" in own:  # energy
         return setting(own["base"]) | changes | {"couplings": ("energy",)}
     return changes
+
+
+def _of_file(path: str) -> dict[str, Any]:
+    """Return all parameters of a setting of one's own: its base's, and its changes on top."""
+    own = own_settings.read(path)
+    try:
+        return resolve({} if own.base is None else setting(own.base), own.parameters).flat()
+    except InputError as error:
+        raise InputError(list(error.problems), path) from None
 
 
 def _crowd() -> dict[str, Any]:

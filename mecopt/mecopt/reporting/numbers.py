@@ -25,7 +25,8 @@ class Numbers:
     def __init__(self, comparison: Any, wanted: Wanted | None = None) -> None:
         self.runs: pd.DataFrame
         self.labels: list[str]
-        self.runs, self.labels = (wanted or Wanted()).of(st.prepared(comparison.runs))
+        self.wanted = wanted or Wanted()
+        self.runs, self.labels = self.wanted.of(st.prepared(comparison.runs))
         self.contradictions = contradictions(self.runs)
         ran = set(self.runs["instance_sha256"])
         instances = comparison.instances.assign(instance=comparison.instances["instance"].map(visible))

@@ -66,7 +66,7 @@ def page(
             "methods": len(numbers.labels),
         },
         info=[("Methods", ", ".join(numbers.labels)), *_info(comparison.info)],
-        command=_commands(comparison.info, folder),
+        command=_commands(comparison.info, folder, numbers.wanted.words()),
         resamples=st.RESAMPLES,
         horizon=figure(numbers.horizon_s, 3),
     )
@@ -209,12 +209,12 @@ def _column(values: pd.Series[Any], digits: int | None) -> list[Any]:
     return [None if not np.isfinite(value) else float(f"{value:.{digits}g}") for value in numbers]
 
 
-def _commands(info: dict[str, Any], folder: str) -> str:
+def _commands(info: dict[str, Any], folder: str, words: list[str]) -> str:
     """Return the commands that make comparison and report again."""
     import shlex
 
     made = [f"{line} --out {shlex.quote(folder)}" for line in str(info.get("command") or "").splitlines()]
-    return "\n".join(map(visible, [*made, f"mecopt report {shlex.quote(folder)}"]))
+    return "\n".join(map(visible, [*made, shlex.join(["mecopt", "report", folder, *words])]))
 
 
 def _info(info: dict[str, Any]) -> list[tuple[str, str]]:

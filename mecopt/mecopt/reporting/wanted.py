@@ -50,6 +50,16 @@ class Wanted:
             ends = f"from {LEAST_IN:g} to {MOST_IN:g} inches"
             raise InputError(f"figure size: {shown(size)}, expected width and height {ends}")
 
+    def words(self) -> list[str]:
+        """Return these choices as options of `mecopt report`."""
+        words = ["--methods", ",".join(self.methods)] if self.methods else []
+        for method, label in self.labels.items():
+            words += ["--label", f"{method}={label}"]
+        words += ["--columns", str(self.columns)] if self.columns != 1 else []
+        if self.size_in is not None:
+            words += ["--figure-size", "x".join(f"{side:g}" for side in self.size_in)]
+        return words
+
     def of(self, runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         """Return the runs to show, under the labels that they are to have, and these labels in order.
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "--learner",
     metavar="L",
-    required=True,
-    help="markov-a3c, mtl-a3c, any-size, a3c, dqn, or a package's own.",
+    help="markov-a3c, mtl-a3c, any-size, a3c, dqn, or a package's own. [default: that of --from]",
 )
 @click.option("--out", metavar="DIR", required=True, help="Folder for checkpoints, the policy and the logs.")
 @click.option("--recipe", metavar="R", help="best or paper. [default: best]")
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", metavar="S", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
 )
+@click.option("--from", "start", metavar="POLICY", help="Begin with the weights of this policy.")
 @click.option(
     "--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Change a setting of the recipe."
 )
@@ -45,12 +45,13 @@ if TYPE_CHECKING:
 def train(
     ctx: click.Context,
     spec: str,
-    learner: str,
+    learner: str | None,
     out: str,
     recipe: str | None,
     episodes: int,
     workers: int,
     seed: int,
+    start: str | None,
     assignments: tuple[str, ...],
     engine: str,
     address: str | None,
@@ -71,15 +72,22 @@ def train(
     from mecopt_rl.learners.learner import need_torch
 
     need_torch("mecopt train")
+    from mecopt_rl.training.checkpoint import load_policy
     from mecopt_rl.training.loop import POLICY, Training
     from mecopt_rl.training.training_plan import Plan
     from mecopt_rl.training.validation import worth
 
+    if learner is None:
+        if start is None:
+            raise click.UsageError("Missing option '--learner'.")
+        learner = load_policy(start).learner
     if not out:
         raise InputError("--out: no name, expected that of a folder")
     if spec == common.STDIN:
         spec = _kept(out)
-    plan = Plan(spec, learner, recipe, _changes(assignments), episodes, workers, seed, engine=engine)
+    plan = Plan(
+        spec, learner, recipe, changes_of(assignments), episodes, workers, seed, start=start, engine=engine
+    )
     training = Training(plan, out, address=address)
     if training.complete:
         common.note(f"{out} holds this training, and it is complete; nothing was repeated")
@@ -122,7 +130,8 @@ def _kept(out: str) -> str:
     return str(path)
 
 
-def _changes(assignments: tuple[str, ...]) -> dict[str, Any]:
+def changes_of(assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Read the settings of ``--set``."""
     changes: dict[str, Any] = {}
     for text in assignments:
         name, equals, value = text.partition("=")

@@ -46,6 +46,7 @@ METRICS = {
 }
 WIDTH, HEIGHT, PADDING = 300, 210, 5
 SCALE = 1.25  # of the bitmaps
+WIDER = 0.45  # by which a line is wider than the one that is drawn over it
 DEEPEST = 1.5  # reward that the panel of Fig. 6 reaches down to, in optima
 
 
@@ -55,7 +56,8 @@ def draw(results: Results) -> dict[str, bytes]:
     for name in results.names:
         for setting in ex.FIGURES[name].settings:
             chart = MAKERS.get(name, _delays)(results, name, setting)
-            titled = chart.properties(title=_title(name, setting)).configure(aria=False)
+            title = {"text": _title(name, setting), "subtitle": not_run(results, name, setting)}
+            titled = chart.properties(title=title).configure(aria=False)
             for file, data in pictures(f"{name}_{setting}", titled, scale=SCALE).items():
                 found[file] = _few_colours(data) if file.endswith(".png") else data
     return found
@@ -78,6 +80,24 @@ def _title(name: str, setting: str) -> str:
     return f"{name.replace('fig', 'Fig. ')}, {ex.FIGURES[name].title} ({setting})"
 
 
+def not_run(results: Results, figure: str, setting: str) -> list[str]:
+    """Return which learners of a figure were not run in all of its places, and where, a line each."""
+    own = results.rows[(results.rows["figure"] == figure) & (results.rows["setting"] == setting)]
+    found = []
+    for learner in ex.FIGURES[figure].learners:
+        if learner not in (ex.OURS, *ex.SLOW) or own.empty or (figure, setting) in results.courses:
+            continue
+        missing = []
+        for sweep, rows in own.groupby("sweep", sort=False):
+            ran = set(rows.loc[rows["scheme"] == learner, "x"])
+            left = [f"{x:g}" for x in sorted(set(rows["x"]) - ran)]
+            if left:
+                missing.append(f"{ex.SWEEPS[str(sweep)].label} {', '.join(left) if ran else '(all)'}")
+        if missing:
+            found.append(f"not run: {learner} at {'; '.join(missing)}")
+    return found
+
+
 def bands(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Return mean, least and greatest over seeds of column `y`."""
     return table.groupby(list(keys), sort=False)["y"].agg(y="mean", low="min", high="max").reset_index()
@@ -97,6 +117,7 @@ def panel(
     *,
     symlog: float | None = None,
     whole: bool = False,
+    zero: bool = False,
     within: tuple[float, float] | None = None,
 ) -> Any:
     """Return a chart of curves with bands.
@@ -113,20 +134,25 @@ def panel(
         Makes the vertical axis logarithmic, and where there are zeros linear below this value.
     whole : bool
         Label every x that occurs.
+    zero : bool
+        Let a linear vertical axis begin at 0.
     within : (float, float), optional
         Ends of the vertical axis; what is outside is cut off.
     """
     import altair as alt
 
     shown = [look.label for look in own]
+    # Where lines coincide, the first ones look out from under those drawn over them.
+    table = table.sort_values("scheme", key=lambda names: names.map(shown.index), kind="stable")
+    widths = [1.6 + WIDER * (len(shown) - 1 - place) for place in range(len(shown))]
     legend = alt.Legend(title=None, labelLimit=240, symbolStrokeWidth=2, symbolOpacity=1, columns=1)
 
     def scale(values: list[Any]) -> Any:
-        return alt.Scale(domain=shown, range=values)
+        return alt.Scale(type="ordinal", domain=shown, range=values)
 
     values: Any = alt.Undefined
     if symlog is None:
-        scaling = alt.Scale(zero=False, nice=True, domain=alt.Undefined if within is None else list(within))
+        scaling = alt.Scale(zero=zero, nice=True, domain=alt.Undefined if within is None else list(within))
     elif table["low"].min() > 0:
         scaling = alt.Scale(type="log", nice=False, padding=PADDING)
         values = [step * power for power in fg.decades(1e-3, 1e7) for step in (1, 2, 5)]
@@ -143,11 +169,13 @@ def panel(
     area = base.mark_area(opacity=0.16, clip=within is not None).encode(
         y=alt.Y("low:Q", scale=scaling), y2="high:Q"
     )
-    line = base.mark_line(strokeWidth=1.6, clip=within is not None).encode(
+    line = base.mark_line(clip=within is not None).encode(
+        strokeWidth=alt.StrokeWidth("scheme:N", scale=scale(widths), legend=None),
         y=alt.Y("y:Q", title=y, scale=scaling, axis=axis),
         strokeDash=alt.StrokeDash("scheme:N", scale=scale([o.dash for o in own]), legend=legend),
     )
-    marks = base.mark_point(filled=True, size=42, opacity=0.9, clip=within is not None).encode(
+    marks = base.mark_point(filled=True, opacity=0.9, clip=within is not None).encode(
+        size=alt.Size("scheme:N", scale=scale([24 * width for width in widths]), legend=None),
         y=alt.Y("y:Q", scale=scaling),
         shape=alt.Shape("scheme:N", scale=scale([o.shape for o in own]), legend=legend),
     )
@@ -183,7 +211,9 @@ def _delays(results: Results, figure: str, setting: str) -> Any:
         table = points(results, figure, setting, sweep, column)
         symlog = 0.01 if column == "excess" else _spread(table)
         own = looks_of(list(table["scheme"].unique()))
-        panels.append(panel(table, ex.SWEEPS[sweep].label, METRICS[column], own, symlog=symlog, whole=True))
+        panels.append(
+            panel(table, ex.SWEEPS[sweep].label, METRICS[column], own, symlog=symlog, whole=True, zero=True)
+        )
     return grid(panels)
 
 
@@ -200,7 +230,9 @@ def _energy(results: Results, figure: str, setting: str) -> Any:
     for sweep in ex.FIGURES[figure].sweeps:
         table = points(results, figure, setting, sweep, "energy_j")
         label, own = ex.SWEEPS[sweep].label, looks_of(list(table["scheme"].unique()))
-        panels.append(panel(table, label, METRICS["energy_j"], own, symlog=_spread(table), whole=True))
+        panels.append(
+            panel(table, label, METRICS["energy_j"], own, symlog=_spread(table), whole=True, zero=True)
+        )
     return grid(panels)
 
 
@@ -265,13 +297,17 @@ def _links(results: Results, figure: str, setting: str) -> Any:
     parts, own = [], []
     for network, colour in zip(ex.NETWORKS[setting], COLOURS, strict=False):
         for scheme, dash, shape in ((ex.OURS, SOLID, "circle"), (ex.OPTIMUM, DASHED, "cross")):
-            own.append(Look(f"{network.partition('-')[0]}, {NAMES.get(scheme, scheme)}", colour, dash, shape))
+            label = f"{network.partition('-')[0]}, {NAMES.get(scheme, scheme)}"
+            # Black, as everywhere: in the colour of the network it would not be seen on its line.
+            own.append(Look(label, LOOKS["optimum"].colour if scheme == ex.OPTIMUM else colour, dash, shape))
             xs, values = results.series(figure, setting, scheme, "total_delay_s", "link", network)
             parts += [(own[-1].label, x, value) for x, row in zip(xs, values, strict=True) for value in row]
     table = pd.DataFrame(parts, columns=["scheme", "x", "y"])
     table = bands(table, ["scheme", "x"])
     label = ex.SWEEPS["link"].label
-    return grid([panel(table, label, METRICS["total_delay_s"], own, symlog=_spread(table), whole=True)])
+    return grid(
+        [panel(table, label, METRICS["total_delay_s"], own, symlog=_spread(table), whole=True, zero=True)]
+    )
 
 
 MAKERS = {"fig6": _convergence, "fig7": _settings_of_training, "fig11": _energy, "fig13": _links}

@@ -137,9 +137,17 @@ def page(results: Results, given: Sequence[Answer], varied: Sequence[dict[str, A
     return "\n".join(parts) + "\n"
 
 
+def which(results: Results) -> str:
+    """Name the figures that were made."""
+    numbers = [name.removeprefix("fig") for name in results.names]
+    if len(numbers) == len(ex.FIGURES):
+        return "All figures"
+    return f"Figure{'s' * (len(numbers) != 1)} {', '.join(numbers)}"
+
+
 def _head(results: Results, given: Sequence[Answer], command: str) -> Iterator[str]:
     budget, spent = results.budget, sum(results.cpu_s.values())
-    yield "# The paper's figures made again, with the optimum"
+    yield f"# {which(results)} of the paper made again at budget {budget.name}, with the optimum"
     yield ""
     yield "Figures 6 to 13 of H. Li et al., IEEE Trans. Mobile Computing, 2024, doi 10.1109/TMC.2024.3357874."
     yield ""
@@ -159,6 +167,8 @@ def _head(results: Results, given: Sequence[Answer], command: str) -> Iterator[s
         )
     yield ""
     yield f"**{verdicts(given)}.**"
+    if len(results.names) < len(ex.FIGURES):
+        yield f"Only {which(results)} of Figures 6 to 13 {'is' if len(results.names) == 1 else 'are'} here."
     yield ""
     for name, about in ex.SETTINGS.items():
         yield f"- `{name}`: {about}"

@@ -27,6 +27,7 @@ from mecopt.errors import InputError, MecoptError
 from mecopt.ray_cluster import check_engine
 from mecopt_rl.learners.learner import LearnerKind, kind
 from mecopt_rl.training import cards
+from mecopt_rl.training.beginning import Beginning
 from mecopt_rl.training.bounds import Bounds
 from mecopt_rl.training.checkpoint import (
     OF_DAMAGE,
@@ -100,10 +101,18 @@ class Training:
             plan = dataclasses.replace(plan, round_episodes=max(plan.round_episodes, least))
         self.plan, self.folder, self.address = plan, Path(folder), address
         self.report, self.note, self.say = report, note, say
-        self.settings = self.kind.settings(plan.recipe, plan.changes)
+        self.beginning = Beginning.of(plan, self.kind)
+        if self.beginning is None:
+            self.settings = self.kind.settings(plan.recipe, plan.changes)
+        else:
+            self.settings = self.beginning.settings(plan, self.kind)
         make = self.kind.curriculum or OneShape.of
         self.curriculum = make(self.kind, plan.spec, self.settings, plan.seed)
+        if self.beginning is not None:
+            self.beginning.show(self.curriculum)
         self.learner = self.kind.make(self.curriculum.shape, self.settings, plan.seed, None)
+        if self.beginning is not None:
+            self.beginning.give(self.learner)  # refuses what does not fit before there is a folder
         self.rows: list[dict[str, Any]] = []
         self.kept: dict[str, Any] | None = None  # the row of the best policy
         self.card: dict[str, Any] | None = None  # of that policy
@@ -132,6 +141,8 @@ class Training:
             self._take_up()
         else:
             self.curriculum.prepare(self.learner)
+            if self.beginning is not None:
+                self.beginning.give(self.learner)
 
     def _take_up(self) -> None:
         """Go on from the last checkpoint."""
@@ -162,6 +173,7 @@ class Training:
         """Return what makes two trainings one and the same; recipes may share settings."""
         plan = dataclasses.asdict(self.plan)
         del plan["recipe"], plan["changes"]
+        plan["start"] = None if self.beginning is None else self.beginning.sha256
         return {**plan, **dataclasses.asdict(self.settings)}
 
     def _judge(self) -> Judge:
@@ -311,6 +323,7 @@ class Training:
             plan.command, plan.spec, plan.seed, row["episodes"], row["decisions"], row["seconds"],
             plan.validation_episodes, row["gap"], row["violations"], row["violating_tasks"], row["tasks"],
         )  # fmt: skip
-        recipe = plan.recipe or next(iter(self.kind.recipes))
+        begun = None if self.beginning is None else str(self.beginning.policy.card["recipe"])
+        recipe = plan.recipe or begun or next(iter(self.kind.recipes))
         seen = self.curriculum.seen(self.learner.network)
         return cards.card_of(plan.learner, recipe, self.settings, self.curriculum.shape, seen, trained)

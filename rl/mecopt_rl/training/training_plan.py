@@ -23,6 +23,7 @@ class Plan:
     seed: int = 0
     round_episodes: int = 20  # between two validations
     validation_episodes: int = 20
+    start: str | None = None  # the policy that it begins with, a file; None: weights drawn anew
     engine: str = "local"  # where the workers are: "local", processes on this machine; "ray", a Ray cluster
 
     def __post_init__(self) -> None:
@@ -43,6 +44,7 @@ class Plan:
         words = ["mecopt", "train", self.spec, "--learner", self.learner, "--episodes", str(self.episodes)]
         words += ["--workers", str(self.workers), "--seed", str(self.seed)]
         words += [] if self.engine == "local" else ["--engine", self.engine]
+        words += [] if self.start is None else ["--from", self.start]
         words += [] if self.recipe is None else ["--recipe", self.recipe]
         for name, value in self.changes.items():
             words += ["--set", f"{name}={value}"]

@@ -618,3 +618,29 @@ def test_what_is_packed_has_a_bound(tmp_path):
         soundness.unpacked(bomb, "facts", tmp_path, 1000)
     with pytest.raises(InputError, match="facts: cut short"):
         soundness.unpacked(bomb[:-5], "facts", tmp_path)
+
+
+def test_solutions_of_the_wider_format_are_those_of_the_result(tmp_path):
+    from mecopt.schema_wider import EITHER
+
+    instance = mecopt.generate("camera-vgg:slots=6,servers=2,blocks=3,drop_cost=0.5..1.5", seed=1)
+    result = mecopt.solve(instance, "trellis")
+    assert result.evaluation.dropped.any()
+    assert not result.evaluation.dropped.all()
+    mecopt.compare([instance], ["trellis"], out=tmp_path / "out", workers=1)
+    with Comparison.open(tmp_path / "out") as comparison:
+        (run,) = comparison.runs["run"]
+        document = comparison.solution(int(run))
+    EITHER["solution"].validate_python(json.loads(json.dumps(document)))
+    mine = result.to_dict()
+    assert document["format"] == "mecopt-solution/2"
+    for name in (
+        "placement",
+        "schedule",
+        "objective_terms",
+        "dropped",
+        "phase_delay_s",
+        "nodes",
+        "objective",
+    ):
+        assert document[name] == mine[name], name

@@ -308,3 +308,16 @@ def test_figures_have_the_size_that_is_asked_for(made_up):
 def test_bad_wishes(made_up, given, text):
     with pytest.raises(InputError, match=text):
         Numbers(made_up, Wanted(**given))
+
+
+def test_the_line_that_makes_the_report_again_has_its_options():
+    from mecopt.reporting.page import _commands
+    from mecopt.reporting.wanted import Wanted
+
+    wanted = Wanted(("trellis", "greedy"), {"greedy": "the paper's"}, 2, (3.4, 2.4))
+    line = _commands({"command": "mecopt compare x"}, "out dir", wanted.words()).splitlines()[-1]
+    assert line == (
+        "mecopt report 'out dir' --methods trellis,greedy --label 'greedy=the paper'\"'\"'s' "
+        "--columns 2 --figure-size 3.4x2.4"
+    )
+    assert _commands({}, "out", Wanted().words()) == "mecopt report out"

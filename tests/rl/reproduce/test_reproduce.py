@@ -1,5 +1,7 @@
 """What is run for the paper's figures, and how its claims are judged; no training here."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from mecopt.registry import method
 from mecopt_rl.learners.learner import kind
 from mecopt_rl.reproduce import claims as cl
 from mecopt_rl.reproduce import experiments as ex
-from mecopt_rl.reproduce import paper_page
+from mecopt_rl.reproduce import paper_figures, paper_page
 from mecopt_rl.reproduce import running as run
 from mecopt_rl.reproduce import verdicts as vd
 from mecopt_rl.reproduce.results import AT, NUMBERS, Results, interval
@@ -198,3 +200,27 @@ def test_what_a_claim_names_is_trained(budget):
         if "not trained in this budget" in found.ours
     }
     assert missing == ({"near"} if budget.scope == "some" else set())
+
+
+def test_what_was_not_run_is_marked_and_delays_begin_at_zero():
+    results = made_up(["fig9"], {**FACTORS, "trellis": (1.0, 0.0)}, budget=ex.BUDGETS["medium"])
+    results.rows["excess"] = 0.0
+    slow = results.rows["scheme"].isin(("a3c", "dqn")) & (results.rows["x"] > 9)
+    results = dataclasses.replace(results, rows=results.rows[~slow])
+    assert paper_figures.not_run(results, "fig9", "near") == [
+        "not run: a3c at blocks 15, 18",
+        "not run: dqn at blocks 15, 18",
+    ]
+    chart = paper_figures._delays(results, "fig9", "near").to_dict()
+    first = chart["vconcat"][0]["hconcat"][0]
+    line = next(layer for layer in first["layer"] if layer["mark"]["type"] == "line")
+    assert line["encoding"]["y"]["scale"]["zero"] is True
+    widths = line["encoding"]["strokeWidth"]["scale"]["range"]
+    assert widths == sorted(widths, reverse=True)
+    assert len(set(widths)) == len(widths)
+
+
+def test_pages_name_the_figures_that_they_have():
+    assert paper_page.which(made_up(["fig6"], FACTORS)) == "Figure 6"
+    assert paper_page.which(made_up(["fig8", "fig9"], FACTORS)) == "Figures 8, 9"
+    assert paper_page.which(made_up(list(ex.FIGURES), FACTORS, seeds=1)) == "All figures"

@@ -1,0 +1,121 @@
+"""`mecopt tune`: a study is kept trial by trial, goes on where it stopped, and is told from another one."""
+
+import csv
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from mecopt.cli import INTERRUPTED, cli
+from mecopt.errors import InputError
+from mecopt_rl.training import tuning
+from mecopt_rl.training.checkpoint import load_policy
+from mecopt_rl.training.training_plan import Plan
+from mecopt_rl.training.tuning import STORE, TABLE, Axis, Search
+
+SPEC = "camera-vgg:slots=10,servers=2,blocks=3"
+SMALL = ["--set", "width=8", "--set", "layers=1", "--episodes", "20"]
+BASE = ["tune", SPEC, "--learner", "mtl-a3c", *SMALL]
+
+
+def run(*words):
+    return CliRunner().invoke(cli, [*BASE, *words], standalone_mode=False)
+
+
+def test_a_study_and_more_trials_of_it(tmp_path):
+    out = str(tmp_path / "study")
+    done = run("--out", out, "--trials", "2", "--json")
+    assert done.exception is None, done.stderr
+    first = json.loads(done.stdout)
+    more = json.loads(run("--out", out, "--trials", "3", "--json").stdout)
+    assert more["trials"][:2] == first["trials"]
+    assert [trial["trial"] for trial in more["trials"]] == [1, 2, 3]
+    assert more["best"]["gap"] == min(trial["gap"] for trial in more["trials"])
+    assert load_policy(more["policy"]).card["training"]["validation_gap"] == more["best"]["gap"]
+    assert f"--set learning_rate={more['best']['learning_rate']}" in more["command"]
+    with open(f"{out}/{TABLE}") as file:
+        assert len(list(csv.DictReader(file))) == 3
+    whole = json.loads(run("--out", str(tmp_path / "whole"), "--trials", "3", "--json").stdout)
+    assert whole["trials"] == more["trials"]  # in one go, or not
+
+
+def test_an_interrupt_keeps_what_is_finished(tmp_path, monkeypatch):
+    out, real = str(tmp_path / "study"), tuning.Training.run
+    runs = []
+
+    def run_or_stop(training):
+        runs.append(training.folder.name)
+        if len(runs) == 2:
+            raise KeyboardInterrupt
+        return real(training)
+
+    monkeypatch.setattr(tuning.Training, "run", run_or_stop)
+    stopped = run("--out", out, "--trials", "2")
+    assert INTERRUPTED in (stopped.return_value, stopped.exit_code)
+    assert "interrupted; finished trials are kept" in stopped.stderr
+    assert "trial 1 of 2: " in stopped.stderr
+    again = run("--out", out, "--trials", "2", "--json")
+    assert again.exception is None, again.stderr
+    assert runs[2] == runs[1]  # the trial that was ended is begun again
+    assert len(runs) == 3
+    assert len(json.loads(again.stdout)["trials"]) == 2
+
+
+def test_another_study_or_folder_is_refused(tmp_path):
+    out = str(tmp_path / "study")
+    assert run("--out", out, "--trials", "1").exception is None
+    for changed, words in (
+        (["--search", "gamma=0..1"], "holds another study, with search "),
+        (["--seed", "1"], r"holds another study, with seed 0 \(here 1\)"),
+    ):
+        error = run("--out", out, "--trials", "1", *changed).exception
+        with pytest.raises(InputError, match=words):
+            raise error
+        assert len(str(error).splitlines()) == 1
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("x")
+    assert "holds notes.txt but no study" in str(run("--out", str(tmp_path / "other")).exception)
+    (tmp_path / "study" / STORE).write_text("no journal\n")
+    assert "no study that can be read" in str(run("--out", out).exception)
+
+
+def test_the_study_of_another_program_is_refused(tmp_path):
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(tmp_path / STORE)))
+    optuna.create_study(storage=storage, study_name="theirs")
+    assert "a study named 'theirs', expected one of `mecopt tune`" in str(
+        run("--out", str(tmp_path)).exception
+    )
+
+
+def search(*texts, learner="markov-a3c"):
+    return Search.of(Plan(SPEC, learner), texts).axes
+
+
+def test_what_is_looked_for():
+    assert search("width=16..64", "learning_rate=0.001..0.1", "optimiser=adam|rmsprop", "gamma=0|0.5") == (
+        Axis("width", low=16.0, high=64.0, whole=True),
+        Axis("learning_rate", low=0.001, high=0.1),
+        Axis("optimiser", values=("adam", "rmsprop")),
+        Axis("gamma", values=(0.0, 0.5)),
+    )
+    assert [axis.name for axis in search()] == ["learning_rate", "temperature_start", "temperature_end"]
+    assert [axis.name for axis in search(learner="dqn")] == ["learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("widht=1..2", "--search widht: markov-a3c has no such setting; did you mean width"),
+        ("width", r"--search width: expected NAME=LOW..HIGH or NAME=a\|b\|c"),
+        ("width=64..16", "expected two numbers, the lower first"),
+        ("optimiser=adam..rmsprop", "expected two numbers"),
+        ("width=1.5..4", r"--search width=1.5: expected a whole number"),
+        ("optimiser=sgd", "optimiser: 'sgd', expected adam or rmsprop"),
+    ],
+)
+def test_what_cannot_be_looked_for(text, words):
+    with pytest.raises(InputError, match=words):
+        search(text)
