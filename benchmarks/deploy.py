@@ -189,7 +189,7 @@ def write(rows: list[dict[str, Any]], inputs: int, load: float) -> None:
         "",
         f"Of {pairs} pairs (the optimum, another plan) whose measured delays differ by more than",
         f"{APART:.0%}, the optimum was the faster in {right} ({right / max(pairs, 1):.0%}).",
-        f"Largest difference of an output from the whole model's: {max(row['difference'] for row in rows):.2g}.",
+        f"Largest difference from the whole model's output: {max(row['difference'] for row in rows):.2g}.",
         "",
         table(["network", "Mbit/s", "plan", "nodes", "predicted, ms", "measured, ms", "error"], each(rows)),
         "",

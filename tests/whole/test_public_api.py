@@ -48,6 +48,7 @@ PUBLIC = [
     "__version__",
     "census",
     "compare",
+    "deploy",
     "evaluate",
     "expand",
     "from_dict",
