@@ -249,7 +249,7 @@ def write(rows: list[dict[str, object]], many: list[dict[str, object]]) -> None:
         "",
         "How far above the bound of the decomposition each method's placement is, and in brackets its",
         f"CPU seconds, on seed {ASKED[0]}. All others have those of the goal, {PEER_S:g} at most;",
-        f"`ilp` is HiGHS on tangents, up",
+        "`ilp` is HiGHS on tangents, up",
         f"to {MOST_TASKS['ilp']} tasks. The load-blind trellis takes every task's shortest path with",
         "nobody else there; a word in place of a figure is its status: no placement within the loads.",
         "",
