@@ -161,3 +161,34 @@ def test_a_front_needs_stages_and_a_task():
         front(chain(3, 2, one_run="none"))
     with pytest.raises(mecopt.InputError, match="expected 0 to 0"):
         front(chain(3, 2), 1)
+
+
+@pytest.mark.parametrize("batch", [1, 20])
+@pytest.mark.parametrize("objective", ["delay", "period"])
+def test_a_language_model_on_unequal_nodes_is_proved(batch, objective):
+    from mecopt.models import language
+
+    model = language.document(language.model("llama-3-70b"), prefill=512, decode=128)
+    rng = np.random.default_rng(0)
+    servers = [
+        {
+            "cycles_per_s": rng.uniform(5e12, 4e13),
+            "memory_bytes_per_s": rng.uniform(4e11, 2e12),
+            "memory_bytes": rng.choice([24e9, 32e9, 48e9, 80e9]),
+        }
+        for _ in range(8)
+    ]
+    rules = {"deadline": "none", "objective": objective, "one_run": "servers", "couplings": ["memory"]}
+    document = {
+        "format": "mecopt-instance/2",
+        "slots": {"count": 1},
+        "rules": rules,
+        "models": [model],
+        "devices": [{"name": "pc", "cycles_per_s": 1e12, "memory_bytes_per_s": 5e10, "memory_bytes": 8e9}],
+        "servers": servers,
+        "links": {"server_bps": 1e10, "server_latency_s": 1e-4},
+        "tasks": [{"slot": 0, "device": "pc", "model": model["name"], "batch": batch, "rate_bps": [1e9] * 8}],
+    }
+    result = mecopt.solve(mecopt.from_dict(document), "stages")
+    assert result.status == "optimal"
+    assert len(set(result.placement[0])) > 1
