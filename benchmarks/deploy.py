@@ -155,7 +155,6 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", choices=[*SUBJECTS, []])
     parser.add_argument("--quick", action="store_true", help="fewer inputs and repeats")
     args = parser.parse_args()
-    clean_tree()
     inputs, repeat = (5, 2) if args.quick else (20, 7)
     rows, load = [], os.getloadavg()[1]
     with tempfile.TemporaryDirectory() as temporary:
@@ -230,4 +229,5 @@ def each(rows: list[dict[str, Any]]) -> list[list[str]]:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()

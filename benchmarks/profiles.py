@@ -205,7 +205,7 @@ def write(outcomes: list[Outcome], constants: ProfileDoc, quick: bool, apart: fl
         "",
         f"`python benchmarks/profiles.py{' --quick' if quick else ''}{named}`; random weights, up to "
         f"{BLOCKS} blocks by `mecopt import`, onnxruntime, one thread, CPU seconds of that thread. Raw "
-        "figures: [blocks.csv](blocks.csv), [divisions.csv](divisions.csv).",
+        "figures: `blocks.csv`, `divisions.csv`.",
         "",
         *busy(outcomes),
         "",

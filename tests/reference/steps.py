@@ -109,4 +109,6 @@ class Steps(Document):
 
 def stretched(seconds, stretch):
     """Return a calculation's time on a shared server; on an overloaded one there is none, even of nothing."""
+    if seconds == 0.0:  # however full the server is, nothing takes no time
+        return 0.0
     return math.inf if stretch == math.inf else seconds * stretch

@@ -59,7 +59,12 @@ COUPLED = sorted(
 )
 
 
-@pytest.mark.parametrize("method", COUPLED)
+SLOW = ("milp", "cpsat", "local-search")  # like others that are here: a process each takes seconds
+
+
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in COUPLED]
+)
 def test_the_limit_holds_on_fast_and_large_instances(method, big):
     """The first one in the process loads what the method needs."""
     clock = None if method in ("ilp", "cpsat") else CLOCK  # whose work is not this process's

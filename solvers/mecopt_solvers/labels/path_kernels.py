@@ -132,7 +132,11 @@ def hull(cost, use, side, dear, bit, upper, left, ahead, path, best):  # type: i
         c_under = walk(cost, ahead, path)
     else:
         price = 0.0
-        least = np.where(cost < INF, 0.0, INF)
+        least = np.empty(cost.shape)
+        for m in range(cost.shape[0]):
+            for i in range(cost.shape[1]):
+                for j in range(cost.shape[2]):
+                    least[m, i, j] = 0.0 if cost[m, i, j] < INF else INF
         backward(least, use, 1.0, left, ahead)
         walk(least, ahead, path)
         node, c_under = 0, 0.0

@@ -80,7 +80,7 @@ def test_unknown_command_offers_the_nearest(mecopt):
     done = mecopt("slove")
     assert done.returncode == 2
     assert done.stderr == "mecopt: no command 'slove'; did you mean solve or convert? (see 'mecopt --help')\n"
-    assert "there are best-known, " in mecopt("xyzzy").stderr
+    assert "there are agent, best-known, " in mecopt("xyzzy").stderr
 
 
 def test_bad_usage_is_one_line(mecopt):

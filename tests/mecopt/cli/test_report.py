@@ -77,7 +77,7 @@ def test_the_page_says_how_to_make_it_again(compared):
     from mecopt.reporting.page import _commands
 
     with Comparison.open(compared) as comparison:
-        first, second = _commands(comparison.info, "a folder").splitlines()
+        first, second = _commands(comparison.info, "a folder", []).splitlines()
         there = {tuple(row) for row in comparison.runs[["instance_sha256", "method", "seed"]].to_numpy()}
     typed = compare.make_context("compare", shlex.split(first)[2:]).params
     assert typed["out"] == "a folder"

@@ -6,7 +6,7 @@ import jsonschema
 import onnx_graphs as graphs
 
 from mecopt.importing import document
-from mecopt.schema import json_schema
+from mecopt.json_schemas import json_schema
 
 
 def test_a_file_becomes_a_model_and_a_table(mecopt, tmp_path):

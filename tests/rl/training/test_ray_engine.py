@@ -76,6 +76,8 @@ def cluster():
         made.shutdown()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("default")
 def test_a_node_is_lost(cluster, tmp_path):
     """It goes while the second round runs, which takes seconds; all its episodes are run all the same."""
