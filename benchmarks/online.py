@@ -224,7 +224,6 @@ def write(results: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def main() -> None:
-    clean_tree()
     minutes = float(sys.argv[sys.argv.index("--minutes") + 1]) if "--minutes" in sys.argv else np.inf
     end = time.monotonic() + 60 * minutes
     results: dict[str, list[dict[str, Any]]] = {}
@@ -237,4 +236,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_tree()
     main()
