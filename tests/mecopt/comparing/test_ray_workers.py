@@ -50,6 +50,7 @@ def test_nobody_listens():
         mecopt.compare(TINY, "trellis", engine="ray", address="somewhere")
 
 
+@pytest.mark.slow
 def test_somebody_else_listens():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

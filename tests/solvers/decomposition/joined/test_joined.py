@@ -63,10 +63,10 @@ def check(joined, seed, wanted):
 
 
 def test_agrees_with_brute_force(joined):
-    kinds = check(joined, 0, 30)
-    assert kinds["optimal"] > 5  # of those with a placement most are proved, and so are most without one
-    assert kinds["infeasible"] > 5
-    assert kinds["optimal"] + kinds["infeasible"] + kinds["feasible"] > 25
+    kinds = check(joined, 0, 12)
+    assert kinds["optimal"] > 2  # of those with a placement most are proved, and so are most without one
+    assert kinds["infeasible"] > 2
+    assert kinds["optimal"] + kinds["infeasible"] + kinds["feasible"] > 10
 
 
 @pytest.mark.slow
