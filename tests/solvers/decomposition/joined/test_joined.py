@@ -13,7 +13,7 @@ from mecopt.entities import Coupling
 from mecopt_solvers.crosscheck import brute_force, random_instance
 from mecopt_solvers.decomposition import searches
 
-LIMIT_S = 30.0  # of a machine that others use too; they take a tenth of a second each
+LIMIT_S = 6.0  # of a machine that others use too; all but a few take a tenth of a second
 BOTH = frozenset({Coupling.CAPACITY, Coupling.ENERGY})
 
 
@@ -63,10 +63,10 @@ def check(joined, seed, wanted):
 
 
 def test_agrees_with_brute_force(joined):
-    kinds = check(joined, 0, 12)
-    assert kinds["optimal"] > 2  # of those with a placement most are proved, and so are most without one
-    assert kinds["infeasible"] > 2
-    assert kinds["optimal"] + kinds["infeasible"] + kinds["feasible"] > 10
+    kinds = check(joined, 0, 30)
+    assert kinds["optimal"] > 5  # of those with a placement most are proved, and so are most without one
+    assert kinds["infeasible"] > 5
+    assert kinds["optimal"] + kinds["infeasible"] + kinds["feasible"] > 25
 
 
 @pytest.mark.slow
