@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,7 @@ def grpc_module() -> Any:
     MissingExtraError
         If it is not installed.
     """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said in our own words
     try:
         import grpc
     except ImportError as error:

@@ -155,7 +155,8 @@ def deploy(
     Raises
     ------
     InputError
-        If the placement, the model, the agents or the inputs do not fit the instance.
+        If the placement, the model, the agents or the inputs do not fit the instance; behind TLS, if the
+        device has no agent.
     AgentError
         If an agent is gone, stalls or fails, and `replan` is off or does not help.
     """
@@ -165,6 +166,8 @@ def deploy(
     whole = model if isinstance(model, Whole) else Whole.of(model)
     judged = evaluate(instance, placement)
     _check(judged, task, whole, agents)
+    if credentials is not None and credentials.authority and node_names(instance)[0] not in agents:
+        raise InputError("agents: none for device: behind TLS others reach it by an agent of its own alone")
     given = whole.random(inputs, seed) if isinstance(inputs, int) else [whole.checked(one) for one in inputs]
     with _Nodes(dict(agents), instance, credentials or Credentials(), shapes or {}) as nodes:
         return _carried_out(judged, task, whole, nodes, given, pipeline, replan, limit_s, tolerance)
@@ -273,6 +276,9 @@ def _check(judged: Evaluation, task: int, whole: Whole, agents: Mapping[str, str
     unknown = sorted(agents.keys() - set(names))
     if unknown:
         raise InputError(f"agents: {unknown[0]!r} is no node, expected {', '.join(names)}")
+    twice = sorted(node for node, at in agents.items() if list(agents.values()).count(at) > 1)
+    if twice:
+        raise InputError(f"agents: {' and '.join(twice)} have one address, expected an agent for each")
     used = {names[node] for node in judged.placement[task] if node > 0}
     missing = sorted(used - agents.keys())
     if missing:

@@ -1,5 +1,7 @@
 """Plans carried out by agents: outputs are the whole model's, times are told, failures have names."""
 
+import shutil
+import subprocess
 import threading
 import time
 
@@ -7,8 +9,8 @@ import numpy as np
 import pytest
 
 import mecopt
-from mecopt.deployment.agent import Agent
-from mecopt.deployment.client import AgentError
+from mecopt.deployment.agent import Agent, Secrets
+from mecopt.deployment.client import AgentError, Credentials
 
 
 def row(instance, *nodes):
@@ -112,8 +114,41 @@ def test_what_does_not_fit_is_refused(instance, whole, agents):
         mecopt.deploy(instance, row(instance, 0, 2), whole, {"es1": addresses["es1"]}, 1)
     with pytest.raises(mecopt.InputError, match="agents: 'es9' is no node"):
         mecopt.deploy(instance, row(instance, 0), whole, {"es9": "127.0.0.1:1"}, 1)
+    with pytest.raises(mecopt.InputError, match="es1 and es2 have one address"):
+        mecopt.deploy(instance, row(instance, 0), whole, dict.fromkeys(("es1", "es2"), addresses["es1"]), 1)
     with pytest.raises(mecopt.InputError, match="task 7: expected 0 to 0"):
         mecopt.deploy(instance, row(instance, 0), whole, addresses, 1, task=7)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate")
+def test_behind_tls_and_a_token(instance, whole, tmp_path):
+    """As on machines that others reach: a token and certificates for calls between agents too."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate]
+    subprocess.run(
+        [*made, "-days", "2", "-subj", "/CN=localhost", "-addext", names],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
+    secrets = Secrets("secret", certificate.read_bytes(), key.read_bytes(), certificate.read_bytes())
+    agents = {name: Agent(secrets=secrets) for name in ("device", "es1", "es2")}
+    right = Credentials("secret", certificate.read_bytes())
+    try:
+        there = {name: agent.start() for name, agent in agents.items()}
+        found = mecopt.deploy(instance, row(instance, 0, 1, 2), whole, there, 1, credentials=right)
+        assert found.difference <= 1e-4
+        wrong = Credentials("other", certificate.read_bytes())
+        with pytest.raises(AgentError, match="wants another token"):
+            mecopt.deploy(instance, row(instance, 0, 1), whole, there, 1, credentials=wrong)
+        with pytest.raises(AgentError, match="no agent"):  # in the clear
+            mecopt.deploy(instance, row(instance, 0, 1), whole, there, 1, credentials=Credentials("secret"))
+        without = {name: there[name] for name in ("es1", "es2")}
+        with pytest.raises(mecopt.InputError, match="none for device: behind TLS"):
+            mecopt.deploy(instance, row(instance, 1), whole, without, 1, credentials=right)
+    finally:
+        for agent in agents.values():
+            agent.stop()
 
 
 def test_a_calculation_that_takes_too_long_ends(instance, whole):
