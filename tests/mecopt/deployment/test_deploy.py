@@ -52,14 +52,15 @@ def test_a_shaped_link_takes_its_time(instance, whole, agents):
     shapes = {("device", "es1"): (1e6, 0.01)}
     found = mecopt.deploy(instance, row(instance, 1), whole, addresses, 3, shapes=shapes)
     expected = 3 * 16 * 16 * 32 / 1e6 + 0.01
-    assert np.median(found.transfers_s()[:, 1]) == pytest.approx(expected, rel=0.2)
+    took = np.median(found.transfers_s()[:, 1])
+    assert 0.95 * expected <= took <= expected + 0.05  # other tests run beside it
 
 
 def test_a_pipeline_is_as_fast_as_its_slowest_link(instance, whole, agents):
     _, addresses = agents
     shapes = {("device", "es1"): (1e6, 0.03)}
     found = mecopt.deploy(instance, row(instance, 1), whole, addresses, 6, shapes=shapes, pipeline=True)
-    assert found.period_s == pytest.approx(3 * 16 * 16 * 32 / 1e6, rel=0.3)
+    assert 0.9 * (sending := 3 * 16 * 16 * 32 / 1e6) <= found.period_s <= 2 * sending
     assert found.period_s < np.median(found.delays_s)
     assert found.difference <= 1e-4
 
