@@ -31,8 +31,9 @@ def warn_of_unmeasured(instance: Instance) -> None:
 
 
 def unmeasured(instance: Instance) -> list[str]:
-    """Return one line for every kind of hardware for which no block has measured seconds."""
-    measured = {kind for model in instance.models for b in model.blocks for kind in b.measured_seconds}
+    """Return one line for every kind of hardware of which no block has seconds, measured or to start."""
+    blocks = [block for model in instance.models for block in model.blocks]
+    measured = {kind for b in blocks for kind in (*b.measured_seconds, *b.start_seconds)}
     nodes: list[tuple[str, Sequence[Device | Server]]] = [
         ("devices", instance.devices),
         ("servers", instance.servers),

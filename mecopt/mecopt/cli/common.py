@@ -248,6 +248,14 @@ def emit_json(document: Any, out: str | None = None) -> None:
     emit(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", out)
 
 
+def print_or_write(document: Any, out: str | None, as_json: bool) -> None:
+    """Write a JSON document to a file where one is named, and print it where that is asked for."""
+    if out is not None:
+        emit_json(document, out)
+    if as_json:
+        emit_json(document)
+
+
 def emit(text: str, out: str | None = None) -> None:
     """Print a text as UTF-8, whatever the terminal's encoding, or write it whole to a file.
 

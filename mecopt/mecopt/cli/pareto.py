@@ -73,7 +73,7 @@ def pareto(
         document = front.to_dict()
         if wanted:
             document["within"] = {"limits": wanted, "point": best}
-        common.emit_json(document, out)
+        common.print_or_write(document, out, as_json)
     if not as_json:
         _show(front, wanted, best)
     if out is not None:

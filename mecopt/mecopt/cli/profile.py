@@ -60,7 +60,10 @@ def profile(
     instances new` makes an instance of profiles.
     """
     _check_words(model, hardware, calibrate, estimate)
-    common.check_out("--out", out, model, file, estimate)
+    from mecopt.importing.document import source_of
+
+    source = None if model is None or file is not None else source_of(model)
+    common.check_out("--out", out, model, file, estimate, source)
     if estimate is not None:
         made = _estimated(str(model), file, estimate)
     elif calibrate:

@@ -48,7 +48,7 @@ def robust(
     if budget and not spreads(instance).any():
         common.note("no node has a calc_spread, so nothing takes longer")
     if as_json or out is not None:
-        common.emit_json(found.to_dict(), out)
+        common.print_or_write(found.to_dict(), out, as_json)
     if not as_json:
         _show(found)
     if out is not None:

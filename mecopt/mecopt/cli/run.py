@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +11,7 @@ import click
 
 from mecopt.cli import common
 from mecopt.cli.agent import credentials
+from mecopt.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +68,11 @@ def agent_options(command: Decorated) -> Decorated:
     help="Make a link slower than it is, such as device>es1=1e7,0.002; both ways with <>. Repeatable.",
 )
 @click.option(
-    "--limit", "limit_s", type=click.FloatRange(0, min_open=True), help="Longest seconds of one input."
+    "--limit",
+    "limit_s",
+    type=click.FloatRange(0, min_open=True),
+    callback=common.finite,
+    help="Longest seconds of one input.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of random inputs. [default: 0]")
 @click.option("--out", metavar="FILE", help="Write the JSON document to a file.")
@@ -102,9 +108,14 @@ def run(
 
     Exit status: 0 done, 2 bad input, 130 interrupted, 1 an agent was lost or failed.
     """
-    common.check_out("--out", out, instance_file, model_file, *solution_files)
-    common.check_plot(plot, instance_file, model_file, *solution_files)
-    common.check_out("--outputs", outputs, instance_file, model_file, *solution_files)
+    from mecopt.importing.document import source_of
+
+    read = (instance_file, model_file, source_of(model_file), inputs, *solution_files)
+    common.check_out("--out", out, *read)
+    common.check_plot(plot, *read, out)
+    common.check_out("--outputs", outputs, *read, out, plot)
+    if outputs is not None and not outputs.endswith((".npz", ".safetensors")):
+        raise InputError(f"--outputs {outputs}: expected a name that ends in .npz or .safetensors")
     from mecopt import deployment
     from mecopt.deployment.inputs import read_inputs, write_outputs
     from mecopt.deployment.whole import Whole
@@ -132,6 +143,7 @@ def run(
     }
     if outputs is not None:
         write_outputs(outputs, found[0].outputs)
+        common.note(f"wrote {outputs}")
     if plot is not None:
         from mecopt.drawing.deployed import save_deployment
 
@@ -139,6 +151,7 @@ def run(
         common.note(f"wrote {plot}")
     if out is not None:
         common.emit_json(document, out)
+        common.note(f"wrote {out}")
     if as_json:
         common.emit_json(document)
     else:
@@ -175,13 +188,11 @@ def addresses(text: str) -> dict[str, str]:
     InputError
         If it is none.
     """
-    from mecopt.errors import InputError
-
     found: dict[str, str] = {}
     for part in text.split(","):
         node, equals, address = part.strip().partition("=")
         port = address.rpartition(":")[2]
-        if not equals or not node or not port.isdigit() or node in found:
+        if not equals or not node or not port.isdigit() or int(port) > 65535 or node in found:
             raise InputError(f"--agents {part.strip()}: expected NODE=HOST:PORT, each node once")
         found[node] = address
     return found
@@ -195,8 +206,6 @@ def shaped(texts: Sequence[str]) -> dict[tuple[str, str], tuple[float, float]]:
     InputError
         If it is neither.
     """
-    from mecopt.errors import InputError
-
     found = {}
     for text in texts:
         link, _, values = text.partition("=")
@@ -205,7 +214,7 @@ def shaped(texts: Sequence[str]) -> dict[tuple[str, str], tuple[float, float]]:
             rate, latency = (float(value) for value in values.split(","))
         except ValueError:
             rate, latency = -1.0, 0.0
-        if not (start and arrow and to and rate > 0 and latency >= 0):
+        if not (start and arrow and to and 0 < rate < math.inf and 0 <= latency < math.inf):
             raise InputError(f"--shape {text}: expected FROM>TO=BPS,SECONDS, such as device>es1=1e7,0.002")
         found[start, to] = (rate, latency)
         if arrow == "<>":
@@ -231,10 +240,12 @@ def show(found: Deployment, title: str) -> None:
     common.table(heads, rows, numbers=4, wraps=())
     what = "Period" if found.pipeline else "Delay"
     measured = "nothing"
-    if found.measured_s is not None:
-        measured = f"{seconds(found.measured_s)} ({found.predicted_s / found.measured_s - 1:+.1%})"
+    if found.measured_s is not None and found.error is not None:
+        side = "more" if found.error > 0 else "less"
+        measured = f"{seconds(found.measured_s)} (predicted {abs(found.error):.1%} {side})"
+    apart = f"{found.difference:.2g}" if math.isfinite(found.difference) else "beyond all numbers"
     click.echo(
         f"{what}: predicted {seconds(found.predicted_s)}, measured {measured}, "
         f"{common.counted(len(found.outputs), 'input')}; "
-        f"largest difference from the whole model {found.difference:.2g}"
+        f"largest difference from the whole model {apart}"
     )

@@ -71,7 +71,7 @@ def stress(
             placement = None if placement is None else placement[[task]]
         found = run(instance, placement, spread=spread, samples=samples, seed=seed, threads=threads)
     if as_json or out is not None:
-        common.emit_json(found.to_dict(), out)
+        common.print_or_write(found.to_dict(), out, as_json)
     if not as_json:
         _show(found)
     if out is not None:

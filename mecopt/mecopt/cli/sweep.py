@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from mecopt.cli import common
 from mecopt.errors import InputError
 
 if TYPE_CHECKING:
+    from mecopt.instance import Instance
     from mecopt.what_if.curves import Curve
 
 UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "J": 1.0, "mJ": 1e-3}
@@ -85,6 +87,8 @@ def sweep(
     from mecopt.what_if.sweeping import sweep as run
 
     instance = common.load_instance(instance_file)
+    if target is not None:
+        _check_unit(target, instance)
     with common.naming(instance_file), common.working(f"sweeping {common.plain(instance.name)}"):
         curve = run(
             instance,
@@ -102,7 +106,7 @@ def sweep(
         told = curve.points
     if as_json or out is not None:
         document = {**curve.to_dict(), "target": None if wanted is None else _target(curve, wanted)}
-        common.emit_json(document, out)
+        common.print_or_write(document, out, as_json)
     if not as_json:
         _show(curve, wanted)
     if out is not None:
@@ -114,16 +118,28 @@ def sweep(
         ctx.exit(3 if all(point.status == "infeasible" for point in told) else 4)
 
 
+def _check_unit(target: str, instance: Instance) -> None:
+    """Refuse a target in seconds for an objective in joules, and the other way round."""
+    from mecopt import objective
+
+    unit, given = objective.unit(instance), target.strip().lstrip("0123456789.eE+- ")
+    if given and not given.endswith(unit or " "):
+        raise InputError(f"--target {target}: the objective is in {unit or 'weighed seconds and joules'}")
+
+
 def amount(option: str, text: str) -> float:
     """Read a number with or without a unit."""
     found = re.fullmatch(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([a-zA-Z]*)\s*", text)
     try:
         if found is None or found[2] not in UNITS:
             raise ValueError
-        return float(found[1]) * UNITS[found[2]]
+        value = float(found[1]) * UNITS[found[2]]
+        if not math.isfinite(value):
+            raise ValueError
+        return value
     except ValueError:
         units = ", ".join(unit for unit in UNITS if unit)
-        raise InputError(f"{option} {text}: expected a number, perhaps with {units}") from None
+        raise InputError(f"{option} {text}: expected a finite number >= 0, perhaps with {units}") from None
 
 
 def _target(curve: Curve, target: float) -> dict[str, Any]:

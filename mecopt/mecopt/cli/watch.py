@@ -18,7 +18,13 @@ from mecopt.cli.run import addresses, agent_options, placement_of, shaped
 @agent_options
 @click.option("--task", type=click.IntRange(0), default=0, show_default=True, help="Which task to run.")
 @click.option(
-    "--every", "every_s", type=click.FloatRange(0), default=10.0, show_default=True, help="Seconds."
+    "--every",
+    "every_s",
+    type=click.FloatRange(0),
+    callback=common.finite,
+    default=10.0,
+    show_default=True,
+    help="Seconds.",
 )
 @click.option("--rounds", type=click.IntRange(1), help="Stop after so many. [default: until told to stop]")
 @click.option(
@@ -27,6 +33,7 @@ from mecopt.cli.run import addresses, agent_options, placement_of, shaped
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, min_open=True),
+    callback=common.finite,
     default=0.2,
     show_default=True,
     help="Drifts beyond this fraction count.",

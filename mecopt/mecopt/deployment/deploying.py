@@ -165,12 +165,39 @@ def deploy(
 
     whole = model if isinstance(model, Whole) else Whole.of(model)
     judged = evaluate(instance, placement)
+    agents, shapes = _called(instance, task, agents, shapes or {})
     _check(judged, task, whole, agents)
     if credentials is not None and credentials.authority and node_names(instance)[0] not in agents:
         raise InputError("agents: none for device: behind TLS others reach it by an agent of its own alone")
     given = whole.random(inputs, seed) if isinstance(inputs, int) else [whole.checked(one) for one in inputs]
-    with _Nodes(dict(agents), instance, credentials or Credentials(), shapes or {}) as nodes:
+    with _Nodes(dict(agents), instance, credentials or Credentials(), shapes) as nodes:
         return _carried_out(judged, task, whole, nodes, given, pipeline, replan, limit_s, tolerance)
+
+
+def _called(
+    instance: Instance,
+    task: int,
+    agents: Mapping[str, str],
+    shapes: Mapping[tuple[str, str], tuple[float, float]],
+) -> tuple[dict[str, str], dict[tuple[str, str], tuple[float, float]]]:
+    """Return both with the task's device under the name `device`, whichever of its two names was given.
+
+    Raises
+    ------
+    InputError
+        If a link is shaped between nodes that are none.
+    """
+    names = node_names(instance)
+    own = instance.devices[instance.tasks.device[task]].name if 0 <= task < instance.task_count else names[0]
+
+    def name(node: str) -> str:
+        return names[0] if node == own and node not in names else node
+
+    links = {(name(start), name(to)): shape for (start, to), shape in shapes.items()}
+    unknown = next((node for link in links for node in link if node not in names), None)
+    if unknown is not None:
+        raise InputError(f"shapes: {unknown!r} is no node, expected {', '.join(names)}")
+    return {name(node): address for node, address in agents.items()}, links
 
 
 class _Nodes:
@@ -268,10 +295,7 @@ def _check(judged: Evaluation, task: int, whole: Whole, agents: Mapping[str, str
     model = instance.models[instance.tasks.model[task]]
     if len(model.phases) > 1 or model.phases[0].repeat > 1:
         raise InputError(f"model {model.name!r} has phases; a run sends every input through once")
-    if len(model.blocks) != whole.block_count:
-        raise InputError(
-            f"model {model.name!r} has {len(model.blocks)} blocks, the model file {whole.block_count}"
-        )
+    whole.check_blocks(model)
     names = node_names(instance)
     unknown = sorted(agents.keys() - set(names))
     if unknown:

@@ -43,10 +43,9 @@ def write_parts(
     """
     instance, target = judged.instance, Path(folder)
     model = instance.models[instance.tasks.model[task]]
-    if len(model.blocks) != whole.block_count:
-        raise InputError(
-            f"model {model.name!r} has {len(model.blocks)} blocks, the model file {whole.block_count}"
-        )
+    whole.check_blocks(model)
+    if target.is_dir() and any(target.iterdir()):
+        raise InputError("holds files already, expected an empty folder", str(folder))
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -93,7 +92,12 @@ def layers(judged: Evaluation, task: int) -> list[tuple[str, int]]:
     instance = judged.instance
     if judged.dropped[task]:
         raise InputError(f"task {task} is left out by the placement, so there is nothing to hand over")
-    blocks = instance.models[instance.tasks.model[task]].blocks
+    model = instance.models[instance.tasks.model[task]]
+    blocks = model.blocks
+    if not {block.name for block in blocks} >= set(ENDS):
+        raise InputError(
+            f"model {model.name!r} has no blocks {' and '.join(ENDS)}, expected a language model"
+        )
     found = []
     for one in stretches(judged, task):
         if one.first >= 0:

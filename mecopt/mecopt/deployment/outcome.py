@@ -32,7 +32,8 @@ class Deployment:
     outputs : sequence of mapping of str to array
         Of every input.
     difference : float
-        Largest absolute difference between an output and that of the whole model, run on this machine.
+        Largest absolute difference between an output and that of the whole model, run on this machine; inf
+        where one of them is no number and the other is.
     pipeline : bool
         Whether inputs overlapped.
     predicted_s : float
@@ -123,7 +124,7 @@ class Deployment:
             "error": self.error,
             "period_s": self.period_s if self.pipeline else None,
             "delays_s": [None if np.isnan(value) else float(value) for value in self.delays_s],
-            "largest_difference": self.difference,
+            "largest_difference": self.difference if np.isfinite(self.difference) else None,
             "clock_error_s": self.clock_error_s,
             "stretches": rows,
             "events": list(self.events),

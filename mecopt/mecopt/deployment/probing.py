@@ -11,7 +11,8 @@ from mecopt.deployment.client import Client, Credentials
 from mecopt.errors import InputError
 
 SMALL, TIMES = 1, 20  # bytes and repeats from which the latency is taken
-LARGE, LARGE_TIMES = 4 << 20, 5
+FIRST, LARGE, LARGE_TIMES = 1 << 14, 4 << 20, 5  # bytes: a first look at the rate, and at most after it
+LONG_S = 0.5  # what a message is to take at most, by the first look
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ def probe(
     Returns
     -------
     list of Link
-        Of every ordered pair. The latency is the median of small messages and their answers; the rate that of
-        the seconds which large messages take longer.
+        Of every ordered pair. The latency is half the median of small messages with their answers; the rate
+        that of the seconds which large messages take longer.
 
     Raises
     ------
@@ -68,9 +69,15 @@ def probe(
 
 def _link(client: Client, start: str, to: str, address: str, shape: tuple[float, float]) -> Link:
     asked = {"address": address, "link": {"rate_bps": shape[0], "latency_s": shape[1]}}
-    small, large = (
-        np.median(client.call("Probe", {**asked, "bytes": size, "times": times}, limit_s=120.0)[0]["seconds"])
-        for size, times in ((SMALL, TIMES), (LARGE, LARGE_TIMES))
-    )
-    longer = max(float(large - small), 1e-9)
-    return Link(start, to, 8.0 * (LARGE - SMALL) / longer, float(small))
+
+    def seconds(size: int, times: int) -> float:
+        answer, _ = client.call("Probe", {**asked, "bytes": size, "times": times}, limit_s=120.0)
+        return float(np.median(answer["seconds"]))
+
+    small = seconds(SMALL, TIMES)
+    first = max(seconds(FIRST, 2) - small, 1e-6)
+    size = int(min(max(FIRST * LONG_S / first, FIRST), LARGE))
+    longer = max(seconds(size, LARGE_TIMES) - small, 1e-9)
+    # A shaped link delays the way there alone; a true one the answer too.
+    latency = shape[1] + 0.5 * max(small - shape[1], 0.0)
+    return Link(start, to, 8.0 * (size - SMALL) / longer, latency)

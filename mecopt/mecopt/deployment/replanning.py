@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mecopt.instance import Instance
     from mecopt.judge import Evaluation
 
-LEAST_S = 1e-4  # a calculation or transfer below this tells nothing of a speed or a rate
+LEAST_S = 1e-4  # a calculation below this tells nothing of a speed
+LEAST_SENT_S = 1e-3  # bits that take less than this, by the instance, tell nothing of a rate
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def ratios(plan: list[Stretch], measured: Measured) -> dict[str, float]:
         mine = [s for s, one in enumerate(plan) if one.node == node and one.first >= 0]
         predicted = sum(plan[s].calculation_s for s in mine)
         took = float(np.sum(measured.calculations_s[mine])) if mine else np.nan
-        if predicted > LEAST_S and np.isfinite(took):
+        if predicted > 0.0 and max(predicted, 0.1 * took) > LEAST_S:
             found[node] = took / predicted
     return found
 
@@ -58,15 +59,18 @@ def rates(
 ) -> dict[tuple[str, str], float]:
     """Return the rate [bits/s] of every link that a plan used, its latency taken as the instance has it."""
     names = node_names(instance)
-    found = {}
+    bits: dict[tuple[str, str], float] = {}
+    seconds: dict[tuple[str, str], float] = {}
     for s in range(1, len(plan)):
-        bits, start, to = sent_bits(instance, task, plan[s]), plan[s - 1].node, plan[s].node
-        if start == to or not bits:
-            continue
-        took = float(measured.transfers_s[s]) - _latency(instance, names.index(start), names.index(to))
-        if took > LEAST_S:
-            found[start, to] = bits / took
-    return found
+        sent, start, to = sent_bits(instance, task, plan[s]), plan[s - 1].node, plan[s].node
+        i, j = names.index(start), names.index(to)
+        took = float(measured.transfers_s[s]) - _latency(instance, i, j)
+        given = _rate(instance, task, i, j) if start != to else 0.0
+        # What is sent in no time takes what messages cost, whatever the rate.
+        if given and took > 0 and (sent / given > LEAST_SENT_S or took > 10 * LEAST_SENT_S) and sent:
+            bits[start, to] = bits.get((start, to), 0.0) + sent
+            seconds[start, to] = seconds.get((start, to), 0.0) + took
+    return {link: bits[link] / seconds[link] for link in bits}
 
 
 def _latency(instance: Instance, i: int, j: int) -> float:

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecopt.errors import InputError, MissingExtraError
+from mecopt.errors import InputError, MissingExtraError, shown
 
 if TYPE_CHECKING:
     import onnx
 
+    from mecopt.entities import Model
     from mecopt.importing.document import ModelDocument
 
 Arrays = Mapping[str, NDArray[Any]]
 
+STRING = 8  # onnx.TensorProto.STRING
 LARGEST_PART = 2**31 - 1  # bytes: a longer one is no protobuf message
-WORDS = 100  # random whole numbers stay below this, so that they are words of any vocabulary
+WORDS = 2  # random whole numbers stay below this, so that they are words of nearly any vocabulary
 
 
 class Whole:
@@ -70,6 +72,23 @@ class Whole:
             raise InputError(f"source.file: {file} is another file than the one that was imported", path)
         return cls(read, str(file))
 
+    def check_blocks(self, model: Model) -> None:
+        """Refuse a model of other blocks.
+
+        Raises
+        ------
+        InputError
+            If their number or a name differs.
+        """
+        mine, other = ([block.name for block in one.blocks] for one in (self.document.model, model))
+        if len(mine) != len(other):
+            raise InputError(f"model {model.name!r} has {len(other)} blocks, the model file {len(mine)}")
+        for m, (here, there) in enumerate(zip(mine, other, strict=True)):
+            if here != there:
+                raise InputError(
+                    f"model {model.name!r}: block {m} is {shown(there)}, in the model file {shown(here)}"
+                )
+
     @cached_property
     def prepared(self) -> onnx.ModelProto:
         """The model as its boundaries were found in."""
@@ -103,7 +122,7 @@ class Whole:
         except ImportError as error:
             raise MissingExtraError("a deployment", "deploy") from error
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is said in our own words
         options.intra_op_num_threads = 1
         return onnxruntime.InferenceSession(
             self.prepared.SerializeToString(), options, providers=["CPUExecutionProvider"]
@@ -115,6 +134,9 @@ class Whole:
         from onnx import helper
 
         held = {tensor.name for tensor in self.prepared.graph.initializer}
+        texts = [one.name for one in self.prepared.graph.input if one.type.tensor_type.elem_type == STRING]
+        if texts:
+            raise InputError(f"input {texts[0]!r} is text, which agents do not pass on", self.path)
         return {
             one.name: (
                 [dim.dim_value for dim in one.type.tensor_type.shape.dim],
@@ -151,15 +173,17 @@ class Whole:
             value = np.asarray(given[name])
             if list(value.shape) != shape:
                 raise InputError(f"inputs: {name!r}: shape {value.shape}, expected {tuple(shape)}")
-            found[name] = value.astype(kind, casting="same_kind", copy=False)
+            try:
+                found[name] = value.astype(kind, casting="same_kind", copy=False)
+            except TypeError:
+                raise InputError(f"inputs: {name!r}: {value.dtype}, expected {kind}") from None
         return found
 
     def difference(self, given: Arrays, made: Arrays) -> float:
         """Return the largest absolute difference between outputs and those of the whole model."""
         expected = self._session.run(list(self.outputs), dict(given))
         pairs = zip(self.outputs, expected, strict=True)
-        each = [np.abs(np.asarray(made[name], np.float64) - value).max(initial=0.0) for name, value in pairs]
-        return float(max(each, default=0.0))
+        return max((_apart(np.asarray(made[name]), np.asarray(value)) for name, value in pairs), default=0.0)
 
 
 def _drawn(draw: np.random.Generator, name: str, shape: list[int], kind: np.dtype[Any]) -> NDArray[Any]:
@@ -168,3 +192,11 @@ def _drawn(draw: np.random.Generator, name: str, shape: list[int], kind: np.dtyp
     if kind.kind in "bui":
         return draw.integers(0, 2 if kind.kind == "b" else WORDS, shape).astype(kind)
     return draw.standard_normal(shape).astype(kind)
+
+
+def _apart(made: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Return the largest absolute difference; what is the same infinity or no number in both differs by 0."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = np.abs(made.astype(np.float64) - expected.astype(np.float64))
+    both = (np.isnan(made) & np.isnan(expected)) | (made == expected)
+    return float(np.where(both, 0.0, np.where(np.isnan(apart), np.inf, apart)).max(initial=0.0))

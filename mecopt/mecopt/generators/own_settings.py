@@ -81,7 +81,8 @@ def read(path: str) -> OwnSetting:
     if base is not None and base.endswith(SUFFIX):
         raise InputError(f"base: {shown(base)}, expected one of mecopt's own settings", path)
     if not isinstance(document.get("parameters"), dict):
-        raise InputError(f"parameters: {shown(document.get('parameters'))}, expected an object", path)
+        told = shown(document["parameters"]) if "parameters" in document else "missing"
+        raise InputError(f"parameters: {told}, expected an object", path)
     parameters = {key: _value(value) for key, value in document["parameters"].items()}
     return OwnSetting(name.strip(), document.get("about", ""), base, parameters)
 

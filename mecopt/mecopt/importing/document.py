@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mecopt.documents import model_dict
@@ -162,6 +163,17 @@ def load(path: str | os.PathLike[str]) -> ModelDocument:
         return _built(doc)
     except InputError as error:
         raise InputError(error.problems, str(path)) from None
+
+
+def source_of(path: str) -> str | None:
+    """Return the ONNX file that a model file names, None where it cannot be told."""
+    if path.endswith(".onnx"):
+        return path
+    try:
+        name = load(path).source.file
+    except InputError:
+        return None
+    return None if name is None else str(Path(path).parent / name)
 
 
 def from_dict(document: Mapping[str, Any]) -> ModelDocument:

@@ -21,15 +21,16 @@ def changes_of(line: bytes) -> dict[str, Any]:
         If it is no JSON object, or one with an unknown field or the same twice.
     """
     try:
-        found = json.loads(line.decode(), object_pairs_hook=_object, parse_constant=_constant)
+        found = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_constant)
     except UnicodeDecodeError as error:
         raise InputError(f"not JSON: not UTF-8 at byte {error.start}, expected UTF-8") from None
     except json.JSONDecodeError as error:
         raise InputError(f"not JSON: {error.msg} at column {error.colno}") from None
     except RecursionError:
         raise InputError("nested too deeply, expected lists of numbers") from None
-    except ValueError as error:  # a whole number of thousands of digits
-        raise InputError(f"not JSON: {error}") from None
+    except ValueError as error:
+        told = "a whole number of thousands of digits" if "digits" in str(error) else str(error)
+        raise InputError(f"not JSON: {told}") from None
     if not isinstance(found, dict):
         raise InputError(f"{shown(found)}, expected an object")
     if not found.keys() <= _KNOWN:

@@ -142,7 +142,6 @@ def _document(
     count = len(servers)
     up = [links.get((0, n), tables.NO_LINK) for n in range(1, count + 1)]
     down = [links.get((n, 0), tables.NO_LINK) for n in range(1, count + 1)]
-    _check_latencies(servers, up, down)
     task: dict[str, Any] = {"slot": 0, "device": device.name, "rate_bps": [link.rate_bps for link in up]}
     if [link.rate_bps for link in down] != task["rate_bps"]:
         task["down_rate_bps"] = [link.rate_bps for link in down]
@@ -160,24 +159,17 @@ def _document(
         "links": {
             "server_bps": [[link.rate_bps for link in row] for row in pairs],
             "server_latency_s": [[link.latency_s for link in row] for row in pairs],
-            "device_latency_s": [
-                a.latency_s if a.rate_bps else b.latency_s for a, b in zip(up, down, strict=True)
-            ],
+            "device_latency_s": [_latency(a, b) for a, b in zip(up, down, strict=True)],
         },
         "tasks": [{**task, "model": model.model.name} for model in models],
     }
 
 
-def _check_latencies(servers: Sequence[Node], up: Sequence[tables.Link], down: Sequence[tables.Link]) -> None:
-    """Refuse what an instance cannot say: latencies that differ by direction."""
-    problems = [
-        f"--links: latency_s between the device and {shown(node.name)}: {a.latency_s:g} and {b.latency_s:g}, "
-        "expected the same both ways"
-        for node, a, b in zip(servers, up, down, strict=True)
-        if a.rate_bps and b.rate_bps and a.latency_s != b.latency_s
-    ]
-    if problems:
-        raise InputError(problems)
+def _latency(up: tables.Link, down: tables.Link) -> float:
+    """Return the one latency that an instance has for both ways: their mean, where both are links."""
+    if up.rate_bps and down.rate_bps:
+        return 0.5 * (up.latency_s + down.latency_s)
+    return up.latency_s if up.rate_bps else down.latency_s
 
 
 def _model(document: ModelDocument, machines: Sequence[Node]) -> dict[str, Any]:

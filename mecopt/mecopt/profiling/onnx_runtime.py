@@ -102,7 +102,7 @@ def made_up(proto: onnx.ModelProto, names: Sequence[str], whole: int) -> Values:
         shape = [dim.dim_value for dim in tensor.shape.dim]
         kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
         if np.issubdtype(kind, np.floating):
-            found[info.name] = (HALF * draw.standard_normal(shape)).astype(kind)
+            found[info.name] = np.asarray(HALF * draw.standard_normal(shape), dtype=kind)
         else:
             found[info.name] = np.full(shape, whole, dtype=kind)
     return found

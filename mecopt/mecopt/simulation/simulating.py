@@ -130,8 +130,8 @@ def simulate(
     plan = _Plan(instance, arrivals, load, rate, staleness, discipline, tasks)
     if plan.count < LEAST_TASKS or plan.count > coming.MOST_TASKS:
         raise InputError(f"tasks: {plan.count:,}, expected {LEAST_TASKS} to {coming.MOST_TASKS:,}")
-    if seeds < 1:
-        raise InputError(f"seeds: {seeds}, expected at least 1")
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        raise InputError(f"seeds: {seeds}, expected a whole number >= 1")
     chosen = _named(policy)
     if plan.trace is not None:
         seeds = 1  # the same tasks again would be no other run

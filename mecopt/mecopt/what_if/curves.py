@@ -131,7 +131,14 @@ class Curve:
         (needed, enough)
             Where the curve is exact both are the same. Where the optimum rises with the value, up to which
             value. None where no value in the range does.
+
+        Raises
+        ------
+        InputError
+            If the target is not finite.
         """
+        if not np.isfinite(target):
+            raise InputError(f"target: {target!r}, expected a finite number")
         if self.pieces is not None:
             found = self._reach(target)
             return found, found

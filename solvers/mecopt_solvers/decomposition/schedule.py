@@ -107,7 +107,8 @@ class Schedule:
         duals = [search.dual for search in self.searches if isinstance(search, SharedSearch)]
         if duals and len(duals) == len(self.searches):
             bound = self.settled + sum(dual.best.bound for dual in duals)
-            self.run.notes.update(dual_bound=bound, dual_proved=all(dual.met for dual in duals))
+            if np.isfinite(bound):  # else some task has no path at all
+                self.run.notes.update(dual_bound=bound, dual_proved=all(dual.met for dual in duals))
 
     def _next(self, busy: Collection[int] = ()) -> tuple[int, float, int] | None:
         """Choose a piece of work: the part, the gap to reach (seconds) and the most nodes.

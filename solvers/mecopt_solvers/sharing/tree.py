@@ -88,6 +88,9 @@ class Tree:
         self.held += node.size
 
     def _cutoff(self) -> float:
+        """Return what a placement has to be below; inf less a part of it would be no number."""
+        if np.isinf(self.value):
+            return np.inf
         return self.value - CLOSED * abs(self.value)
 
     def _visit(self, node: Node) -> None:

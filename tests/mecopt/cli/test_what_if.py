@@ -49,7 +49,12 @@ def test_one_document_and_nothing_else(mecopt, command, tmp_path):
         ),
         (["sweep", "tiny_paper", "--over", "energy"], "energy: the instance has no energy budgets"),
         (["sweep", "tiny_paper", "--over", "speed:es7"], "over: 'speed:es7': no such server"),
-        (["sweep", "tiny_paper", "--over", "rate", "--target", "soon"], "--target soon: expected a number"),
+        (
+            ["sweep", "tiny_paper", "--over", "rate", "--target", "soon"],
+            "--target soon: expected a finite number",
+        ),
+        (["sweep", "tiny_paper", "--over", "rate", "--target", "1e400"], "expected a finite number"),
+        (["sweep", "tiny_paper", "--over", "rate", "--target", "3J"], "3J: the objective is in s"),
         (["sweep", "tiny_paper"], "missing option '--over'"),
         (["pareto", "tiny_paper", "--axes", "delay"], "axes: 'delay', expected two or three"),
         (["pareto", "tiny_paper", "--price-per-s", "es1=x"], "--price-per-s es1=x: expected a number"),

@@ -132,6 +132,11 @@ def test_watch(files, address):
         (["--agents", "es1"], "--agents es1: expected NODE=HOST:PORT"),
         (["--agents", "es1=h:1,es1=h:2"], "each node once"),
         (["--agents", "es1=127.0.0.1:1", "--shape", "a=b"], "--shape a=b: expected FROM>TO=BPS,SECONDS"),
+        (["--agents", "es1=127.0.0.1:99999"], "--agents es1=127.0.0.1:99999: expected NODE=HOST:PORT"),
+        (["--agents", "es1=127.0.0.1:1", "--shape", "device>es1=inf,0"], "expected FROM>TO=BPS,SECONDS"),
+        (["--agents", "es1=127.0.0.1:1", "--shape", "device>es9=1,0"], "'es9' is no node"),
+        (["--agents", "es1=127.0.0.1:1", "--limit", "inf"], "inf, expected a finite number"),
+        (["--agents", "es1=127.0.0.1:1", "--outputs", "y.txt"], "ends in .npz or .safetensors"),
         (["--agents", "es1=127.0.0.1:1", "--inputs", "none.npz"], "none.npz"),
         (["--agents", "es1=127.0.0.1:1", "--out", "/nowhere/x.json"], "--out /nowhere/x.json"),
         (["--agents", "es1=127.0.0.1:1", "--token-file", "none"], "none: cannot be read"),
@@ -142,6 +147,19 @@ def test_bad_usage_is_one_line(files, words, text):
     done = mecopt_says("run", *plan, *words, status=2)
     assert text in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_what_is_read_is_not_written_over(files):
+    plan = [files / "instance.json", files / "plan.json", "--model", files / "small.json"]
+    before = (files / "small.onnx").read_bytes()
+    for option in ("--outputs", "--out"):
+        done = mecopt_says("run", *plan, "--agents", "local", option, files / "small.onnx", status=2)
+        assert "is read by this command" in done.stderr
+    done = mecopt_says(
+        "profile", files / "small.json", "--hardware", "x", "--out", files / "small.onnx", status=2
+    )
+    assert "is read by this command" in done.stderr
+    assert (files / "small.onnx").read_bytes() == before
 
 
 def test_another_file_than_was_imported(files, tmp_path):

@@ -76,6 +76,33 @@ def test_given_inputs_are_used_and_checked(instance, whole, agents):
         mecopt.deploy(instance, row(instance, 0, 1), whole, addresses, [{}])
 
 
+def test_the_device_has_two_names_and_other_models_are_refused(instance, whole, agents):
+    _, addresses = agents
+    device = Agent()
+    try:
+        there = {"camera": device.start(), **addresses}
+        shapes = {("camera", "es1"): (1e9, 0.0)}
+        found = mecopt.deploy(instance, row(instance, 0, 1), whole, there, 1, shapes=shapes)
+        assert found.difference <= 1e-4
+    finally:
+        device.stop()
+    model = instance.models[0]
+    blocks = [mecopt.Block(1.0, 1.0, name=f"b{m}") for m in range(len(model.blocks))]
+    other = instance.replace(models=[mecopt.Model(model.name, blocks)])
+    with pytest.raises(mecopt.InputError, match="block 0 is 'b0', in the model file"):
+        mecopt.deploy(other, row(instance, 0, 1), whole, addresses, 1)
+
+
+def test_no_numbers_are_the_same_no_numbers(instance, whole, agents):
+    _, addresses = agents
+    nothing = {"x": np.full((1, 3, 16, 16), np.nan, dtype=np.float32)}
+    found = mecopt.deploy(instance, row(instance, 0, 1), whole, addresses, [nothing])
+    assert found.difference == 0.0
+    assert whole.difference(nothing, {"y": np.zeros((1, 10))}) == np.inf
+    with pytest.raises(mecopt.InputError, match="complex128, expected float32"):
+        mecopt.deploy(instance, row(instance, 0, 1), whole, addresses, [{"x": np.ones((1, 3, 16, 16)) * 1j}])
+
+
 def stopped_later(agent, seconds):
     threading.Timer(seconds, agent.stop).start()
 

@@ -67,3 +67,15 @@ def test_the_ends_alone_are_no_stage():
 def test_what_a_runtime_cannot_do_is_refused():
     with pytest.raises(mecopt.InputError, match="near runs two separate stretches"):
         layers(language(0, 1, 1, 2, 2, 1, 1, 0), 0)
+
+
+def test_a_convolutional_network_has_no_layers_to_split(instance):
+    with pytest.raises(mecopt.InputError, match="expected a language model"):
+        layers(mecopt.evaluate(instance, [[0, 0, 1, 1]]), 0)
+
+
+def test_a_folder_of_another_export_is_left_alone(instance, whole, tmp_path):
+    (tmp_path / "part0.onnx").write_bytes(b"mine")
+    with pytest.raises(mecopt.InputError, match="holds files already"):
+        write_parts(mecopt.evaluate(instance, [[0, 0, 1, 1]]), 0, whole, tmp_path)
+    assert (tmp_path / "part0.onnx").read_bytes() == b"mine"

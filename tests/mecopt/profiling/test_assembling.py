@@ -114,8 +114,16 @@ def test_what_does_not_fit_is_named(made, model_of, profile_of):
         made([dev])
     with pytest.raises(mecopt.InputError, match="'edge' has another profile already"):
         made([dev, edge, profile_of(model_of(), "edge", [2.0] * 3)])
-    with pytest.raises(mecopt.InputError, match="expected the same both ways"):
-        made([dev, edge], LINKS + "edge,dev,1e8,0.5\n")
+
+
+def test_latencies_that_differ_by_direction_are_one(made, model_of, profile_of):
+    """As `mecopt probe` writes them: two measured figures are never equal, an instance has one."""
+    instance = made(
+        [profile_of(model_of(), name) for name in ("dev", "edge")],
+        "from,to,rate_bps,latency_s\ndev,edge,1e8,0.002\nedge,dev,2e8,0.004\n",
+    )
+    assert instance.links.device_latency_s.tolist() == [pytest.approx(0.003)]
+    assert instance.tasks.down_rate_bps.tolist() == [[2e8]]
 
 
 BAD_CELLS = {

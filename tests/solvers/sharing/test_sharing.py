@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from places import ROOT
 from reference import Reference
 from strategies import examples
 from wide_strategies import wide_documents
@@ -168,3 +169,40 @@ def test_auto_goes_by_it():
     result = mecopt.solve(crowd(60), time_limit_s=60, gap=5e-4)
     assert NAME in result.options["picked"]
     assert result.gap <= 5e-4
+
+
+def test_no_placement_known_is_no_proof_that_there_is_none():
+    """A tree without an incumbent cut everything off: inf less a part of inf is no number."""
+    instance = mecopt.load(str(ROOT / "tests/data/sharing_deadlines.json"))
+    result = mecopt.solve(instance, NAME)
+    assert (result.status, result.objective) == ("optimal", pytest.approx(40.0))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_hard_deadlines_of_blocks_leave_what_they_leave(seed):
+    """Few tasks whose deadlines bind: decomposition, auto and enumeration agree, also that nothing fits."""
+    draw = np.random.default_rng(seed)
+    blocks = [
+        {"name": "a", "cycles": 2e8, "input_bits": 1e6},
+        {"name": "b", "cycles": 6e8, "input_bits": 2e5},
+    ]
+    tasks = [
+        {"slot": 0, "device": "cam", "model": "m", "rate_bps": draw.uniform(5e6, 3e7, 2).tolist(),
+         "max_delay_s": [round(draw.uniform(0.15, 0.35), 2), round(draw.uniform(0.15, 0.4), 2)]}
+        for _ in range(int(draw.integers(2, 7)))
+    ]  # fmt: skip
+    document = {
+        "format": "mecopt-instance/2", "name": "cams", "slots": {"count": 1, "seconds": 1},
+        "rules": {"preset": "physical", "deadline": "hard", "couplings": ["sharing"], "sharing": "mm1"},
+        "models": [{"name": "m", "blocks": blocks}], "devices": [{"name": "cam", "cycles_per_s": 1e9}],
+        "servers": [{"cycles_per_s": 6e9}, {"cycles_per_s": 4e9}], "links": {"server_bps": 1e8},
+        "tasks": tasks,
+    }  # fmt: skip
+    instance = mecopt.from_dict(document)
+    truth = mecopt.solve(instance, "enumeration")
+    for method in (NAME, "auto"):
+        found = mecopt.solve(instance, method)
+        assert found.status == truth.status
+        if truth.objective is not None:
+            assert found.objective == pytest.approx(truth.objective, rel=1e-6)
+            assert found.lower_bound <= truth.objective * (1 + 1e-9)
