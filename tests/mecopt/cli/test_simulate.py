@@ -50,7 +50,7 @@ def test_the_same_seed_is_the_same_run():
         ("selfish", {"load": float("nan")}, "load: nan, expected a finite number > 0"),
         ("selfish", {"load": 1.0, "rate": 1.0}, "load and rate: both given"),
         ("selfish", {"tasks": 5}, "tasks: 5, expected 200 to 20,000,000"),
-        ("selfish", {"seeds": 0}, "seeds: 0, expected at least 1"),
+        ("selfish", {"seeds": 0}, "seeds: 0, expected a whole number >= 1"),
         ("selfish", {"arrivals": "rain"}, "arrivals: 'rain', expected one of poisson, bursty"),
         ("selfish", {"arrivals": "trace:no.csv"}, "no.csv: no such file"),
         (["selfish", "selfish"], {}, "'selfish' is given twice"),
