@@ -47,8 +47,7 @@ def robust(
         found = run(instance, budget)
     if budget and not spreads(instance).any():
         common.note("no node has a calc_spread, so nothing takes longer")
-    if as_json or out is not None:
-        common.print_or_write(found.to_dict(), out, as_json)
+    common.print_or_write(found.to_dict(), out, as_json)
     if not as_json:
         _show(found)
     if out is not None:

@@ -70,8 +70,7 @@ def stress(
             instance = alone(instance, task)
             placement = None if placement is None else placement[[task]]
         found = run(instance, placement, spread=spread, samples=samples, seed=seed, threads=threads)
-    if as_json or out is not None:
-        common.print_or_write(found.to_dict(), out, as_json)
+    common.print_or_write(found.to_dict(), out, as_json)
     if not as_json:
         _show(found)
     if out is not None:

@@ -65,8 +65,8 @@ def grpc_module() -> Any:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said in our own words
     try:
         import grpc
-    except ImportError as error:
-        raise MissingExtraError("a deployment", "deploy") from error
+    except ImportError:
+        raise MissingExtraError("a deployment", "deploy") from None
     return grpc
 
 

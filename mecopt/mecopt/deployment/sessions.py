@@ -77,8 +77,8 @@ def _session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
     try:
         import onnx
         import onnxruntime
-    except ImportError as error:
-        raise MissingExtraError("an agent", "deploy") from error
+    except ImportError:
+        raise MissingExtraError("an agent", "deploy") from None
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf has an exception of its own

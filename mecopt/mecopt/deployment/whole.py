@@ -119,8 +119,8 @@ class Whole:
     def _session(self) -> Any:
         try:
             import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError("a deployment", "deploy") from error
+        except ImportError:
+            raise MissingExtraError("a deployment", "deploy") from None
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is said in our own words
         options.intra_op_num_threads = 1
