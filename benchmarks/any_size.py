@@ -22,7 +22,7 @@ from mecopt.tolerances import excess
 from mecopt_rl.learners.any_size import KIND
 from mecopt_rl.training.any_size_curriculum import Families
 from mecopt_rl.training.checkpoint import load_policy, save_policy
-from mecopt_rl.training.loop import POLICY, Plan, Training
+from mecopt_rl.training.loop import POLICY, Training, TrainingPlan
 from mecopt_rl.training.seeds import TEST
 from mecopt_rl.world.prices import along
 
@@ -61,7 +61,7 @@ def train(folder: str) -> None:
     """Train, and store the policy."""
     start = time.process_time()
     training = Training(
-        Plan(specs(SERVERS, BLOCKS, 8), "any-size", episodes=EPISODES, seed=SEED),
+        TrainingPlan(specs(SERVERS, BLOCKS, 8), "any-size", episodes=EPISODES, seed=SEED),
         folder,
         report=lambda row: print(
             row["episodes"],

@@ -23,7 +23,7 @@ from common import ROOT, clean_tree, machine, random_instance, table
 
 import mecopt
 from mecopt.comparing import database, store
-from mecopt.comparing.plan import Plan
+from mecopt.comparing.run_plan import ComparisonPlan
 
 OUT = ROOT / "reports" / "compare"
 ROWS = 100_000
@@ -94,7 +94,7 @@ def overhead(
 
 def instance_cost(instance: mecopt.Instance) -> float:
     """Return the CPU seconds that one instance costs once: its document, packed, and its census."""
-    (entry,) = Plan.of(instance, "trellis").entries
+    (entry,) = ComparisonPlan.of(instance, "trellis").entries
     entry.row()
     return min(measured(entry.row)[0] for _ in range(3))
 
@@ -102,7 +102,7 @@ def instance_cost(instance: mecopt.Instance) -> float:
 def many_rows(folder: Path) -> dict[str, Any]:
     """Read a store of many rows, each with its trace and shares, in a process of its own."""
     mecopt.compare([f"paper:slots=60,seed={i}" for i in range(10)], "rpdi", seeds=10, workers=1, out=folder)
-    plan = Plan.of([f"paper:slots=60,seed={i}" for i in range(10)], "rpdi", seeds=ROWS // 10)
+    plan = ComparisonPlan.of([f"paper:slots=60,seed={i}" for i in range(10)], "rpdi", seeds=ROWS // 10)
     with store.RunStore(folder, plan) as runs, runs._transaction() as db:
         names = [row[1] for row in db.execute("PRAGMA table_info(runs)")]
         kept = ", ".join(f"{n} = found.{n}" for n in names[names.index("status") :])

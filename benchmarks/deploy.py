@@ -29,14 +29,14 @@ from profiles import SUBJECTS, save
 
 import mecopt
 from mecopt.deployment import Deployment, deploy
-from mecopt.deployment.local import local_agents
+from mecopt.deployment.local_agents import local_agents
 from mecopt.deployment.outcome import medians
 from mecopt.deployment.replanning import Measured, as_measured
-from mecopt.deployment.whole import Whole
+from mecopt.deployment.whole import WholeModel
 from mecopt.documents import model_dict
-from mecopt.importing.document import ModelDocument
+from mecopt.importing.model_document import ModelDocument
 from mecopt.profiling import measuring
-from mecopt.profiling.document import ProfileDoc
+from mecopt.profiling.profile_document import ProfileDoc
 
 OUT = ROOT / "reports" / "deploy"
 NETWORKS = ("AlexNet", "MobileNetV2", "ResNet50", "YOLO-like", "BERT-base")
@@ -109,7 +109,7 @@ def corrected(instance: mecopt.Instance, before: Deployment | None, placement: l
 
 
 def carried_out(
-    name: str, model: ModelDocument, whole: Whole, profile: ProfileDoc, inputs: int
+    name: str, model: ModelDocument, whole: WholeModel, profile: ProfileDoc, inputs: int
 ) -> list[dict[str, Any]]:
     """Carry all plans of a network out."""
     rows = []
@@ -164,7 +164,7 @@ def main() -> None:
             model = mecopt.import_model(path, blocks=min(BLOCKS, most))
             ready = measuring.runner(model, str(path), "onnxruntime")
             profile = measuring.measure(model, ready, hardware="here", repeat=repeat, idle_ms=IDLE_MS)
-            rows += carried_out(name, model, Whole(model, str(path)), profile, inputs)
+            rows += carried_out(name, model, WholeModel(model, str(path)), profile, inputs)
     write(rows, inputs, load)
 
 

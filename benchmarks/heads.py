@@ -27,9 +27,9 @@ from torch.nn import functional
 
 from mecopt.arrays import Floats, Ints
 from mecopt.trellis_arcs import shortest
-from mecopt_rl.learners.layers import Passed, Slopes
 from mecopt_rl.learners.learner import Reals, Shape, kind
 from mecopt_rl.learners.multitask_a3c import SCALE_DECISIONS
+from mecopt_rl.learners.network_layers import Passed, Slopes
 from mecopt_rl.learners.optimisers import Adam, one_vector, set_rate
 from mecopt_rl.training.curriculum import Round
 from mecopt_rl.training.rounds import OneShape, Worker

@@ -45,7 +45,7 @@ from mecopt.trellis_arcs import build_arcs
 from mecopt_rl.learners.learner import Shape, kind
 from mecopt_rl.training.checkpoint import load_policy
 from mecopt_rl.training.curriculum import Round
-from mecopt_rl.training.loop import POLICY, Plan, Training
+from mecopt_rl.training.loop import POLICY, Training, TrainingPlan
 from mecopt_rl.training.rounds import Worker
 from mecopt_rl.training.seeds import TEST
 from mecopt_rl.training.validation import Validation
@@ -157,7 +157,7 @@ def train(job: Job) -> dict[str, Any]:
         return train_peer(job)
     changes = {**job.get("changes", {}), **FACTORS[job.get("factor", "recipe best")]}
     workers = changes.pop("workers", 1)
-    plan = Plan(
+    plan = TrainingPlan(
         job["setting"], job["learner"], job.get("recipe"), changes, job["episodes"], workers, job["seed"]
     )
     start, curve = time.process_time(), []

@@ -21,7 +21,7 @@ import numpy as np
 from common import ROOT, clean_tree, machine, table
 
 import mecopt
-from mecopt.simulation.statistics import estimate
+from mecopt.simulation.batch_means import estimate
 
 REPORT = ROOT / "reports" / "online"
 TASKS, SEEDS = 50_000, 5

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mecopt_rl.training.checkpoint import load_policy, save_policy
-from mecopt_rl.training.loop import POLICY, Plan, Training
+from mecopt_rl.training.loop import POLICY, Training, TrainingPlan
 from mecopt_rl.training.seeds import TEST
 from mecopt_rl.training.validation import Validation
 from mecopt_rl.world.episodes import Episodes
@@ -61,7 +61,7 @@ def train(spec: str, learner: str, episodes: int, changes: dict[str, Any], targe
     """Train one policy and store it; returns what came out."""
     start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        Training(Plan(spec, learner, changes=changes, episodes=episodes), folder).run()
+        Training(TrainingPlan(spec, learner, changes=changes, episodes=episodes), folder).run()
         kept = load_policy(Path(folder) / POLICY)
     spent = time.process_time() - start
     gap = test_gap(spec, kept)

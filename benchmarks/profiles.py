@@ -25,11 +25,11 @@ from torch import nn
 
 import mecopt
 from mecopt.importing import torch_program
-from mecopt.importing.document import ModelDocument
+from mecopt.importing.model_document import ModelDocument
 from mecopt.profiling import calibration, measuring, roofline, surroundings
 from mecopt.profiling.divisions import Stretch, division
-from mecopt.profiling.document import ProfileDoc, TimesDoc
 from mecopt.profiling.fitting import Fit
+from mecopt.profiling.profile_document import ProfileDoc, TimesDoc
 from mecopt.profiling.timing import time_divisions
 
 OUT = ROOT / "reports" / "profile"

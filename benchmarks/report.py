@@ -18,7 +18,7 @@ from common import ROOT, clean_tree, machine, table
 
 import mecopt
 from mecopt.comparing import database, store
-from mecopt.comparing.plan import Plan
+from mecopt.comparing.run_plan import ComparisonPlan
 
 OUT = ROOT / "reports" / "report"
 METHODS = ["rpdi", "local-search", "online-price", "auto"]  # they have randomness, so that seeds multiply
@@ -39,12 +39,12 @@ print(json.dumps({"rows": made.document["runs"], **figures, "memory_mb": memory,
 """
 
 
-def plan(instances: int, seeds: int) -> Plan:
+def plan(instances: int, seeds: int) -> ComparisonPlan:
     """Return a comparison with as many rows as instances times methods times seeds."""
     half = instances // 2
     specs = [f"paper:slots=60,seed={i}" for i in range(half)]
     specs += [f"crowd:release_rate=20,servers=2,seed={i}" for i in range(instances - half)]
-    return Plan.of(specs, METHODS, seeds=seeds, time_limit_s=LIMIT_S)
+    return ComparisonPlan.of(specs, METHODS, seeds=seeds, time_limit_s=LIMIT_S)
 
 
 def grown(folder: Path, instances: int, seeds: int) -> None:

@@ -5,14 +5,14 @@ import time
 
 import numpy as np
 
-from mecopt_solvers.programs.jobs import Outcome
+from mecopt_solvers.programs.jobs import SearchOutcome
 
 
 def answers(job, note):
     note("noted")
     job.found(np.ones(job.program.columns))
     job.bound(0.5)
-    return Outcome("optimal", 1.0)
+    return SearchOutcome("optimal", 1.0)
 
 
 def never_stops(job, note):
@@ -23,7 +23,7 @@ def never_stops(job, note):
 
 def prints(job, note):
     os.write(1, b"a library that greets\n")
-    return Outcome("infeasible")
+    return SearchOutcome("infeasible")
 
 
 def dies(job, note):

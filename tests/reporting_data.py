@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 import mecopt
-from mecopt.comparing.work import node_share
+from mecopt.comparing.one_run import node_share
 from mecopt.result import gap
 
 EVIL = "</script><b>ev&il $x_1$ 100%"  # a name that must stay text, in HTML as in LaTeX

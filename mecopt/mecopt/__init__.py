@@ -155,7 +155,7 @@ if TYPE_CHECKING:
     from mecopt.evaluating import evaluate
     from mecopt.generation import Range, census, expand, generate
     from mecopt.importing import import_model
-    from mecopt.importing.document import ModelDocument
+    from mecopt.importing.model_document import ModelDocument
     from mecopt.incumbent import Progress, Run
     from mecopt.instance import Instance
     from mecopt.io import from_dict, save

@@ -17,7 +17,7 @@ from mecopt.generators.census import Census, census
 from mecopt.generators.own_settings import SUFFIX
 from mecopt.generators.parameters import Parameters, read
 from mecopt.generators.specs import Spec, expand, names, parse
-from mecopt.generators.values import Range, Whole, to_json, to_text
+from mecopt.generators.values import Range, WholeValue, to_json, to_text
 from mecopt.instance import Instance
 
 __all__ = ["Census", "Range", "Spec", "census", "command", "expand", "generate", "names", "parse"]
@@ -96,7 +96,7 @@ def _seed(given: int | None, wanted: int | None) -> int:
         raise InputError(f"seed: {shown(wanted)}, but the spec says {given}")
     seed = wanted if given is None else given
     try:
-        return Whole(0, 2**63).read(0 if seed is None else seed)
+        return WholeValue(0, 2**63).read(0 if seed is None else seed)
     except ValueError as error:
         raise InputError(f"seed: {shown(seed)}, expected {error}") from None
 

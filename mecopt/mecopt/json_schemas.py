@@ -18,7 +18,7 @@ def json_schema(name: str) -> dict[str, Any]:
         If there is no format of that name.
     """
     from mecopt.importing.format import MODEL_FILE
-    from mecopt.profiling.document import PROFILE
+    from mecopt.profiling.profile_document import PROFILE
     from mecopt.schema_wider import EITHER
 
     adapters = {**EITHER, "model": MODEL_FILE, "profile": PROFILE}

@@ -86,20 +86,20 @@ PerBlock = Annotated[
 ]
 
 
-class Part(BaseModel):
+class DocumentPart(BaseModel):
     """A part of a document: unknown fields, other types and infinities are refused."""
 
     model_config = STRICT
 
 
-class SlotsDoc(Part):
+class SlotsDoc(DocumentPart):
     """The horizon."""
 
     count: Annotated[int, Whole(ge=1, le=10_000_000)]
     seconds: Positive = 1.0
 
 
-class AnyRulesDoc(Part):
+class AnyRulesDoc(DocumentPart):
     """A preset, with single switches set by name beside it."""
 
     preset: Literal["paper", "physical"] = "paper"
@@ -116,7 +116,7 @@ class RulesDoc(AnyRulesDoc):
     couplings: list[Literal["energy", "capacity", "memory"]] = []
 
 
-class BlockDoc(Part):
+class BlockDoc(DocumentPart):
     """One block of a model."""
 
     name: str | None = None
@@ -126,7 +126,7 @@ class BlockDoc(Part):
     measured_seconds: dict[str, NonNegative] | None = None
 
 
-class ModelDoc(Part):
+class ModelDoc(DocumentPart):
     """A DNN as a chain of blocks."""
 
     name: Name
@@ -134,7 +134,7 @@ class ModelDoc(Part):
     blocks: Annotated[list[BlockDoc], Field(min_length=1)]
 
 
-class DeviceDoc(Part):
+class DeviceDoc(DocumentPart):
     """An IoT device."""
 
     name: Name
@@ -147,7 +147,7 @@ class DeviceDoc(Part):
     hardware: str | None = None
 
 
-class ServerDoc(Part):
+class ServerDoc(DocumentPart):
     """An edge server; its speed is one number or one per slot."""
 
     name: Name | None = None
@@ -156,7 +156,7 @@ class ServerDoc(Part):
     hardware: str | None = None
 
 
-class LinksDoc(Part):
+class LinksDoc(DocumentPart):
     """Links between servers, and latencies."""
 
     server_bps: PerPair | None = None
@@ -176,7 +176,7 @@ class TaskDoc(TypedDict):
     max_delay_s: NotRequired[PerBlock]
 
 
-class InstanceDoc(Part):
+class InstanceDoc(DocumentPart):
     """An instance file of format mecopt-instance/1."""
 
     model_config = ConfigDict(**STRICT, title="mecopt-instance/1")
@@ -194,7 +194,7 @@ class InstanceDoc(Part):
     tasks: Annotated[list[TaskDoc], Field(min_length=1)]
 
 
-class ViolationDoc(Part):
+class ViolationDoc(DocumentPart):
     """A limit that a placement breaks, where, and by how much."""
 
     kind: Literal["deadline", "link", "energy", "capacity", "memory", "sharing", "one_run", "allow"]
@@ -203,7 +203,7 @@ class ViolationDoc(Part):
     value: float | None
 
 
-class SolutionDoc(Part):
+class SolutionDoc(DocumentPart):
     """A solution file of format mecopt-solution/1.
 
     mecopt writes every field of the format; to have a placement judged, `format` and `placement` are enough.

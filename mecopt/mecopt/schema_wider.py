@@ -17,13 +17,13 @@ from mecopt.schema_docs import (
     BlockDoc,
     Depth,
     DeviceDoc,
+    DocumentPart,
     Index,
     InstanceDoc,
     LinksDoc,
     ModelDoc,
     Name,
     NonNegative,
-    Part,
     PerBlock,
     PerSlot,
     Positive,
@@ -48,7 +48,7 @@ Which = Discriminator(lambda value: "#list" if isinstance(value, list) else "#al
 All = Annotated[Literal["all"], Tag("#all")]
 
 
-class ObjectiveDoc(Part):
+class ObjectiveDoc(DocumentPart):
     """A weighted objective: a second of delay and a joule, and whose joules."""
 
     delay: NonNegative = 0.0
@@ -68,7 +68,7 @@ class WiderRulesDoc(AnyRulesDoc):
     sharing: Literal["mm1", "affine"] | None = None
 
 
-class WiderBlockDoc(Part):
+class WiderBlockDoc(DocumentPart):
     """One block of a model; what is `PerPhase` may be one value for each phase."""
 
     name: str | None = None
@@ -82,14 +82,14 @@ class WiderBlockDoc(Part):
     state_bytes: NonNegative = 0.0
 
 
-class PhaseDoc(Part):
+class PhaseDoc(DocumentPart):
     """A way in which a request passes the chain, so many times."""
 
     name: Name
     repeat: Annotated[int, Whole(ge=1, le=2**53)] = 1
 
 
-class SharedParamsDoc(Part):
+class SharedParamsDoc(DocumentPart):
     """Parameters that several blocks use and a node holds once."""
 
     name: Name
@@ -97,7 +97,7 @@ class SharedParamsDoc(Part):
     blocks: Annotated[list[BlockName], Field(min_length=1)]
 
 
-class WiderModelDoc(Part):
+class WiderModelDoc(DocumentPart):
     """A DNN as a chain of blocks, passed in phases."""
 
     name: Name
@@ -134,7 +134,7 @@ class WiderTaskDoc(TaskDoc):
     drop_cost: NotRequired[NonNegative | None]
 
 
-class AllowDoc(Part):
+class AllowDoc(DocumentPart):
     """Blocks of tasks that run on some nodes only."""
 
     tasks: Annotated[All | Annotated[Annotated[list[Index], Field(min_length=1)], Tag("#list")], Which]
@@ -142,7 +142,7 @@ class AllowDoc(Part):
     nodes: Annotated[list[Name], Field(min_length=1)]
 
 
-class WiderInstanceDoc(Part):
+class WiderInstanceDoc(DocumentPart):
     """An instance file of format mecopt-instance/2: all of the first format, and more."""
 
     model_config = ConfigDict(**STRICT, title="mecopt-instance/2")
@@ -161,7 +161,7 @@ class WiderInstanceDoc(Part):
     tasks: Annotated[list[WiderTaskDoc], Field(min_length=1)]
 
 
-class TermsDoc(Part):
+class TermsDoc(DocumentPart):
     """What the objective is made of, each term weighed, so that they add up."""
 
     delay: float | None
@@ -170,7 +170,7 @@ class TermsDoc(Part):
     penalties: float | None
 
 
-class ScheduledBlockDoc(Part):
+class ScheduledBlockDoc(DocumentPart):
     """When a block calculates, in seconds since the task's release; its transfer lies before."""
 
     block: str
@@ -179,7 +179,7 @@ class ScheduledBlockDoc(Part):
     end_s: float | None
 
 
-class ScheduledPhaseDoc(Part):
+class ScheduledPhaseDoc(DocumentPart):
     """A phase of a task: the seconds of all its passes, and the blocks of the first of them."""
 
     phase: str
@@ -188,7 +188,7 @@ class ScheduledPhaseDoc(Part):
     blocks: list[ScheduledBlockDoc]
 
 
-class ScheduledTaskDoc(Part):
+class ScheduledTaskDoc(DocumentPart):
     """The phases of a task; none where it is left out."""
 
     task: Index
@@ -228,7 +228,7 @@ PLACES: dict[tuple[str, ...], tuple[type, type]] = {
 
 def names() -> set[str]:
     """Return the names of all fields of the wider formats."""
-    docs = [doc for doc in globals().values() if isinstance(doc, type) and issubclass(doc, Part)]
+    docs = [doc for doc in globals().values() if isinstance(doc, type) and issubclass(doc, DocumentPart)]
     return {name for doc in docs for name in doc.model_fields} | set(get_type_hints(WiderTaskDoc))
 
 

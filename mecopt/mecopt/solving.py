@@ -22,7 +22,7 @@ from mecopt.hardware import estimated
 from mecopt.incumbent import Progress, Run
 from mecopt.instance import Instance
 from mecopt.interrupts import interrupts_noted
-from mecopt.own import MethodLike, files, method_of
+from mecopt.own import MethodLike, method_file, method_of
 from mecopt.pins import forbidden
 from mecopt.placements import placement_array
 from mecopt.result import Result, Status
@@ -162,7 +162,7 @@ def solve(
 
 def _with_policy(method: MethodLike, options: dict[str, Any]) -> tuple[MethodLike, dict[str, Any]]:
     """Split ``name=FILE``, a learner and its policy, as `compare` does."""
-    if not isinstance(method, str) or "=" not in method or files.names_a_file(method):
+    if not isinstance(method, str) or "=" not in method or method_file.names_a_file(method):
         return method, options
     name, _, path = method.partition("=")
     if "policy" in options:

@@ -33,7 +33,7 @@ WIDE = 0.01  # gap up to which better placements are not what is missing most
 
 
 @dataclass(frozen=True)
-class Choice:
+class TableRow:
     """One row of the table: the first that fits an instance counts."""
 
     when: str
@@ -45,29 +45,33 @@ class Choice:
 WIDER = ("trellis", "stages", "labels", "decomposition", "ilp", "period", "enumeration")
 ALONE = ("trellis", "stages", "labels")  # quicker than all others on what they take
 TABLE = (
-    Choice("no couplings", lambda i: not i.rules.couplings, ("trellis",)),
-    Choice("energy budgets alone", lambda i: i.rules.couplings == {Coupling.ENERGY}, ("energy-path", "ilp")),
-    Choice(
+    TableRow("no couplings", lambda i: not i.rules.couplings, ("trellis",)),
+    TableRow(
+        "energy budgets alone", lambda i: i.rules.couplings == {Coupling.ENERGY}, ("energy-path", "ilp")
+    ),
+    TableRow(
         "too many arcs for a program", lambda i: _arcs(i) > PROGRAM_ARCS, ("decomposition", "local-search")
     ),
-    Choice(
+    TableRow(
         "many slots of few tasks each",
         lambda i: _tasks_a_slot(i) <= FEW_TASKS and i.task_count > MANY_TASKS,
         ("decomposition", "local-search", "ilp"),
     ),
-    Choice(
+    TableRow(
         "few tasks, or none that share servers' time",
         lambda i: _tasks_a_slot(i) <= FEW_TASKS or Coupling.CAPACITY not in i.rules.couplings,
         ("ilp", "decomposition", "local-search"),
     ),
-    Choice("many tasks that do", lambda i: True, ("decomposition", "local-search", "ilp")),
+    TableRow("many tasks that do", lambda i: True, ("decomposition", "local-search", "ilp")),
 )
 
 
-def choose(instance: Instance) -> Choice:
+def choose(instance: Instance) -> TableRow:
     """Return the row of the table that fits the instance."""
     if features.of(instance) or Coupling.SHARING in instance.rules.couplings:
-        return Choice("the wider model", lambda i: True, tuple(n for n in WIDER if method(n).suits(instance)))
+        return TableRow(
+            "the wider model", lambda i: True, tuple(n for n in WIDER if method(n).suits(instance))
+        )
     return next(choice for choice in TABLE if choice.fits(instance))
 
 

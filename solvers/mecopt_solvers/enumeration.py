@@ -43,7 +43,7 @@ class Choices:
     busy: Floats  # (P, B) seconds of the resources of its slot, where the period counts
 
 
-class Search:
+class Enumeration:
     """Depth first over the tasks of an instance."""
 
     def __init__(self, instance: Instance, run: Run) -> None:
@@ -241,7 +241,7 @@ def _too_many(instance: Instance) -> str:
 
 def _solve(instance: Instance, run: Run) -> None:
     if run.free_optimum() is not None:
-        Search(instance, run).work()
+        Enumeration(instance, run).work()
 
 
 METHOD = Method(

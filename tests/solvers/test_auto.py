@@ -191,16 +191,16 @@ def test_slots_of_few_tasks_are_solved_one_by_one():
 
 def test_a_stopped_decomposition_goes_on_where_it_was(monkeypatch):
     from mecopt.incumbent import Run
-    from mecopt_solvers.decomposition import schedule
+    from mecopt_solvers.decomposition import turns
 
     instance = mecopt.generate("crowd:release_rate=30")
     run, built = Run(instance), []
-    opened = schedule.search_part
-    monkeypatch.setattr(schedule, "search_part", lambda *given: built.append(1) or opened(*given))
+    opened = turns.search_part
+    monkeypatch.setattr(turns, "search_part", lambda *given: built.append(1) or opened(*given))
     bounds = []
     for _ in range(3):
         with run.slice(0.3) as over:
-            schedule.solve(instance, run)
+            turns.solve(instance, run)
             assert over()
         assert not run.should_stop()  # the end of a slice is not that of the run
         bounds.append(run.bound)

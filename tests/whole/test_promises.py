@@ -11,10 +11,10 @@ import pytest
 from places import ROOT
 
 import mecopt
-from mecopt.cli.lines import WORSE
+from mecopt.cli.line_streams import WORSE
 from mecopt.instance import FORMAT, WIDER_FORMAT
 from mecopt.planner.changes import NAMES
-from mecopt.planner.lines import answer, refused
+from mecopt.planner.json_lines import answer, refused
 from mecopt.result import SOLUTION_FORMATS
 from mecopt.stop import StopReason
 

@@ -21,7 +21,7 @@ from mecopt_rl.reproduce import experiments as ex
 from mecopt_rl.reproduce import make, results
 from mecopt_rl.reproduce import running as run
 from mecopt_rl.training.loop import Training
-from mecopt_rl.training.training_plan import Plan
+from mecopt_rl.training.training_plan import TrainingPlan
 
 TINY, COUPLED = INSTANCES / "tiny_paper.json", INSTANCES / "tiny_capacity.json"
 CASES = int(os.environ.get("SPOILT", "30"))
@@ -129,7 +129,7 @@ def trained(tmp_path_factory):
         changes = {"width": 8, **({"branch_width": 8} if learner == "markov-a3c" else {})}
         spec = "paper:slots=4,servers=2" if learner != "any-size" else "paper:slots=4,servers=2|3"
         words = ["--episodes", 40, *(w for k, v in changes.items() for w in ("--set", f"{k}={v}"))]
-        plan = Plan(spec, learner, None, changes, 40)
+        plan = TrainingPlan(spec, learner, None, changes, 40)
         folder = tmp_path_factory.mktemp("trained") / learner
         training = Training(plan, folder)
 
@@ -202,7 +202,7 @@ def reproduced(tmp_path_factory):
 
 def collected(folder, names, budget, seeds, command):
     results.collect(folder, names, budget, seeds)
-    return make.Made(folder, [], {"claims": [], "verdicts": ""})
+    return make.Reproduced(folder, [], {"claims": [], "verdicts": ""})
 
 
 def test_run_stores(reproduced, tmp_path, capsys, bounded):

@@ -62,12 +62,12 @@ def agent(
 
     Exit status: 2 bad usage, or an address that cannot be had; 130 interrupted.
     """
-    from mecopt.deployment.agent import Agent, Limits, Secrets
+    from mecopt.deployment.agent import Agent, AgentLimits, Secrets
 
     secrets = Secrets(
         read_token(token_file), _bytes(tls_cert), _bytes(tls_key), _bytes(tls_ca) or _bytes(tls_cert)
     )
-    made = Agent(listen, Limits(memory_bytes, calculation_s, threads), secrets, slower)
+    made = Agent(listen, AgentLimits(memory_bytes, calculation_s, threads), secrets, slower)
     address = made.start()
     if as_json:
         common.emit_json({"address": address})

@@ -80,12 +80,12 @@ def compare(
     Exit status: 0 when every run ended in a row, also if some rows are failures; 130 interrupted.
     """
     from mecopt.comparing import Comparison
-    from mecopt.comparing.plan import Plan
+    from mecopt.comparing.run_plan import ComparisonPlan
     from mecopt.comparing.session import conduct
     from mecopt.comparing.table import has_begun
 
     with common.working("reading the instances"), common.telling_warnings():
-        plan = Plan.of(
+        plan = ComparisonPlan.of(
             [common.load_instance(text) if text == common.STDIN else text for text in instances],
             [name.strip() for name in methods.split(",") if name.strip()],
             seeds=seeds,

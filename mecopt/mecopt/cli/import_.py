@@ -10,7 +10,7 @@ from mecopt.cli import common
 from mecopt.errors import InputError
 
 if TYPE_CHECKING:
-    from mecopt.importing.document import ModelDocument
+    from mecopt.importing.model_document import ModelDocument
 
 MOST_ROWS = 40  # blocks that are listed; a file has them all
 

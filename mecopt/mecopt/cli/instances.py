@@ -116,14 +116,14 @@ def new(
     written into its file.
     """
     from mecopt import io
-    from mecopt.importing import document
+    from mecopt.importing import model_document
     from mecopt.profiling import assembling
     from mecopt.profiling.profile_files import load
     from mecopt.text import file_name
 
     files = [file for part in profiles for file in part.split(",") if file]
     common.check_out("--out", out, *models, *files, links)
-    known = [(file, document.load(file)) for file in models]
+    known = [(file, model_document.load(file)) for file in models]
     profiled = [
         (file, None if any(assembling.measured(model, file) for _, model in known) else load(file))
         for file in files

@@ -28,10 +28,10 @@ def plan(ctx: click.Context, instance_file: str) -> None:
     """
     if instance_file == common.STDIN:
         raise InputError("-: standard input holds the lines, expected a file, a name or a spec")
-    from mecopt.cli.lines import answer_lines
+    from mecopt.cli.line_streams import answer_lines
     from mecopt.files import lines_of_stdin
     from mecopt.planner import Planner
-    from mecopt.planner.lines import answer
+    from mecopt.planner.json_lines import answer
 
     instance = common.load_instance(instance_file)
     with common.naming(instance_file), common.working(f"laying out {common.plain(instance.name)}"):

@@ -9,8 +9,8 @@ import click
 from mecopt.cli import common
 
 if TYPE_CHECKING:
-    from mecopt.importing.document import ModelDocument
-    from mecopt.profiling.document import ProfileDoc, TimesDoc
+    from mecopt.importing.model_document import ModelDocument
+    from mecopt.profiling.profile_document import ProfileDoc, TimesDoc
 
 
 @click.command(short_help="Measure what the blocks of a model take on this machine.")
@@ -60,7 +60,7 @@ def profile(
     instances new` makes an instance of profiles.
     """
     _check_words(model, hardware, calibrate, estimate)
-    from mecopt.importing.document import source_of
+    from mecopt.importing.model_document import source_of
 
     source = None if model is None or file is not None else source_of(model)
     common.check_out("--out", out, model, file, estimate, source)
@@ -97,9 +97,9 @@ def _check_words(model: str | None, hardware: str | None, calibrate: bool, estim
 
 
 def _opened(model: str, file: str | None) -> tuple[ModelDocument, str]:
-    from mecopt.profiling import sources
+    from mecopt.profiling import subject
 
-    return sources.opened(model, file)
+    return subject.opened(model, file)
 
 
 def _estimated(model: str, file: str | None, constants: str) -> ProfileDoc:

@@ -108,7 +108,7 @@ def run(
 
     Exit status: 0 done, 2 bad input, 130 interrupted, 1 an agent was lost or failed.
     """
-    from mecopt.importing.document import source_of
+    from mecopt.importing.model_document import source_of
 
     read = (instance_file, model_file, source_of(model_file), inputs, *solution_files)
     common.check_out("--out", out, *read)
@@ -118,11 +118,11 @@ def run(
         raise InputError(f"--outputs {outputs}: expected a name that ends in .npz or .safetensors")
     from mecopt import deployment
     from mecopt.deployment.inputs import read_inputs, write_outputs
-    from mecopt.deployment.whole import Whole
+    from mecopt.deployment.whole import WholeModel
 
     instance = common.load_instance(instance_file)
     plans = [placement_of(path, instance) for path in solution_files]
-    whole = Whole.of(model_file)
+    whole = WholeModel.of(model_file)
     given: Any = count if inputs is None else read_inputs(inputs)
     with common.working("running"), reached(agents, instance, plans, task) as there:
         found = [
@@ -172,7 +172,7 @@ def reached(
     """Return the agents' addresses; those of `local` are started, one for each server of the plans."""
     if agents != LOCAL:
         return nullcontext(addresses(agents))
-    from mecopt.deployment.local import local_agents
+    from mecopt.deployment.local_agents import local_agents
     from mecopt.schedule import node_names
 
     common.check_tasks([task], instance)

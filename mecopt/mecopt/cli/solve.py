@@ -98,7 +98,7 @@ def solve(
     }  # fmt: skip
     data = None
     if instance_file == common.STDIN and out is None and plot is None and not tasks:
-        from mecopt.cli.lines import answer_lines, split_stdin
+        from mecopt.cli.line_streams import answer_lines, split_stdin
 
         data, more = split_stdin(look_ahead=not as_json)
         if more is not None:

@@ -64,7 +64,7 @@ def watch(
     import json
 
     from mecopt.deployment.watching import watch as watched
-    from mecopt.deployment.whole import Whole
+    from mecopt.deployment.whole import WholeModel
     from mecopt.drawing.timeline import seconds
 
     instance = common.load_instance(instance_file)
@@ -72,7 +72,7 @@ def watch(
     going = watched(
         instance,
         placement,
-        Whole.of(model_file),
+        WholeModel.of(model_file),
         addresses(agents),
         task=task,
         inputs=count,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mecopt.comparing.choices import MethodChoices
-    from mecopt.comparing.plan import Source
+    from mecopt.comparing.run_plan import Source
 
 __all__ = ["Comparison", "compare"]
 
@@ -84,10 +84,10 @@ def compare(
     >>> table[["method", "status"]].values.tolist()
     [['trellis', 'optimal']]
     """
-    from mecopt.comparing.plan import Plan
+    from mecopt.comparing.run_plan import ComparisonPlan
     from mecopt.comparing.session import conduct
 
-    plan = Plan.of(
+    plan = ComparisonPlan.of(
         instances, methods, seeds=seeds, time_limit_s=time_limit_s, gap=gap, threads=threads, rerun=rerun
     )
     with tempfile.TemporaryDirectory(prefix="mecopt-") as temporary:

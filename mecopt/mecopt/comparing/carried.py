@@ -13,7 +13,7 @@ from mecopt.comparing.fingerprints import fingerprint
 from mecopt.containment import place_in, unwrapped
 from mecopt.errors import InputError, MecoptError, words
 from mecopt.own import Given, find
-from mecopt.own.files import PREFIX
+from mecopt.own.method_file import PREFIX
 from mecopt.registry import Method
 
 

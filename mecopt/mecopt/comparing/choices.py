@@ -13,7 +13,7 @@ from typing import Any
 from mecopt import registry
 from mecopt.comparing.carried import Carried
 from mecopt.errors import InputError, shown
-from mecopt.own import MethodLike, files, find, method_of
+from mecopt.own import MethodLike, find, method_file, method_of
 from mecopt.registry import Method
 from mecopt.scalars import without_numpy
 
@@ -72,7 +72,7 @@ def _named_in_text(given: Any) -> tuple[str | None, Any]:
     """Split ``name=file.py:NAME``; what follows any other name is a policy."""
     if isinstance(given, str):
         name, equals, text = given.partition("=")
-        if equals and files.names_a_file(text) and not files.names_a_file(name):
+        if equals and method_file.names_a_file(text) and not method_file.names_a_file(name):
             return _name(name), text
     return None, given
 

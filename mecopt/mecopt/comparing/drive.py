@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from mecopt.comparing.one_run import RunOrder, RunOutcome, ended, part_of
 from mecopt.comparing.store import RunStore
-from mecopt.comparing.work import Order, Outcome, ended, part_of
 from mecopt.errors import MecoptError
 from mecopt.instance import Instance
 
@@ -43,17 +43,17 @@ class Lost:
     text: str
 
 
-Event = Ready | Warm | Outcome | Lost
+Event = Ready | Warm | RunOutcome | Lost
 
 
-class Worker(Protocol):
+class RunWorker(Protocol):
     """Makes one run at a time; hashable by identity."""
 
-    def warm_up(self, order: Order, part: Instance) -> None:
+    def warm_up(self, order: RunOrder, part: Instance) -> None:
         """Import what the method of a run needs, and try it on a part of its instance."""
         ...
 
-    def submit(self, order: Order, instance: Any) -> None:
+    def submit(self, order: RunOrder, instance: Any) -> None:
         """Begin a run on what the pool's `share` returned."""
         ...
 
@@ -62,10 +62,10 @@ class Worker(Protocol):
         ...
 
 
-W = TypeVar("W", bound=Worker)
+W = TypeVar("W", bound=RunWorker)
 
 
-class Pool(Protocol[W]):
+class WorkerPool(Protocol[W]):
     """Where workers come from."""
 
     count: int
@@ -90,10 +90,10 @@ class Pool(Protocol[W]):
 
 
 @dataclass
-class Job:
+class CurrentRun:
     """What a worker is busy with; while it warms up, the run has not begun."""
 
-    order: Order
+    order: RunOrder
     warming: bool
     since: float = field(default_factory=time.perf_counter)
 
@@ -114,13 +114,13 @@ class Drive(Generic[W]):
     """The state of the loop: which worker does what."""
 
     store: RunStore
-    pool: Pool[W]
+    pool: WorkerPool[W]
     instances: Mapping[str, Instance]
     tick: Callable[[], None]  # called after every finished run, and while waiting for other processes
     starting: dict[W, float] = field(default_factory=dict)  # since when
     idle: list[W] = field(default_factory=list)
-    busy: dict[W, Job] = field(default_factory=dict)
-    again: list[Order] = field(default_factory=list)  # taken from a worker before they were finished
+    busy: dict[W, CurrentRun] = field(default_factory=dict)
+    again: list[RunOrder] = field(default_factory=list)  # taken from a worker before they were finished
     failed_starts: int = 0  # since the last one that succeeded
     losses: Counter[int] = field(default_factory=Counter)  # of each run
     warm: dict[W, set[str]] = field(
@@ -154,24 +154,24 @@ class Drive(Generic[W]):
         while self.idle and (order := self._next()):
             self._give(self.idle.pop(), order)
 
-    def _next(self) -> Order | None:
+    def _next(self) -> RunOrder | None:
         return self.again.pop() if self.again else self.store.claim()
 
-    def _give(self, worker: W, order: Order) -> None:
+    def _give(self, worker: W, order: RunOrder) -> None:
         """Begin a run, or what comes before the first run of a method in a process."""
         instance = self.instances[order.instance_sha256]
         known = self._kind(order) in self.cold | self.warm[worker]
         if known:
             self._submit(worker, order)
         else:
-            self.busy[worker] = Job(order, warming=True)
+            self.busy[worker] = CurrentRun(order, warming=True)
             worker.warm_up(order, part_of(instance))
 
-    def _submit(self, worker: W, order: Order) -> None:
-        self.busy[worker] = Job(order, warming=False)
+    def _submit(self, worker: W, order: RunOrder) -> None:
+        self.busy[worker] = CurrentRun(order, warming=False)
         worker.submit(order, self.pool.share(self.instances[order.instance_sha256]))
 
-    def _kind(self, order: Order) -> str:
+    def _kind(self, order: RunOrder) -> str:
         """Return what one warm-up is good for."""
         couplings = sorted(self.instances[order.instance_sha256].rules.couplings)
         return f"{order.method.name} {order.method.code} {order.options} {couplings}"
@@ -211,7 +211,7 @@ class Drive(Generic[W]):
             if event.taken:
                 self.warm[worker].add(self._kind(order))
             self._submit(worker, order)
-        elif isinstance(event, Outcome):
+        elif isinstance(event, RunOutcome):
             self.busy.pop(worker)
             if self.pool.isolate:
                 self._drop(worker)
@@ -224,7 +224,7 @@ class Drive(Generic[W]):
         else:
             self._lost(worker, event.text)
 
-    def _end_overdue(self, worker: W, job: Job) -> None:
+    def _end_overdue(self, worker: W, job: CurrentRun) -> None:
         self._drop(worker)
         if job.warming:
             self.cold.add(self._kind(job.order))
@@ -261,6 +261,6 @@ class Drive(Generic[W]):
         self.warm.pop(worker, None)
         worker.end()
 
-    def _keep(self, outcome: Outcome) -> None:
+    def _keep(self, outcome: RunOutcome) -> None:
         self.store.finish(outcome)
         self.tick()

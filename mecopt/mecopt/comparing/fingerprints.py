@@ -22,7 +22,7 @@ from typing import Any
 
 from mecopt import registry
 from mecopt.containment import unwrapped
-from mecopt.own import Given, files
+from mecopt.own import Given, method_file
 from mecopt.own.functions import Placing
 
 SUFFIXES = (".py", *EXTENSION_SUFFIXES, ".json", ".safetensors")  # of a package: code, and what it was given
@@ -44,7 +44,7 @@ def fingerprint(given: Given) -> str:
             code.modules(offer.module for offer in entry.dist.entry_points)
             code.files(_recorded(entry.dist))
     else:
-        code.files(closure(files.path_of(given.text)))
+        code.files(closure(method_file.path_of(given.text)))
     name = getattr(unwrapped(solve), "__module__", None) or ""
     if not _is_own(name) and not _is_library(name):
         code.modules({name})
@@ -61,7 +61,7 @@ def _recorded(dist: Distribution) -> Iterator[Path]:
 
 def _is_own(name: str) -> bool:
     """Say whether a module bears a name that means nothing to another process."""
-    return name == "__main__" or name.startswith(files.PREFIX)
+    return name == "__main__" or name.startswith(method_file.PREFIX)
 
 
 def _is_library(name: str) -> bool:

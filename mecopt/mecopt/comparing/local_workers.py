@@ -22,7 +22,7 @@ from typing import Any
 
 from mecopt.comparing import machine
 from mecopt.comparing.drive import Event, Lost, Ready, Warm
-from mecopt.comparing.work import Order, perform, warm_up
+from mecopt.comparing.one_run import RunOrder, perform, warm_up
 from mecopt.errors import MecoptError
 from mecopt.instance import Instance
 from mecopt.processes import SAFE
@@ -55,11 +55,11 @@ class LocalWorker:
         )
         theirs.close()
 
-    def warm_up(self, order: Order, part: Instance) -> None:
+    def warm_up(self, order: RunOrder, part: Instance) -> None:
         """Let it import what the method of a run needs, and try it on a part of its instance."""
         self._send((order, part, True))
 
-    def submit(self, order: Order, instance: Instance) -> None:
+    def submit(self, order: RunOrder, instance: Instance) -> None:
         """Send a run; the instance travels only when it is another one than before."""
         new = self._sent != order.instance_sha256
         self._sent = order.instance_sha256

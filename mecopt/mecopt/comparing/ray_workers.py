@@ -12,7 +12,7 @@ from mecopt._version import __version__
 from mecopt.comparing import machine
 from mecopt.comparing.drive import Event, Lost, Ready, Warm
 from mecopt.comparing.local_workers import thread_limits
-from mecopt.comparing.work import Order, Outcome, perform, warm_up
+from mecopt.comparing.one_run import RunOrder, RunOutcome, perform, warm_up
 from mecopt.errors import MecoptError
 from mecopt.instance import Instance
 from mecopt.ray_cluster import STEP_S, check_release, connect, first_line, import_ray
@@ -20,7 +20,7 @@ from mecopt.ray_cluster import STEP_S, check_release, connect, first_line, impor
 KEPT = 16  # instances that are held in the object store
 
 
-class Maker:
+class RunMaker:
     """What lives on a node and makes runs."""
 
     def __init__(self, threads: int) -> None:
@@ -30,11 +30,11 @@ class Maker:
         """Return the release of mecopt, and which machine this is."""
         return __version__, machine.machine_id(), machine.description()
 
-    def warm_up(self, order: Order, part: Instance) -> Warm:
+    def warm_up(self, order: RunOrder, part: Instance) -> Warm:
         """Import what the method of a run needs, and try it on a part of its instance."""
         return Warm(warm_up(order, part))
 
-    def perform(self, order: Order, instance: Instance, isolated: bool) -> Outcome:
+    def perform(self, order: RunOrder, instance: Instance, isolated: bool) -> RunOutcome:
         """Make a run."""
         return perform(instance, order, isolated=isolated)
 
@@ -48,11 +48,11 @@ class RayWorker:
         self._isolate = isolate
         self.answer = actor.hello.remote()  # what it is to say next
 
-    def warm_up(self, order: Order, part: Instance) -> None:
+    def warm_up(self, order: RunOrder, part: Instance) -> None:
         """Let it import what the method of a run needs, and try it on a part of its instance."""
         self.answer = self._actor.warm_up.remote(order, part)
 
-    def submit(self, order: Order, instance: Any) -> None:
+    def submit(self, order: RunOrder, instance: Any) -> None:
         """Send a run; `instance` is a reference into the object store."""
         self.answer = self._actor.perform.remote(order, instance, self._isolate)
 
@@ -67,7 +67,7 @@ class RayWorker:
             ) from error
         except self._ray.exceptions.RayError as error:
             return Lost(f"its Ray worker is gone ({first_line(error)})")
-        if isinstance(said, (Outcome, Warm)):
+        if isinstance(said, (RunOutcome, Warm)):
             return said
         version, host, description = said
         check_release(version)
@@ -111,7 +111,7 @@ class RayPool:
             self.close()
             raise
         # Lost runs are sent again by `Drive`, which counts them, not by Ray.
-        self._maker = self._ray.remote(num_cpus=threads, max_restarts=0, max_task_retries=0)(Maker)
+        self._maker = self._ray.remote(num_cpus=threads, max_restarts=0, max_task_retries=0)(RunMaker)
 
     def start(self) -> RayWorker:
         """Ask for an actor; it says when it is ready."""

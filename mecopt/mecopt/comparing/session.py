@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from mecopt.comparing import machine
-from mecopt.comparing.drive import Drive, Pool
-from mecopt.comparing.plan import Plan
+from mecopt.comparing.drive import Drive, WorkerPool
+from mecopt.comparing.run_plan import ComparisonPlan
 from mecopt.comparing.store import RunStore
 from mecopt.ray_cluster import check_engine
 
@@ -19,7 +19,7 @@ REFRESH_S = 0.5  # how often the progress bar asks the store, which other proces
 
 
 def conduct(
-    plan: Plan,
+    plan: ComparisonPlan,
     folder: str | os.PathLike[str],
     *,
     workers: int | None = None,
@@ -52,7 +52,7 @@ def conduct(
         If the engine is not installed.
     """
     check_engine(engine, address)
-    pool: Pool[Any] = _pool(plan, workers, engine, address, isolate)
+    pool: WorkerPool[Any] = _pool(plan, workers, engine, address, isolate)
     try:
         with RunStore(folder, plan) as store:
             store.put_conduct({"workers": pool.count, "engine": engine, "isolate": isolate})
@@ -62,7 +62,9 @@ def conduct(
         pool.close()
 
 
-def _pool(plan: Plan, workers: int | None, engine: str, address: str | None, isolate: bool) -> Pool[Any]:
+def _pool(
+    plan: ComparisonPlan, workers: int | None, engine: str, address: str | None, isolate: bool
+) -> WorkerPool[Any]:
     if engine == "ray":
         from mecopt.comparing.ray_workers import RayPool
 

@@ -28,11 +28,11 @@ from mecopt.comparing.database import (
     put,
     settle,
 )
-from mecopt.comparing.work import Order, Outcome
+from mecopt.comparing.one_run import RunOrder, RunOutcome
 from mecopt.errors import InputError, MecoptError
 
 if TYPE_CHECKING:
-    from mecopt.comparing.plan import Plan
+    from mecopt.comparing.run_plan import ComparisonPlan
 
 
 OF_THE_ORDER = ("run", "instance_sha256", "method", "options", "fingerprint", "seed")  # columns of runs
@@ -59,7 +59,7 @@ class RunStore:
         If the folder cannot be used, holds something else, or holds another comparison.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], plan: Plan) -> None:
+    def __init__(self, folder: str | os.PathLike[str], plan: ComparisonPlan) -> None:
         self.path = Path(folder) / FILE
         self.plan = plan
         self.owner: int | None = None
@@ -82,7 +82,7 @@ class RunStore:
                 self._leave()
                 raise
 
-    def claim(self) -> Order | None:
+    def claim(self) -> RunOrder | None:
         """Take the next run of the plan that nobody makes; None where there is none."""
         with self._transaction() as db:
             found = db.execute(
@@ -95,9 +95,9 @@ class RunStore:
             db.execute("UPDATE runs SET owner = ? WHERE run = ?", (self.owner, run))
         plan = self.plan
         carried, given = plan.carried[method, options], json.loads(options)
-        return Order(run, sha256, carried, given, seed, plan.time_limit_s, plan.gap, plan.threads)
+        return RunOrder(run, sha256, carried, given, seed, plan.time_limit_s, plan.gap, plan.threads)
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: RunOutcome) -> None:
         """Keep what a run came to; a run that is finished already stays as it is."""
         columns, details = outcome.columns, outcome.details
         with self._transaction() as db:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from mecopt.comparing import database
 from mecopt.comparing.contradictions import STORE, contradictions, lines
+from mecopt.comparing.one_run import unpack_placement
 from mecopt.comparing.soundness import points, shares, unpacked, unpacked_json
-from mecopt.comparing.work import unpack_placement
 from mecopt.errors import InputError, InstanceError
 from mecopt.instance import WIDER_FORMAT
 from mecopt.result import SOLUTION_FORMATS

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from mecopt._version import __version__
+from mecopt.deployment.agent_work import AgentWork, Item, Stage
 from mecopt.deployment.client import OPTIONS, Client, Credentials, grpc_module
 from mecopt.deployment.sessions import Parts, Watchdog
-from mecopt.deployment.shaping import Shape
+from mecopt.deployment.shaping import LinkShape
 from mecopt.deployment.wire import SERVICE, field, is_loopback, packed, unpacked
-from mecopt.deployment.work import Item, Stage, Work
 from mecopt.errors import InputError, MecoptError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ LONGEST_WAIT_S = 30.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class AgentLimits:
     """What an agent takes: bytes of all parts, seconds of one calculation, threads of a session."""
 
     memory_bytes: int = 4 << 30
@@ -78,7 +78,7 @@ class Agent:
     def __init__(
         self,
         listen: str = "127.0.0.1:0",
-        limits: Limits | None = None,
+        limits: AgentLimits | None = None,
         secrets: Secrets | None = None,
         slower: int = 1,
     ) -> None:
@@ -91,9 +91,9 @@ class Agent:
             raise InputError(
                 f"--listen {listen}: others could reach it, expected --token-file, --tls-cert and --tls-key"
             )
-        self.limits = limits or Limits()
+        self.limits = limits or AgentLimits()
         self.parts = Parts(self.limits.memory_bytes, self.limits.threads)
-        self.works: dict[str, Work] = {}
+        self.works: dict[str, AgentWork] = {}
         self._lock = threading.Lock()
         self._server: grpc.Server | None = None
         self._methods: dict[str, Callable[[dict[str, Any], Arrays], Answer]] = {
@@ -216,12 +216,12 @@ class Agent:
                 raise InputError(f"{MOST_RUNS} runs are under way, which is the most")
             if run in self.works:
                 raise InputError("message: run: there is one of that name")
-            self.works[run] = Work(
+            self.works[run] = AgentWork(
                 run, node, stages, everywhere, peers, shapes, self.parts, watchdog, self.slower
             )
         return {}, {}
 
-    def _work(self, header: dict[str, Any]) -> Work:
+    def _work(self, header: dict[str, Any]) -> AgentWork:
         run = field(header, "run", str)
         if run not in self.works:
             raise InputError("message: run: there is none of that name")
@@ -294,7 +294,7 @@ def _stage(one: Any) -> Stage:
     )
 
 
-def _shape(one: Any) -> Shape:
+def _shape(one: Any) -> LinkShape:
     if not isinstance(one, dict):
         raise InputError("message: links: expected objects with rate_bps and latency_s")
     rate, latency = (
@@ -303,7 +303,7 @@ def _shape(one: Any) -> Shape:
     )
     if not (0 <= rate < 1e15 and 0 <= latency < 60):
         raise InputError("message: links: rate_bps and latency_s out of range")
-    return Shape(rate, latency)
+    return LinkShape(rate, latency)
 
 
 def _handlers(agent: Agent) -> Any:

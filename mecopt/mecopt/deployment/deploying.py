@@ -23,7 +23,7 @@ from mecopt.errors import InputError, MecoptError
 from mecopt.schedule import node_names
 
 if TYPE_CHECKING:
-    from mecopt.deployment.whole import Whole
+    from mecopt.deployment.whole import WholeModel
     from mecopt.instance import Instance
     from mecopt.judge import Evaluation
 
@@ -112,7 +112,7 @@ def _answers(client: Client) -> bool:
 def deploy(
     instance: Instance,
     placement: Sequence[Sequence[int]] | NDArray[Any],
-    model: str | Whole,
+    model: str | WholeModel,
     agents: Mapping[str, str],
     inputs: int | Sequence[Arrays] = 10,
     *,
@@ -160,10 +160,10 @@ def deploy(
     AgentError
         If an agent is gone, stalls or fails, and `replan` is off or does not help.
     """
-    from mecopt.deployment.whole import Whole
+    from mecopt.deployment.whole import WholeModel
     from mecopt.judge import evaluate
 
-    whole = model if isinstance(model, Whole) else Whole.of(model)
+    whole = model if isinstance(model, WholeModel) else WholeModel.of(model)
     judged = evaluate(instance, placement)
     agents, shapes = _called(instance, task, agents, shapes or {})
     _check(judged, task, whole, agents)
@@ -230,7 +230,7 @@ class _Nodes:
         clients = {node: Client(node, self.addresses[node], self.credentials) for node in used}
         return Running(uuid.uuid4().hex, plan, clients)
 
-    def begin(self, running: Running, whole: Whole) -> None:
+    def begin(self, running: Running, whole: WholeModel) -> None:
         """Hand the parts out and let the agents begin.
 
         Raises
@@ -286,7 +286,7 @@ def _compared(client: Client) -> tuple[float, float]:
     return best[1], 0.5 * best[0]
 
 
-def _check(judged: Evaluation, task: int, whole: Whole, agents: Mapping[str, str]) -> None:
+def _check(judged: Evaluation, task: int, whole: WholeModel, agents: Mapping[str, str]) -> None:
     instance = judged.instance
     if not 0 <= task < instance.task_count:
         raise InputError(f"task {task}: expected 0 to {instance.task_count - 1}")
@@ -316,7 +316,7 @@ def _check(judged: Evaluation, task: int, whole: Whole, agents: Mapping[str, str
 def _carried_out(
     judged: Evaluation,
     task: int,
-    whole: Whole,
+    whole: WholeModel,
     nodes: _Nodes,
     inputs: Sequence[Arrays],
     pipeline: bool,
@@ -350,7 +350,7 @@ def _carried_out(
 
 def _through(
     running: Running,
-    whole: Whole,
+    whole: WholeModel,
     inputs: Sequence[Arrays],
     outputs: dict[int, Arrays],
     window: int,
@@ -385,7 +385,7 @@ def _outcome(
     judged: Evaluation,
     task: int,
     running: Running,
-    whole: Whole,
+    whole: WholeModel,
     inputs: Sequence[Arrays],
     outputs: Mapping[int, Arrays],
     pipeline: bool,

@@ -18,7 +18,7 @@ from mecopt.errors import InputError
 from mecopt.files import write_bytes
 
 if TYPE_CHECKING:
-    from mecopt.deployment.whole import Whole
+    from mecopt.deployment.whole import WholeModel
     from mecopt.judge import Evaluation
 
 FORMAT = "mecopt-parts/1"
@@ -27,7 +27,7 @@ ENDS = ("embedding", "head")  # blocks of a language model that are no layers; r
 
 
 def write_parts(
-    judged: Evaluation, task: int, whole: Whole, folder: str | os.PathLike[str]
+    judged: Evaluation, task: int, whole: WholeModel, folder: str | os.PathLike[str]
 ) -> dict[str, Any]:
     """Write every part of a task's model as an ONNX file, and a manifest that says where each runs.
 

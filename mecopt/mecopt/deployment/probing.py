@@ -16,7 +16,7 @@ LONG_S = 0.5  # what a message is to take at most, by the first look
 
 
 @dataclass(frozen=True)
-class Link:
+class ProbedLink:
     """A link from one node to another: bits per second, and seconds that an empty message takes one way."""
 
     start: str
@@ -29,7 +29,7 @@ def probe(
     agents: Mapping[str, str],
     credentials: Credentials | None = None,
     shapes: Mapping[tuple[str, str], tuple[float, float]] | None = None,
-) -> list[Link]:
+) -> list[ProbedLink]:
     """Measure every link between agents.
 
     Parameters
@@ -67,7 +67,7 @@ def probe(
             client.close()
 
 
-def _link(client: Client, start: str, to: str, address: str, shape: tuple[float, float]) -> Link:
+def _link(client: Client, start: str, to: str, address: str, shape: tuple[float, float]) -> ProbedLink:
     asked = {"address": address, "link": {"rate_bps": shape[0], "latency_s": shape[1]}}
 
     def seconds(size: int, times: int) -> float:
@@ -80,4 +80,4 @@ def _link(client: Client, start: str, to: str, address: str, shape: tuple[float,
     longer = max(seconds(size, LARGE_TIMES) - small, 1e-9)
     # A shaped link delays the way there alone; a true one the answer too.
     latency = shape[1] + 0.5 * max(small - shape[1], 0.0)
-    return Link(start, to, 8.0 * (size - SMALL) / longer, latency)
+    return ProbedLink(start, to, 8.0 * (size - SMALL) / longer, latency)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Shape:
+class LinkShape:
     """A link of a rate [bits/s] and a latency [s]; a rate of 0 is as fast as it goes."""
 
     rate_bps: float = 0.0

@@ -16,14 +16,14 @@ from mecopt.judge import evaluate
 
 if TYPE_CHECKING:
     from mecopt.arrays import Ints
-    from mecopt.deployment.whole import Whole
+    from mecopt.deployment.whole import WholeModel
     from mecopt.instance import Instance
 
 WORTH = 0.02  # a plan is changed only for one that is better by this fraction: less is the machines' noise
 
 
 @dataclass(frozen=True, eq=False)
-class Round:
+class WatchRound:
     """One round of watching.
 
     Parameters
@@ -46,7 +46,7 @@ class Round:
 def watch(
     instance: Instance,
     placement: Ints,
-    model: str | Whole,
+    model: str | WholeModel,
     agents: Mapping[str, str],
     *,
     task: int = 0,
@@ -54,7 +54,7 @@ def watch(
     tolerance: float = 0.2,
     shapes: Mapping[tuple[str, str], tuple[float, float]] | None = None,
     credentials: Credentials | None = None,
-) -> Iterator[Round]:
+) -> Iterator[WatchRound]:
     """Run a task's plan round after round; where something drifted or was lost, plan again and go on.
 
     Parameters
@@ -108,7 +108,7 @@ def watch(
                 after = best.placement
         changed = not np.array_equal(after, plan)
         plan = after
-        yield Round(found, (*found.events, *drifted), plan, changed)
+        yield WatchRound(found, (*found.events, *drifted), plan, changed)
 
 
 def _nodes(instance: Instance, plan: Ints) -> set[str]:

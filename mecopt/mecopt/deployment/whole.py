@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnx
 
     from mecopt.entities import Model
-    from mecopt.importing.document import ModelDocument
+    from mecopt.importing.model_document import ModelDocument
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -25,7 +25,7 @@ LARGEST_PART = 2**31 - 1  # bytes: a longer one is no protobuf message
 WORDS = 2  # random whole numbers stay below this, so that they are words of nearly any vocabulary
 
 
-class Whole:
+class WholeModel:
     """A model that can be cut at its boundaries.
 
     Parameters
@@ -44,7 +44,7 @@ class Whole:
         self.everywhere, self.outputs = self.graph.everywhere, self.graph.boundaries[-1]
 
     @classmethod
-    def of(cls, path: str) -> Whole:
+    def of(cls, path: str) -> WholeModel:
         """Read a model file of `mecopt import` with the ONNX file beside it, or an ONNX file by itself.
 
         Raises
@@ -54,13 +54,13 @@ class Whole:
         """
         import hashlib
 
-        from mecopt.importing import document
+        from mecopt.importing import model_document
 
         if path.endswith(".onnx"):
             from mecopt.importing import import_model
 
             return cls(import_model(path), path)
-        read = document.load(path)
+        read = model_document.load(path)
         if read.source.file is None:
             raise InputError("names no file that it was imported from", path)
         file = Path(path).parent / read.source.file

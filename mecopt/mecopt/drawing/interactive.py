@@ -13,7 +13,7 @@ from mecopt.drawing.timeline import SERVER_COLOURS, node_names
 from mecopt.errors import MissingExtraError
 from mecopt.files import write_bytes
 from mecopt.text import visible
-from mecopt.what_if.prices import UNITS
+from mecopt.what_if.price_list import UNITS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ import numpy as np
 from mecopt.drawing import interactive
 from mecopt.drawing.plot import GREY, drawn, saved, tidy
 from mecopt.drawing.timeline import SERVER_COLOURS, node_names, unit_of
-from mecopt.what_if.prices import UNITS
+from mecopt.what_if.price_list import UNITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -23,7 +23,7 @@ from mecopt.generators.values import (
     Number,
     Passes,
     Range,
-    Whole,
+    WholeValue,
     Word,
     Words,
     to_text,
@@ -54,7 +54,7 @@ def _p(default: Any, kind: Kind, about: str) -> Any:
 class Release:
     """When inferences are released, and how they form tasks."""
 
-    slots: int = _p(600, Whole(1, 1_000_000), "time slots T (the paper: 600)")
+    slots: int = _p(600, WholeValue(1, 1_000_000), "time slots T (the paper: 600)")
     slot_s: float | None = _p(1.0, OPTIONAL, "seconds of a slot")
     ratio: float | None = _p(
         None, OPTIONAL, "demand / capacity of a slot; the seconds of a slot follow from it"
@@ -62,15 +62,15 @@ class Release:
     tasks: str = _p(
         "bundled", Word(("bundled", "individual")), "one task per slot, or one per inference and device"
     )
-    release_rate: int = _p(60, Whole(1, 1_000_000), "inferences per slot (the paper: 30..110, 60)")
+    release_rate: int = _p(60, WholeValue(1, 1_000_000), "inferences per slot (the paper: 30..110, 60)")
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkParameters:
     """The DNN that every task runs."""
 
     model: str = _p("vgg16-cifar10", NetworkName(), "network; `mecopt models` lists them")
-    blocks: int = _p(6, Whole(1, 1000), "blocks M (the paper: 3..18, 6)")
+    blocks: int = _p(6, WholeValue(1, 1000), "blocks M (the paper: 3..18, 6)")
     cycles_per_mac: float = _p(1.0, POSITIVE, "cycles of one multiply-add")
     input: str | int = _p("float32", Encoding(), "raw input: float32, uint8, or bytes in all")
     output_bits: float | None = _p(
@@ -98,7 +98,7 @@ class Devices:
 class Servers:
     """The edge servers and the links between them."""
 
-    servers: int = _p(4, Whole(1, 1000), "edge servers N (the paper: 2..9)")
+    servers: int = _p(4, WholeValue(1, 1000), "edge servers N (the paper: 2..9)")
     server_cycles_per_s: float | Range | tuple[float, ...] = _p(
         5e9, Number(drawn=True, many=True), "speed F_n: one, one per server, or a range drawn per server"
     )
@@ -186,7 +186,7 @@ class Parameters:
     """All parameters of one instance, by what they belong to."""
 
     release: Release
-    network: Network
+    network: NetworkParameters
     devices: Devices
     servers: Servers
     radio: Radio
@@ -215,7 +215,7 @@ class Parameters:
 
 PARTS = {
     "release": Release,
-    "network": Network,
+    "network": NetworkParameters,
     "devices": Devices,
     "servers": Servers,
     "radio": Radio,

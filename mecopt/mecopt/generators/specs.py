@@ -15,7 +15,7 @@ from typing import Any
 from mecopt.errors import InputError
 from mecopt.generators import own_settings
 from mecopt.generators.parameters import Parameters, canonical, kind, resolve
-from mecopt.generators.values import Range, Whole, from_text, to_text
+from mecopt.generators.values import Range, WholeValue, from_text, to_text
 
 MOST_SPECS = 10_000
 
@@ -212,8 +212,8 @@ def _pairs(text: str, rest: str) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _choices(name: str, value: Any) -> list[Any]:
-    form = Whole(0, 2**63) if name == "seed" else kind(name)
-    if not isinstance(form, Whole):
+    form = WholeValue(0, 2**63) if name == "seed" else kind(name)
+    if not isinstance(form, WholeValue):
         return [value]
     ends = (value.low, value.high) if isinstance(value, Range) else (value, value)
     try:

@@ -40,7 +40,7 @@ class Kind(Protocol):
 
 
 @dataclass(frozen=True)
-class Whole:
+class WholeValue:
     """A whole number from `least` to `most`."""
 
     least: int

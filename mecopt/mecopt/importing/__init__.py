@@ -11,7 +11,7 @@ from mecopt.errors import InputError, InstanceError, shown
 from mecopt.importing.options import CROSSING, Options
 
 if TYPE_CHECKING:
-    from mecopt.importing.document import ModelDocument
+    from mecopt.importing.model_document import ModelDocument
 
 ENDINGS = {".onnx": "onnx", ".pt2": "torch", ".json": "config", ".csv": "csv"}
 FOREIGN = ("scission", "pipeedge", "msr", "distilp")

@@ -13,7 +13,7 @@ from mecopt.encoding import not_text, without_mark
 from mecopt.entities import Block, Model
 from mecopt.errors import InputError, shown
 from mecopt.files import read_bytes
-from mecopt.importing.document import ModelDocument, Source
+from mecopt.importing.model_document import ModelDocument, Source
 
 NAME, INPUT = "block", "input"
 NUMBERS = ("output_bytes", "param_bytes", "cycles", "read_bytes")

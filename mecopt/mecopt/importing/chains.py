@@ -12,7 +12,7 @@ from mecopt.importing import anywhere as anywhere_of
 from mecopt.importing import joining, losses, places
 from mecopt.importing.anywhere import Anywhere, work
 from mecopt.importing.counting import FORMULAS
-from mecopt.importing.document import Graph, Loss
+from mecopt.importing.model_document import Graph, Loss
 from mecopt.importing.operators import Operator, OperatorGraph
 from mecopt.importing.options import Options
 from mecopt.importing.places import Order

@@ -8,8 +8,8 @@ from typing import Any
 
 from mecopt.errors import InputError
 from mecopt.files import read_bytes
-from mecopt.importing.document import ModelDocument, Source, from_dict
 from mecopt.importing.format import FORMAT
+from mecopt.importing.model_document import ModelDocument, Source, from_dict
 from mecopt.importing.options import Options
 
 TOKENS = ("prefill", "decode", "context")

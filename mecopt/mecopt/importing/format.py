@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from mecopt.schema_docs import STRICT, Name, NonNegative, Part, Positive, Whole
+from mecopt.schema_docs import STRICT, DocumentPart, Name, NonNegative, Positive, Whole
 from mecopt.schema_wider import WiderModelDoc
 
 FORMAT = "mecopt-model/1"
 
 
-class SourceDoc(Part):
+class SourceDoc(DocumentPart):
     """The file that a model was read from, and the dimensions that were chosen for it."""
 
     kind: Literal["onnx", "torch", "config", "csv", "scission", "pipeedge", "msr", "distilp"]
@@ -21,7 +21,7 @@ class SourceDoc(Part):
     dims: dict[str, Annotated[int, Whole(ge=1)]] = Field(default_factory=dict)
 
 
-class GraphDoc(Part):
+class GraphDoc(DocumentPart):
     """Where the blocks lie in the graph of the file, by the names of its tensors and nodes."""
 
     boundaries: list[list[str]]
@@ -29,7 +29,7 @@ class GraphDoc(Part):
     operators: list[list[str]]
 
 
-class LossDoc(Part):
+class LossDoc(DocumentPart):
     """The least delay of a device and a server at a rate: of the chain, and of every cut of the graph."""
 
     rate_bps: Positive
@@ -37,7 +37,7 @@ class LossDoc(Part):
     graph_s: NonNegative
 
 
-class ModelFileDoc(Part):
+class ModelFileDoc(DocumentPart):
     """A model file of format mecopt-model/1; `model` is an element of the `models` of an instance file."""
 
     model_config = ConfigDict(**STRICT, title=FORMAT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mecopt.importing.anywhere import Anywhere
-from mecopt.importing.document import Loss
+from mecopt.importing.model_document import Loss
 from mecopt.importing.operators import OperatorGraph
 from mecopt.importing.places import roots
 

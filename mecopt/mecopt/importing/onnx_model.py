@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mecopt.errors import InputError
 from mecopt.importing import pieces
-from mecopt.importing.document import ModelDocument, Source
 from mecopt.importing.graph_file import is_program, read
+from mecopt.importing.model_document import ModelDocument, Source
 from mecopt.importing.onnx_file import FOLDER, RUN
 from mecopt.importing.options import Options
 

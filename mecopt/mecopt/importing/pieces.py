@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mecopt.errors import InputError
 from mecopt.importing import folding, shapes
-from mecopt.importing.document import ModelDocument
 from mecopt.importing.graph_file import read
+from mecopt.importing.model_document import ModelDocument
 from mecopt.importing.onnx_file import loaded, sort, used
 
 if TYPE_CHECKING:

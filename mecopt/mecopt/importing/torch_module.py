@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from mecopt.errors import InputError
-from mecopt.importing.document import ModelDocument, Source
+from mecopt.importing.model_document import ModelDocument, Source
 from mecopt.importing.onnx_model import document
 from mecopt.importing.options import Options
 from mecopt.importing.torch_program import exported, need_torch

@@ -69,7 +69,7 @@ class Conv:
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pooling:
     """A square maximum or average pooling; `ceil` keeps a last window that only partly fits."""
 
     name: str

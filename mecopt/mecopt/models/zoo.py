@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from mecopt.models.layers import Conv, Layer, Linear, Pool, Residual
+from mecopt.models.layers import Conv, Layer, Linear, Pooling, Residual
 from mecopt.models.network import Network
 
 CIFAR10 = (3, 32, 32)
@@ -26,13 +26,13 @@ def alexnet_cifar10() -> Network:
     """AlexNet for CIFAR-10 as in bearpaw/pytorch-classification, models/cifar/alexnet.py."""
     layers = (
         Conv("conv1", 64, 11, stride=4, pad=5),
-        Pool("pool1", "max", 2, stride=2),
+        Pooling("pool1", "max", 2, stride=2),
         Conv("conv2", 192, 5, pad=2),
-        Pool("pool2", "max", 2, stride=2),
+        Pooling("pool2", "max", 2, stride=2),
         Conv("conv3", 384, 3, pad=1),
         Conv("conv4", 256, 3, pad=1),
         Conv("conv5", 256, 3, pad=1),
-        Pool("pool5", "max", 2, stride=2),
+        Pooling("pool5", "max", 2, stride=2),
         Linear("fc", 10),
     )
     source = "https://github.com/bearpaw/pytorch-classification"
@@ -45,15 +45,15 @@ def nin_cifar10() -> Network:
         Conv("conv1", 192, 5, pad=2),
         Conv("cccp1", 160, 1),
         Conv("cccp2", 96, 1),
-        Pool("pool1", "max", 3, stride=2, ceil=True),
+        Pooling("pool1", "max", 3, stride=2, ceil=True),
         Conv("conv2", 192, 5, pad=2),
         Conv("cccp3", 192, 1),
         Conv("cccp4", 192, 1),
-        Pool("pool2", "avg", 3, stride=2, ceil=True),
+        Pooling("pool2", "avg", 3, stride=2, ceil=True),
         Conv("conv3", 192, 3, pad=1),
         Conv("cccp5", 192, 1),
         Conv("cccp6", 10, 1),
-        Pool("pool3", "avg", 8, stride=1),
+        Pooling("pool3", "avg", 8, stride=1),
     )
     return Network.of("nin-cifar10", CIFAR10, layers, "https://gist.github.com/mavenlin/e56253735ef32c3c296d")
 
@@ -75,13 +75,13 @@ def alexnet_224() -> Network:
     """AlexNet for ImageNet (Krizhevsky 2014, one tower) as in torchvision.models.alexnet."""
     layers = (
         Conv("conv1", 64, 11, stride=4, pad=2),
-        Pool("pool1", "max", 3, stride=2),
+        Pooling("pool1", "max", 3, stride=2),
         Conv("conv2", 192, 5, pad=2),
-        Pool("pool2", "max", 3, stride=2),
+        Pooling("pool2", "max", 3, stride=2),
         Conv("conv3", 384, 3, pad=1),
         Conv("conv4", 256, 3, pad=1),
         Conv("conv5", 256, 3, pad=1),
-        Pool("pool5", "max", 3, stride=2),
+        Pooling("pool5", "max", 3, stride=2),
         Linear("fc6", 4096),
         Linear("fc7", 4096),
         Linear("fc8", 1000),
@@ -103,7 +103,7 @@ def vgg_features(stages: Sequence[Sequence[int]], norm: bool = False) -> list[La
     for stage, widths in enumerate(stages, 1):
         for i, width in enumerate(widths, 1):
             layers.append(Conv(f"conv{stage}_{i}", width, 3, pad=1, norm=norm))
-        layers.append(Pool(f"pool{stage}", "max", 2, stride=2))
+        layers.append(Pooling(f"pool{stage}", "max", 2, stride=2))
     return layers
 
 
@@ -114,7 +114,7 @@ def resnet_layers(units: int) -> list[Layer]:
         for i in range(1, units + 1):
             stride = 2 if i == 1 and stage > 1 else 1
             layers.append(Residual(f"unit{stage}_{i}", width, stride))
-    return [*layers, Pool("avgpool", "avg", 8, stride=8), Linear("fc", 10)]
+    return [*layers, Pooling("avgpool", "avg", 8, stride=8), Linear("fc", 10)]
 
 
 ZOO = {

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from mecopt import registry
 from mecopt.errors import InputError, shown
-from mecopt.own import files
+from mecopt.own import method_file
 from mecopt.own.functions import as_method
 from mecopt.registry import Method
 
@@ -59,11 +59,11 @@ def method_of(given: MethodLike) -> Method:
 
 def _found(given: MethodLike) -> Given:
     if isinstance(given, str):
-        if not files.names_a_file(given):
+        if not method_file.names_a_file(given):
             return Given(registry.method(given), "name", given)
-        value = files.load(given)
+        value = method_file.load(given)
         method = value if isinstance(value, Method) else _of_callable(value, given)
-        return Given(method, "file", files.whole(given))
+        return Given(method, "file", method_file.whole(given))
     if isinstance(given, Method):
         return Given(given, "object")
     return Given(_of_callable(given, "method"), "object")

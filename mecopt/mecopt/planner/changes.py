@@ -21,7 +21,7 @@ FLOAT = np.dtype(np.float64)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Table:
+class ChangeTable:
     """One table of a call: rows for each task that is planned, one for all of them, or the instance's own."""
 
     values: Floats  # (rows, columns), or (rows,) of batches
@@ -34,9 +34,9 @@ class Table:
         shape = (len(chosen), *self.values.shape[1:])
         return np.broadcast_to(self.values, shape) if self.whose == ONE else self.values
 
-    def only(self, some: NDArray[np.bool_]) -> Table:
+    def only(self, some: NDArray[np.bool_]) -> ChangeTable:
         """Return the rows of some of the planned tasks."""
-        return Table(self.values[some], self.whose) if self.whose == EACH else self
+        return ChangeTable(self.values[some], self.whose) if self.whose == EACH else self
 
 
 def table(name: str, given: Any, columns: int, what: str) -> Floats:
@@ -122,10 +122,10 @@ class Changes:
     """All of a call; K tasks are planned."""
 
     chosen: Ints  # (K,) tasks of the instance
-    rates: Table
-    speeds: Table  # OWN: as the instance says, whatever its values are
-    deadlines: Table
-    batch: Table
+    rates: ChangeTable
+    speeds: ChangeTable  # OWN: as the instance says, whatever its values are
+    deadlines: ChangeTable
+    batch: ChangeTable
 
     def only(self, some: NDArray[np.bool_]) -> Changes:
         """Return the changes of some of the planned tasks, (K,)."""

@@ -13,7 +13,7 @@ from mecopt.arrays import Floats
 from mecopt.costs import chain_costs
 from mecopt.errors import DisagreementError, InputError
 from mecopt.instance import Instance
-from mecopt.planner.changes import Changes, Table, batch_column, deadline_table, table, task_numbers
+from mecopt.planner.changes import Changes, ChangeTable, batch_column, deadline_table, table, task_numbers
 from mecopt.planner.layout import MODES, fits, lay_out
 from mecopt.planner.plan import Plan, plan_slowly
 from mecopt.planner.plan_kernels import EACH, FINE, LARGE, LEFT, ONE, OWN, REFUSED, plan_tasks
@@ -60,10 +60,10 @@ class Planner:
         self._all = np.arange(self.instance.task_count)
         tasks = self.instance.tasks
         self._own = {
-            "rates": Table(laid.rates if laid else tasks.rate_bps, OWN),
-            "speeds": Table(np.ones((1, self.instance.server_count)), OWN),
-            "deadlines": Table(laid.tau if laid else tasks.max_delay_s, OWN),
-            "batch": Table(laid.batch if laid else tasks.batch.astype(np.float64), OWN),
+            "rates": ChangeTable(laid.rates if laid else tasks.rate_bps, OWN),
+            "speeds": ChangeTable(np.ones((1, self.instance.server_count)), OWN),
+            "deadlines": ChangeTable(laid.tau if laid else tasks.max_delay_s, OWN),
+            "batch": ChangeTable(laid.batch if laid else tasks.batch.astype(np.float64), OWN),
         }
         if laid:
             links = self.instance.links
@@ -155,10 +155,10 @@ class Planner:
         return f"<Planner of {self.instance!r}>"
 
 
-def _table(name: str, given: Floats | None, own: Table, count: int) -> Table:
+def _table(name: str, given: Floats | None, own: ChangeTable, count: int) -> ChangeTable:
     """Return what a call gives for some tasks as a table that knows whose its rows are."""
     if given is None:
         return own
     if len(given) not in (1, count):
         raise InputError(f"{name}: {len(given)} rows for {count} tasks, expected one each, or one for all")
-    return Table(given, EACH if len(given) == count else ONE)
+    return ChangeTable(given, EACH if len(given) == count else ONE)

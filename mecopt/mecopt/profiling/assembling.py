@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from mecopt.errors import InputError, shown
 from mecopt.hardware import ESTIMATE
 from mecopt.profiling import links as tables
-from mecopt.profiling.document import ProfileDoc
+from mecopt.profiling.profile_document import ProfileDoc
 
 if TYPE_CHECKING:
-    from mecopt.importing.document import ModelDocument
+    from mecopt.importing.model_document import ModelDocument
     from mecopt.instance import Instance
 
 
 @dataclass
-class Node:
+class MachineTimes:
     """A machine: its kind of hardware, and what it takes for each model by the model's name."""
 
     name: str
@@ -27,7 +27,7 @@ class Node:
 
 def nodes(
     models: Sequence[tuple[str, ModelDocument]], profiles: Sequence[tuple[str, ProfileDoc | None]]
-) -> list[Node]:
+) -> list[MachineTimes]:
     """Return the machines that profiles describe, in the order in which they come first.
 
     Profiles of one hardware for several models are one machine; a profile of a model that it has already, as
@@ -43,11 +43,11 @@ def nodes(
     InputError
         If a profile is of none of the models, or a machine lacks a model.
     """
-    found: list[Node] = []
+    found: list[MachineTimes] = []
     for file, profile in profiles:
         if profile is None:
             earlier = sum(node.hardware == file for node in found)
-            found.append(Node(f"{file}-{earlier + 1}" if earlier else file, file))
+            found.append(MachineTimes(f"{file}-{earlier + 1}" if earlier else file, file))
             continue
         name = _model_of(profile, file, models)
         kind = profile.hardware
@@ -59,7 +59,7 @@ def nodes(
             )
         node = next((node for node in same if name not in node.profiles), None)
         if node is None:
-            node = Node(f"{kind}-{len(same) + 1}" if same else kind, kind)
+            node = MachineTimes(f"{kind}-{len(same) + 1}" if same else kind, kind)
             found.append(node)
         node.profiles[name] = profile
     problems = [
@@ -129,14 +129,14 @@ def instance(
     return io.from_dict(_document([d for _, d in models], machines, found, name))
 
 
-def _plain(name: str, machines: Sequence[Node]) -> list[str]:
+def _plain(name: str, machines: Sequence[MachineTimes]) -> list[str]:
     """Return the name without the word for an estimate, if no other machine is called so."""
     short = name.removeprefix(ESTIMATE)
     return [short] if short != name and short not in [node.name for node in machines] else []
 
 
 def _document(
-    models: Sequence[ModelDocument], machines: Sequence[Node], links: tables.Links, name: str
+    models: Sequence[ModelDocument], machines: Sequence[MachineTimes], links: tables.Links, name: str
 ) -> dict[str, Any]:
     device, *servers = machines
     count = len(servers)
@@ -172,7 +172,7 @@ def _latency(up: tables.Link, down: tables.Link) -> float:
     return up.latency_s if up.rate_bps else down.latency_s
 
 
-def _model(document: ModelDocument, machines: Sequence[Node]) -> dict[str, Any]:
+def _model(document: ModelDocument, machines: Sequence[MachineTimes]) -> dict[str, Any]:
     """Return a model with the seconds of every machine; cycles, which no machine needs, are kept."""
     from mecopt.documents import model_dict
 
@@ -185,7 +185,7 @@ def _model(document: ModelDocument, machines: Sequence[Node]) -> dict[str, Any]:
     return model
 
 
-def description(machines: Sequence[Node]) -> str:
+def description(machines: Sequence[MachineTimes]) -> str:
     """Say how the seconds of an instance came to be."""
     made = [node.hardware for node in machines if any(p.kind == "estimate" for p in node.profiles.values())]
     kinds = list(dict.fromkeys(node.hardware for node in machines))

@@ -9,19 +9,19 @@ import numpy as np
 
 from mecopt import _version
 from mecopt.arrays import Floats
-from mecopt.profiling import document, onnx_runtime, operators, surroundings
+from mecopt.profiling import onnx_runtime, operator_kinds, profile_document, surroundings
 from mecopt.profiling.divisions import division
 from mecopt.profiling.fitting import nnls
 from mecopt.profiling.kernels import Kernel, kernels
 from mecopt.profiling.measuring import now
-from mecopt.profiling.operators import ALL_KINDS, START, Work
+from mecopt.profiling.operator_kinds import ALL_KINDS, START, OperatorWork
 from mecopt.profiling.timing import Piece, time_divisions
 
 CALLS = 2  # constants of a call: of an operator of any kind, and of a piece
 TERMS = 2  # constants of each kind: an operation, a byte
 
 
-def calibrate(hardware: str, *, threads: int = 1, repeat: int = 7) -> document.ProfileDoc:
+def calibrate(hardware: str, *, threads: int = 1, repeat: int = 7) -> profile_document.ProfileDoc:
     """Measure the constants of this machine.
 
     All kernels are run one after the other, again and again, so that each finds the caches as an operator in
@@ -50,16 +50,16 @@ def calibrate(hardware: str, *, threads: int = 1, repeat: int = 7) -> document.P
         (times,) = time_divisions([(stretches, pieces)], {}, repeat=repeat, idle_s=0.0, clock=clock)
     seconds = np.array([t.median_s for t in times])
     constants = fitted(
-        known, [operators.works(onnx_runtime.optimised(kernel.proto)) for kernel in known], seconds
+        known, [operator_kinds.works(onnx_runtime.optimised(kernel.proto)) for kernel in known], seconds
     )
-    return document.ProfileDoc(
+    return profile_document.ProfileDoc(
         format="mecopt-profile/1",
         kind="constants",
         hardware=hardware,
         date=now(),
         mecopt_version=_version.__version__,
         model=None,
-        runtime=document.RuntimeDoc(
+        runtime=profile_document.RuntimeDoc(
             name="onnxruntime",
             version=surroundings.version("onnxruntime") or "",
             threads=threads,
@@ -94,8 +94,8 @@ class _Own:
 
 
 def fitted(
-    known: Sequence[Kernel], works: Sequence[Sequence[Work]], seconds: Floats
-) -> dict[str, document.KindDoc]:
+    known: Sequence[Kernel], works: Sequence[Sequence[OperatorWork]], seconds: Floats
+) -> dict[str, profile_document.KindDoc]:
     """Return the constants of all kinds that explain the seconds of kernels best, by relative errors.
 
     Parameters
@@ -111,7 +111,7 @@ def fitted(
     for i, kind in enumerate(ALL_KINDS):
         mine = [error for error, kernel in zip(errors.tolist(), known, strict=True) if kernel.kind == kind]
         operation, byte = found[CALLS + TERMS * i : CALLS + TERMS * (i + 1)].tolist()
-        constants[kind] = document.KindDoc(
+        constants[kind] = profile_document.KindDoc(
             seconds_per_call=float(found[int(kind == START)]),
             seconds_per_operation=operation,
             seconds_per_byte=byte,
@@ -121,7 +121,7 @@ def fitted(
     return constants
 
 
-def seconds_of(works: Sequence[Work], constants: Mapping[str, document.KindDoc]) -> float:
+def seconds_of(works: Sequence[OperatorWork], constants: Mapping[str, profile_document.KindDoc]) -> float:
     """Return what operators take by the constants of their kinds."""
     return sum(
         constants[work.kind].seconds_per_call
@@ -131,7 +131,7 @@ def seconds_of(works: Sequence[Work], constants: Mapping[str, document.KindDoc])
     )
 
 
-def _terms(works: Sequence[Work]) -> Floats:
+def _terms(works: Sequence[OperatorWork]) -> Floats:
     """Return calls of operators and of pieces, then operations and bytes of every kind, (2 + 2 kinds,)."""
     row = np.zeros(CALLS + TERMS * len(ALL_KINDS))
     for work in works:

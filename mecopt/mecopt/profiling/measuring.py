@@ -12,13 +12,13 @@ import numpy as np
 
 from mecopt import _version
 from mecopt.errors import InputError
-from mecopt.profiling import document, surroundings
+from mecopt.profiling import profile_document, surroundings
 from mecopt.profiling.divisions import Stretch, divisions
 from mecopt.profiling.fitting import Fit, fit
 from mecopt.profiling.timing import Piece, Times, time_divisions
 
 if TYPE_CHECKING:
-    from mecopt.importing.document import ModelDocument
+    from mecopt.importing.model_document import ModelDocument
 
 UNSTEADY = 0.05  # by how much halves of a run may differ
 WAITED = 0.05  # share of the wall time without a core from which the profile says so
@@ -92,7 +92,7 @@ def measure(
     threads: int = 1,
     repeat: int = 7,
     idle_ms: float = 0.0,
-) -> document.ProfileDoc:
+) -> profile_document.ProfileDoc:
     """Measure the blocks of a model on this machine.
 
     Parameters
@@ -125,7 +125,7 @@ def measure(
             times += time_divisions(
                 made, dict(ready.values), repeat=repeat, idle_s=idle_ms / 1e3, clock=clock
             )
-    runtime = document.RuntimeDoc(
+    runtime = profile_document.RuntimeDoc(
         name=ready.name,
         version=surroundings.version(ready.name) or "",
         threads=threads,
@@ -151,9 +151,9 @@ def _profile(
     hardware: str,
     divided: list[list[Stretch]],
     times: Times_,
-    runtime: document.RuntimeDoc,
-    machine: document.MachineDoc,
-) -> document.ProfileDoc:
+    runtime: profile_document.RuntimeDoc,
+    machine: profile_document.MachineDoc,
+) -> profile_document.ProfileDoc:
     names = [block.name for block in model.model.blocks]
     found = _fitted(divided, times, lambda t: t.median_s)
     halves = [_fitted(divided, times, lambda t, half=half: t.halves()[half]) for half in (0, 1)]  # type: ignore[misc]
@@ -161,7 +161,7 @@ def _profile(
     whole = times[0][0]
     steadiness = _steadiness(whole, alone)
     wall = float(np.median(whole.wall))
-    return document.ProfileDoc(
+    return profile_document.ProfileDoc(
         format="mecopt-profile/1",
         kind="measured",
         hardware=hardware,
@@ -171,7 +171,7 @@ def _profile(
         runtime=runtime,
         machine=machine,
         blocks=[
-            document.BlockTimesDoc(
+            profile_document.BlockTimesDoc(
                 name=name,
                 seconds=float(found.seconds[m]),
                 start_seconds=float(found.start_seconds[m]),
@@ -180,11 +180,13 @@ def _profile(
             )
             for m, name in enumerate(names)
         ],
-        whole=document.WholeDoc(measured=whole.doc(), wall_s=wall, predicted_s=found.of((0, len(names) - 1))),
+        whole=profile_document.WholeDoc(
+            measured=whole.doc(), wall_s=wall, predicted_s=found.of((0, len(names) - 1))
+        ),
         fit=_fit_doc(found, divided, times),
         steadiness=steadiness,
         stretches=[
-            document.StretchDoc(first=first, last=last, **t.figures())
+            profile_document.StretchDoc(first=first, last=last, **t.figures())
             for (first, last), t in zip(chain(*divided), chain(*times), strict=True)
         ],
         constants=None,
@@ -192,9 +194,9 @@ def _profile(
     )
 
 
-def profiled(model: ModelDocument) -> document.ProfiledModelDoc:
+def profiled(model: ModelDocument) -> profile_document.ProfiledModelDoc:
     """Return the account of a model that a profile holds."""
-    return document.ProfiledModelDoc(
+    return profile_document.ProfiledModelDoc(
         name=model.model.name,
         blocks=[block.name for block in model.model.blocks],
         sha256=model.sha256,
@@ -217,22 +219,22 @@ def _fitted(divided: list[list[Stretch]], times: Times_, figure: Callable[[Times
     return fit(blocks, rows)
 
 
-def _fit_doc(found: Fit, divided: list[list[Stretch]], times: Times_) -> document.FitDoc:
+def _fit_doc(found: Fit, divided: list[list[Stretch]], times: Times_) -> profile_document.FitDoc:
     measured = np.array([t.median_s for t in chain(*times)])
     predicted = np.array([found.of(stretch) for stretch in chain(*divided)])
     errors = predicted / np.maximum(measured, 1e-12) - 1.0
-    return document.FitDoc(
+    return profile_document.FitDoc(
         whole_error=float(errors[0]),
         median_error=float(np.median(np.abs(errors))),
         worst_error=float(np.abs(errors).max()),
     )
 
 
-def _steadiness(whole: Times, alone: Sequence[Times]) -> document.SteadinessDoc:
+def _steadiness(whole: Times, alone: Sequence[Times]) -> profile_document.SteadinessDoc:
     of_whole = _difference(whole)
     of_blocks = float(np.median([_difference(t) for t in alone]))
     steady = max(of_whole, of_blocks) <= UNSTEADY
-    return document.SteadinessDoc(
+    return profile_document.SteadinessDoc(
         whole=of_whole, blocks_median=of_blocks, limit=UNSTEADY, verdict="steady" if steady else "unsteady"
     )
 
@@ -243,11 +245,11 @@ def _difference(times: Times) -> float:
 
 
 def _notes(
-    steadiness: document.SteadinessDoc,
+    steadiness: profile_document.SteadinessDoc,
     whole: Times,
     wall: float,
-    runtime: document.RuntimeDoc,
-    machine: document.MachineDoc,
+    runtime: profile_document.RuntimeDoc,
+    machine: profile_document.MachineDoc,
 ) -> list[str]:
     notes = []
     if steadiness.verdict == "unsteady":

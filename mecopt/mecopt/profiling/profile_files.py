@@ -9,7 +9,7 @@ from mecopt import schema
 from mecopt.errors import InputError, InstanceError
 from mecopt.files import read_bytes
 from mecopt.hardware import ESTIMATE
-from mecopt.profiling.document import PROFILE, ProfileDoc
+from mecopt.profiling.profile_document import PROFILE, ProfileDoc
 
 
 def load(path: str | os.PathLike[str]) -> ProfileDoc:

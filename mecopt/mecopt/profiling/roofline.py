@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 from mecopt import _version
 from mecopt.errors import InputError
 from mecopt.hardware import ESTIMATE
-from mecopt.profiling import document, onnx_runtime, operators
+from mecopt.profiling import onnx_runtime, operator_kinds, profile_document
 from mecopt.profiling.calibration import seconds_of
 from mecopt.profiling.measuring import now, profiled
 
 if TYPE_CHECKING:
-    from mecopt.importing.document import ModelDocument
+    from mecopt.importing.model_document import ModelDocument
 
 
 def estimate(
-    model: ModelDocument, path: str, machine: document.ProfileDoc, source: str
-) -> document.ProfileDoc:
+    model: ModelDocument, path: str, machine: profile_document.ProfileDoc, source: str
+) -> profile_document.ProfileDoc:
     """Estimate the blocks of a model.
 
     Parameters
@@ -45,7 +45,7 @@ def estimate(
 
     if machine.constants is None:
         raise InputError("holds no constants, expected a file of `mecopt profile --calibrate`", source)
-    missing = [kind for kind in operators.ALL_KINDS if kind not in machine.constants]
+    missing = [kind for kind in operator_kinds.ALL_KINDS if kind not in machine.constants]
     if missing:
         raise InputError(f"constants: {missing[0]} is missing, expected all kinds of operators", source)
     if model.graph is None:
@@ -56,12 +56,12 @@ def estimate(
     prepared = pieces.prepare(path, dict(model.source.dims))
     blocks, unknown = [], set()
     for m, block in enumerate(model.model.blocks):
-        found = operators.works(onnx_runtime.optimised(pieces.piece(prepared, model, m, m)))
-        unknown |= set(operators.unknown(found))
-        start = seconds_of([work for work in found if work.kind == operators.START], machine.constants)
+        found = operator_kinds.works(onnx_runtime.optimised(pieces.piece(prepared, model, m, m)))
+        unknown |= set(operator_kinds.unknown(found))
+        start = seconds_of([work for work in found if work.kind == operator_kinds.START], machine.constants)
         whole = seconds_of(found, machine.constants)  # the first block always begins a stretch
         blocks.append(
-            document.BlockTimesDoc(
+            profile_document.BlockTimesDoc(
                 name=block.name,
                 seconds=max(whole - start, 0.0) if m else whole,
                 start_seconds=start if m else 0.0,
@@ -72,7 +72,7 @@ def estimate(
         notes.append(
             f"operators that are not known are taken for elementwise ones: {', '.join(sorted(unknown))}"
         )
-    return document.ProfileDoc(
+    return profile_document.ProfileDoc(
         format="mecopt-profile/1",
         kind="estimate",
         hardware=ESTIMATE + machine.hardware,
@@ -82,7 +82,7 @@ def estimate(
         runtime=machine.runtime,
         machine=machine.machine,
         blocks=blocks,
-        whole=document.WholeDoc(
+        whole=profile_document.WholeDoc(
             measured=None, wall_s=None, predicted_s=sum(block.seconds for block in blocks)
         ),
         fit=None,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mecopt.comparing.machine import cores, description
 from mecopt.errors import InputError
-from mecopt.profiling.document import MachineDoc
+from mecopt.profiling.profile_document import MachineDoc
 
 GOVERNORS = "/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor"
 LOOK_S = 0.3  # how long is looked for the cores that others use least

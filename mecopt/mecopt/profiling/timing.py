@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mecopt.profiling.divisions import Stretch
-from mecopt.profiling.document import TimesDoc
+from mecopt.profiling.profile_document import TimesDoc
 
 COUNTED = 2  # passes over a division each time that it is its turn, after one that fills the caches
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch.fx import Graph, GraphModule, Node
 
-    from mecopt.importing.document import ModelDocument
+    from mecopt.importing.model_document import ModelDocument
 
 CLOSE = 1e-3  # by how much outputs of pieces may differ from the whole's, of the largest
 

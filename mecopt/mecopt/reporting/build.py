@@ -154,18 +154,18 @@ def contents(
 
 def draw(numbers: Numbers, charts: Charts, *, legend: bool) -> list[Figure]:
     """Return all figures; the page has a key of its own in the place of legends."""
-    from mecopt.reporting import curves, maps
+    from mecopt.reporting import line_charts, maps
 
     runs, cells = numbers.runs, numbers.cells
     return [
         maps.gap_map(charts, cells),
-        curves.profile(charts, runs, legend=legend),
-        *curves.solved(charts, runs, numbers.within_s, legend=legend),
+        line_charts.profile(charts, runs, legend=legend),
+        *line_charts.solved(charts, runs, numbers.within_s, legend=legend),
         *(
-            curves.anytime(charts, group, found, numbers.times, legend=legend)
+            line_charts.anytime(charts, group, found, numbers.times, legend=legend)
             for group, found in numbers.curves
         ),
-        curves.size(charts, cells, legend=legend),
+        line_charts.size(charts, cells, legend=legend),
         maps.delays(charts, cells, numbers.shared),
         maps.energy(charts, cells, numbers.shared),
         maps.collapse(charts, cells, numbers.top_share),

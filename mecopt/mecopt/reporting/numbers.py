@@ -9,7 +9,7 @@ import numpy as np
 from mecopt.comparing.contradictions import contradictions, lines
 from mecopt.reporting import statistics as st
 from mecopt.reporting import tables as tb
-from mecopt.reporting.curves import WITHIN, time_grid
+from mecopt.reporting.line_charts import WITHIN, time_grid
 from mecopt.reporting.wanted import Wanted
 from mecopt.text import visible
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mecopt.reporting import placements, sentences
+from mecopt.reporting import placement_view, sentences
 from mecopt.reporting import statistics as st
 from mecopt.reporting.style import figure, percent
 from mecopt.text import visible
@@ -86,19 +86,19 @@ MARKS = {
 def _details(comparison: Any, numbers: Numbers) -> Iterator[dict[str, Any]]:
     """Yield what stands behind each instance: facts, its methods, and pictures of their placements."""
     spread = numbers.cells.groupby("instance_sha256")["gap"].mean().fillna(-1.0)
-    chosen = set(spread.sort_values(ascending=False).index[: placements.MOST_INSTANCES])
+    chosen = set(spread.sort_values(ascending=False).index[: placement_view.MOST_INSTANCES])
     grouped: dict[Any, pd.DataFrame] = dict(list(numbers.runs.groupby("instance_sha256", sort=False)))
     for i, row in enumerate(st.records(numbers.instances)):
         if row.instance_sha256 not in chosen:
             continue
         runs = grouped[row.instance_sha256]
-        shown = placements.best_runs(runs)
+        shown = placement_view.best_runs(runs)
         pictures: list[Figure] = []
         if len(shown):
             instance = comparison.instance(row.instance_sha256)
             made = (
-                placements.share_figure(str(i), instance, runs, shown, numbers.shares),
-                placements.timeline_figure(str(i), instance, shown, comparison),
+                placement_view.share_figure(str(i), instance, runs, shown, numbers.shares),
+                placement_view.timeline_figure(str(i), instance, shown, comparison),
             )
             pictures = [found for found in made if found is not None]
         yield {

@@ -41,7 +41,7 @@ LEAST = 1e-4  # percent; below this, or the least power of ten that there is, th
 
 
 @dataclass(frozen=True)
-class Training:
+class ReportedTraining:
     """One training: its rows, and what its card says of it."""
 
     place: str  # its folder, within the one that was named
@@ -73,7 +73,7 @@ class Line:
 
     label: str
     spec: str
-    trainings: tuple[Training, ...]
+    trainings: tuple[ReportedTraining, ...]
 
     @property
     def gaps(self) -> np.ndarray:
@@ -179,7 +179,7 @@ def _logs(folder: Path) -> Any:
         yield from folder.glob("/".join(["*"] * depth + [LOG]))
 
 
-def _read(folder: Path, log: Path) -> Training:
+def _read(folder: Path, log: Path) -> ReportedTraining:
     try:
         rows = tuple(csv.DictReader(io.StringIO(read_bytes(log).decode())))
     except (UnicodeDecodeError, csv.Error) as error:
@@ -196,12 +196,12 @@ def _read(folder: Path, log: Path) -> Training:
         except (ValueError, RecursionError):
             raise InputError("no JSON, expected the card of a policy", str(beside)) from None
     place = log.parent.relative_to(folder).as_posix()
-    return Training(place, rows, card if isinstance(card, dict) else {})
+    return ReportedTraining(place, rows, card if isinstance(card, dict) else {})
 
 
-def _lines(trainings: Sequence[Training]) -> list[Line]:
+def _lines(trainings: Sequence[ReportedTraining]) -> list[Line]:
     """Put seeds together, and name each line by what tells it from the others."""
-    groups: dict[str, list[Training]] = {}
+    groups: dict[str, list[ReportedTraining]] = {}
     for training in trainings:
         groups.setdefault(training.alike, []).append(training)
     plain = [str(group[0].card.get("learner") or group[0].place) for group in groups.values()]
@@ -283,7 +283,7 @@ def _points(place: int, line: Line) -> list[tuple[int, float, float, float, floa
 
 
 HEADS = (
-    "Training",
+    "ReportedTraining",
     "Setting",
     "Seeds",
     "Best gap [%]",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mecopt.simulation.rules import Pricing, Rule, Setting, View
+from mecopt.simulation.online_rule import Pricing, Rule, Setting, View
 from mecopt.simulation.simulating import Simulation, simulate
 
 __all__ = ["Pricing", "Rule", "Setting", "Simulation", "View", "simulate"]

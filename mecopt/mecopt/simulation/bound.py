@@ -19,7 +19,7 @@ TRIAL_TASKS = 10_000  # on so many the figures are chosen that the bound is then
 
 
 @dataclass(frozen=True, eq=False)
-class Bound:
+class StreamBound:
     """Lower bounds on the mean delay of a stream's tasks under any policy.
 
     Attributes
@@ -57,7 +57,7 @@ class _Lines:
     half: float  # what work times itself costs at least while it is done, (seconds a work)
 
 
-def bound_of(world: World, stream: Stream, price: Floats | None = None) -> Bound:
+def bound_of(world: World, stream: Stream, price: Floats | None = None) -> StreamBound:
     """Work out the bound for a stream.
 
     Parameters
@@ -77,9 +77,9 @@ def bound_of(world: World, stream: Stream, price: Floats | None = None) -> Bound
         cuts = _cuts(lines.work, share)
         trials += [(_formed(stream, pairs, lines, cut, few), lines, cut) for cut in cuts]
     if not trials:
-        return Bound(unloaded, unloaded)
+        return StreamBound(unloaded, unloaded)
     _, lines, cut = max(trials, key=lambda trial: trial[0])
-    return Bound(unloaded, max(unloaded, _formed(stream, pairs, lines, cut, len(stream))))
+    return StreamBound(unloaded, max(unloaded, _formed(stream, pairs, lines, cut, len(stream))))
 
 
 def _prices(world: World, price: Floats | None) -> list[Floats]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mecopt.arrays import Floats, Ints
 from mecopt.errors import InputError, MecoptError, MethodError, said, shown
 from mecopt.simulation.arrivals import Stream
-from mecopt.simulation.rules import POOLS, SEES, Decide, Pricing, View
+from mecopt.simulation.online_rule import POOLS, SEES, Decide, Pricing, View
 from mecopt.simulation.world import World
 
 BATCHES = 20  # of which intervals are made
@@ -22,7 +22,7 @@ FIRST_ROOM = 1024  # entries of what grows
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class StreamRun:
     """What came out for every task, in the order of arrival; T tasks.
 
     Attributes
@@ -60,7 +60,7 @@ def simulate_stream(
     discipline: str = "fifo",
     seed: int = 0,
     rest: Callable[[], None] = lambda: None,
-) -> Run:
+) -> StreamRun:
     """Let the tasks of a stream come, and follow each to its end.
 
     Parameters
@@ -84,7 +84,7 @@ def simulate_stream(
     """
     loop = _Loop(world, stream, decide, lag_s, discipline, seed)
     loop.go(rest)
-    return Run(
+    return StreamRun(
         loop.delay, loop.unloaded, loop.spent, loop.place, loop.offered, int(loop.state[2]), loop.cpu_s
     )
 

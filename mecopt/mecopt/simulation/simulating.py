@@ -13,10 +13,10 @@ import numpy as np
 
 from mecopt._version import __version__
 from mecopt.errors import InputError, shown
-from mecopt.own import files
-from mecopt.simulation import rules
+from mecopt.own import method_file
+from mecopt.simulation import online_rule
 from mecopt.simulation.keeping import Folder, Key
-from mecopt.simulation.rules import Decide, Rule, Setting
+from mecopt.simulation.online_rule import Decide, Rule, Setting
 
 if TYPE_CHECKING:
     from mecopt.instance import Instance
@@ -45,7 +45,7 @@ class Simulation:
 
     def table(self) -> list[dict[str, Any]]:
         """Return a row a rule: means over its seeds, with intervals over seeds where there are several."""
-        from mecopt.simulation.statistics import estimate
+        from mecopt.simulation.batch_means import estimate
 
         rows = []
         for name in dict.fromkeys(run["policy"] for run in self.runs):
@@ -125,7 +125,7 @@ def simulate(
         If a rule of one's own raises, or returns what is no placement.
     """
     from mecopt.simulation import arrivals as coming
-    from mecopt.simulation.statistics import LEAST_TASKS
+    from mecopt.simulation.batch_means import LEAST_TASKS
 
     plan = _Plan(instance, arrivals, load, rate, staleness, discipline, tasks)
     if plan.count < LEAST_TASKS or plan.count > coming.MOST_TASKS:
@@ -234,9 +234,9 @@ class _Work:
         self._seed: int | None = None
 
     def __call__(self, key: Key) -> dict[str, Any]:
+        from mecopt.simulation.batch_means import summary
         from mecopt.simulation.bound import bound_of
         from mecopt.simulation.engine import simulate_stream
-        from mecopt.simulation.statistics import summary
 
         name, seed = key
         plan, world = self.plan, self.plan.world
@@ -277,7 +277,7 @@ def _named(policy: RuleLike | Iterable[RuleLike]) -> dict[str, tuple[Rule, RuleL
         raise InputError("policy: none given, expected at least one rule")
     found: dict[str, tuple[Rule, RuleLike]] = {}
     for one in given:
-        rule = rules.find(one)
+        rule = online_rule.find(one)
         if rule.name in found:
             raise InputError(f"policy: {rule.name!r} is given twice, expected each rule once")
         found[rule.name] = (rule, one)
@@ -288,8 +288,8 @@ def _codes(chosen: dict[str, tuple[Rule, RuleLike]]) -> dict[str, str]:
     """Return digests of the code of rules in files, so that runs of other code are not taken for theirs."""
     own = {}
     for name, (_, given) in chosen.items():
-        if isinstance(given, str) and files.names_a_file(given):
-            own[name] = hashlib.sha256(Path(files.path_of(given)).read_bytes()).hexdigest()[:16]
+        if isinstance(given, str) and method_file.names_a_file(given):
+            own[name] = hashlib.sha256(Path(method_file.path_of(given)).read_bytes()).hexdigest()[:16]
     return own
 
 

@@ -14,8 +14,8 @@ from mecopt.arrays import Floats
 from mecopt.errors import InputError
 from mecopt.instance import Instance
 from mecopt.result import gap
+from mecopt.what_if.envelopes import Pieces
 from mecopt.what_if.knobs import Knob
-from mecopt.what_if.lines import Pieces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ CLOSE = 1e-9  # relative: what reaches a target within this does
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """The optimum at one value: what was found and what is proved; None where there is nothing.
 
     `lower_bound` is infinite where nothing is feasible.
@@ -70,7 +70,7 @@ class Curve:
     exact: bool
     knob: Knob
     count: int
-    solved: tuple[Point, ...] = ()
+    solved: tuple[CurvePoint, ...] = ()
     pieces: Pieces | None = None
 
     @property
@@ -78,7 +78,7 @@ class Curve:
         """Unit of the objective."""
         return objective.unit(self.instance)
 
-    def at(self, value: float) -> Point:
+    def at(self, value: float) -> CurvePoint:
         """Return the optimum at a value in the range, or what is known of it.
 
         Raises
@@ -99,22 +99,24 @@ class Curve:
         worse, better = (below, above) if self.knob.falls else (above, below)
         found = min((p.objective for p in worse if p.objective is not None), default=None)
         bounds = [p.lower_bound for p in better if p.lower_bound is not None]
-        return Point(value, found, max(bounds, default=None), "feasible" if found is not None else "unknown")
+        return CurvePoint(
+            value, found, max(bounds, default=None), "feasible" if found is not None else "unknown"
+        )
 
     @cached_property
-    def points(self) -> tuple[Point, ...]:
+    def points(self) -> tuple[CurvePoint, ...]:
         """The optimum at some values of the range, or what is known of it."""
         if self.pieces is None:
             return self.solved
         return self.told(self.knob.values(self.low, self.high, self.count))
 
-    def told(self, values: list[float]) -> tuple[Point, ...]:
+    def told(self, values: list[float]) -> tuple[CurvePoint, ...]:
         """Return the optimum at some values of an exact curve."""
         totals = self._totals(np.array([self.knob.x_of(value) for value in values])).tolist()
         return tuple(
-            Point(value, None, np.inf, "infeasible")
+            CurvePoint(value, None, np.inf, "infeasible")
             if total == np.inf
-            else Point(value, total, total, "optimal")
+            else CurvePoint(value, total, total, "optimal")
             for value, total in zip(values, totals, strict=True)
         )
 
@@ -334,7 +336,7 @@ class Curve:
         return f"<Curve of {self.instance.name!r} over {self.over} from {self.low:g} to {self.high:g}: {how}>"
 
 
-def point_dict(point: Point) -> dict[str, Any]:
+def point_dict(point: CurvePoint) -> dict[str, Any]:
     """Return a point as JSON holds it."""
     bound = point.lower_bound
     return {

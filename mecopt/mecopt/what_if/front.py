@@ -16,7 +16,7 @@ from mecopt.judge import Evaluation, evaluate
 from mecopt.placements import placement_lists
 from mecopt.scalars import number
 from mecopt.tolerances import slack
-from mecopt.what_if.prices import UNITS, Prices
+from mecopt.what_if.price_list import UNITS, PlanPrices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ class Front:
     exact: bool
     supported: NDArray[np.bool_] | None
     gaps: Floats
-    prices: Prices
+    prices: PlanPrices
     _plan: Callable[[int], Ints]
 
     @property

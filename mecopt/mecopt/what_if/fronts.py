@@ -18,12 +18,12 @@ from mecopt.instance import Instance
 from mecopt.scalars import whole
 from mecopt.sources import instance_of
 from mecopt.tolerances import slack
+from mecopt.what_if.envelopes import Lines, Pieces, envelopes
 from mecopt.what_if.front import FEW, Front
-from mecopt.what_if.labels import Plans, of_task, supported, together
-from mecopt.what_if.lines import Lines, Pieces, envelopes
-from mecopt.what_if.prices import AXES, PERIOD, Prices, figures, prices
+from mecopt.what_if.price_list import AXES, PERIOD, PlanPrices, figures, prices
 from mecopt.what_if.refusals import InfeasibleError, check_takes
 from mecopt.what_if.sweeping import alone
+from mecopt.what_if.undominated import Plans, of_task, supported, together
 
 if TYPE_CHECKING:
     pass
@@ -139,7 +139,7 @@ def _with_period(instance: Instance, axes: tuple[str, ...]) -> Front:
     )
 
 
-def _axes(axes: Sequence[str] | None, paid: Prices) -> tuple[str, ...]:
+def _axes(axes: Sequence[str] | None, paid: PlanPrices) -> tuple[str, ...]:
     if axes is None:
         return AXES if paid.any else AXES[:2]
     chosen = _texts(axes)
@@ -167,7 +167,7 @@ def _labelled(
     axes: tuple[str, ...],
     costs: ChainCosts,
     node_cost: Floats | None,
-    paid: Prices,
+    paid: PlanPrices,
     tasks: Ints,
 ) -> Front | None:
     """Find all undominated plans; None where they are too many."""
@@ -209,7 +209,7 @@ def _hull(
     axes: tuple[str, ...],
     costs: ChainCosts,
     node_cost: Floats | None,
-    paid: Prices,
+    paid: PlanPrices,
     tasks: Ints,
 ) -> Front:
     """Find the plans that are the least for some weights: envelopes over the weight of the second axis."""

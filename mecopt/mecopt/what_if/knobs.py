@@ -19,7 +19,7 @@ from mecopt.costs import ChainCosts, chain_costs
 from mecopt.entities import Coupling, Deadline, Device, Server
 from mecopt.errors import InputError, shown
 from mecopt.instance import Instance
-from mecopt.what_if.lines import Lines, of_costs, of_deadlines
+from mecopt.what_if.envelopes import Lines, of_costs, of_deadlines
 
 Steps = Callable[[Ints], Lines]
 NAMES = ("rate", "rate:SERVER", "speed:SERVER", "speed:device", "deadline", "energy", "servers", "batch")
@@ -82,7 +82,7 @@ class Knob(ABC):
         return None
 
 
-class Rate(Knob):
+class RateKnob(Knob):
     """A factor of the rates between devices and servers, both ways; of one server where it is named."""
 
     def __init__(self, instance: Instance, name: str, server: int | None = None) -> None:
@@ -127,7 +127,7 @@ class Rate(Knob):
         return float(rates[rates > 0].mean()) / 1e6, "Mbit/s"
 
 
-class Speed(Knob):
+class SpeedKnob(Knob):
     """A factor of the speed of one server, or of every device."""
 
     def __init__(self, instance: Instance, name: str, server: int | None) -> None:
@@ -184,7 +184,7 @@ class Speed(Knob):
         return float(np.mean(speeds)) / 1e9, "Gcycles/s"
 
 
-class DeadlineFactor(Knob):
+class DeadlineKnob(Knob):
     """A factor of every deadline."""
 
     def __init__(self, instance: Instance, name: str) -> None:
@@ -226,7 +226,7 @@ class DeadlineFactor(Knob):
 LIMITS = ("max_delay_s", "max_total_delay_s", "max_phase_delay_s")
 
 
-class Budget(Knob):
+class BudgetKnob(Knob):
     """A factor of every device's energy budget."""
 
     def __init__(self, instance: Instance, name: str) -> None:
@@ -253,7 +253,7 @@ class Budget(Knob):
         return float(sum(device.energy_budget_j or 0.0 for device in self.instance.devices)), "J"
 
 
-class ServerCount(Knob):
+class ServersKnob(Knob):
     """How many servers there are: the first ones, in the instance's order."""
 
     whole = True
@@ -296,7 +296,7 @@ class ServerCount(Knob):
         )
 
 
-class Batch(Knob):
+class BatchKnob(Knob):
     """The batch of every task."""
 
     falls = False
@@ -329,17 +329,17 @@ def knob(instance: Instance, text: str) -> Knob:
         raise InputError(f"over: {shown(text)}, expected one of {', '.join(NAMES)}")
     head, colon, node = text.partition(":")
     kinds: dict[str, type[Knob]] = {
-        "deadline": DeadlineFactor,
-        "energy": Budget,
-        "servers": ServerCount,
-        "batch": Batch,
+        "deadline": DeadlineKnob,
+        "energy": BudgetKnob,
+        "servers": ServersKnob,
+        "batch": BatchKnob,
     }
     if head in kinds and not colon:
         return kinds[head](instance, text)
     if head == "rate":
-        return Rate(instance, text, _server(instance, text, node) if colon else None)
+        return RateKnob(instance, text, _server(instance, text, node) if colon else None)
     if head == "speed" and node:
-        return Speed(instance, text, None if node == "device" else _server(instance, text, node))
+        return SpeedKnob(instance, text, None if node == "device" else _server(instance, text, node))
     raise InputError(f"over: {shown(text)}, expected one of {', '.join(NAMES)}")
 
 

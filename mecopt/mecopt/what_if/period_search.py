@@ -11,7 +11,7 @@ from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
 from mecopt.trellis_arcs import build_arcs, shortest
-from mecopt.what_if.labels import Plans, undominated
+from mecopt.what_if.undominated import Plans, undominated
 
 ROUNDS = 40  # of weights for each price
 STEP = 0.5  # of the first round, falling with the square root of the round
@@ -20,7 +20,7 @@ MOVES = 4  # single moves for each task of a slot, at most
 SHORTER = 1.0 - 1e-9  # a move shortens the period by more than rounding
 
 
-class Search:
+class PeriodSearch:
     """Shortest paths by delay and weighed busy seconds; every path met is kept."""
 
     def __init__(self, instance: Instance, costs: ChainCosts) -> None:
@@ -64,7 +64,7 @@ class Search:
 
 
 @dataclass(frozen=True, eq=False)
-class Paths:
+class MetPaths:
     """Every path that was met of every task; Q paths, those of a task together."""
 
     task: Ints  # (Q,)
@@ -77,7 +77,7 @@ class Paths:
     starts: Ints  # (S, K) the plans of all tasks that were met, as paths
 
 
-def met(instance: Instance, search: Search) -> Paths:
+def met(instance: Instance, search: PeriodSearch) -> MetPaths:
     """Put the paths together that a search has met."""
     plans = np.stack(list(search.plans.values()))  # (S, K, M)
     count, tasks = plans.shape[:2]
@@ -92,10 +92,10 @@ def met(instance: Instance, search: Search) -> Paths:
     delay = np.bincount(q, search.delay[task[q], m, i, j], len(path)).astype(np.float64)
     row, step, seconds = busy.entries(instance, search.costs, task[q], m, i, j)
     starts = np.asarray(at).reshape(count, tasks)
-    return Paths(task, path, delay, search.task_slot[task], row, q[step], seconds, starts)
+    return MetPaths(task, path, delay, search.task_slot[task], row, q[step], seconds, starts)
 
 
-def slot_plans(paths: Paths, slot: int) -> tuple[Plans, Ints]:
+def slot_plans(paths: MetPaths, slot: int) -> tuple[Plans, Ints]:
     """Find plans of a slot that no other one found beats in delay and period.
 
     Returns

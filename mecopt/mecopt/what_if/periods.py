@@ -23,7 +23,7 @@ from mecopt.entities import PERIOD, Objective, OneRun
 from mecopt.errors import InputError
 from mecopt.instance import Instance
 from mecopt.judge import evaluate
-from mecopt.what_if.labels import Plans, along_the_hull, supported, together, undominated
+from mecopt.what_if.undominated import Plans, along_the_hull, supported, together, undominated
 
 GROUP = "mecopt.fronts"  # of functions of an instance and a task that return such a front
 NAME = "delay-period"
@@ -165,9 +165,9 @@ def _elsewhere(instance: Instance) -> PeriodFront | None:
 def _between(by_period: Instance, by_delay: Instance) -> PeriodFront | None:
     """Price the period higher and higher; the plans met, and the lines that each price proves."""
     from mecopt.solving import solve
-    from mecopt.what_if.period_search import Search, met, slot_plans
+    from mecopt.what_if.period_search import PeriodSearch, met, slot_plans
 
-    search = Search(by_period, chain_costs(by_delay))
+    search = PeriodSearch(by_period, chain_costs(by_delay))
     if np.isinf(search.free).any():
         return None
     tasks = max(float(np.bincount(by_period.tasks.slot).max()), 1.0)

@@ -16,9 +16,9 @@ from mecopt.instance import Instance
 from mecopt.own import method_of
 from mecopt.scalars import number, whole
 from mecopt.sources import instance_of
-from mecopt.what_if.curves import Curve, Point
+from mecopt.what_if.curves import Curve, CurvePoint
+from mecopt.what_if.envelopes import envelopes
 from mecopt.what_if.knobs import Knob, knob
-from mecopt.what_if.lines import envelopes
 
 ABOVE_0 = 1e-12  # least factor
 LARGEST = 1e12
@@ -152,7 +152,7 @@ def _range(turned: Knob, low: float | None, high: float | None) -> tuple[float, 
     return ends[0], ends[1]
 
 
-def _solved(turned: Knob, value: float, options: dict[str, Any]) -> Point:
+def _solved(turned: Knob, value: float, options: dict[str, Any]) -> CurvePoint:
     from mecopt.solving import solve
 
     try:
@@ -160,15 +160,15 @@ def _solved(turned: Knob, value: float, options: dict[str, Any]) -> Point:
     except InstanceError:
         if turned.name != "servers" or not turned.instance.allow:
             raise
-        return Point(value, None, np.inf, "infeasible")  # blocks that only the others may run
+        return CurvePoint(value, None, np.inf, "infeasible")  # blocks that only the others may run
     result = solve(changed, **options)
     if result.stopped_by == "interrupt":
         raise KeyboardInterrupt
     bound = np.inf if result.status == "infeasible" else result.lower_bound
-    return Point(value, result.objective, bound, result.status.value)
+    return CurvePoint(value, result.objective, bound, result.status.value)
 
 
-def _tightened(solved: list[Point], falls: bool) -> tuple[Point, ...]:
+def _tightened(solved: list[CurvePoint], falls: bool) -> tuple[CurvePoint, ...]:
     """Let a bound count for all values on its far side, and a plan for all on its near side."""
     ordered = solved if falls else solved[::-1]  # from the dearest on
     best: list[float | None] = []
@@ -185,13 +185,13 @@ def _tightened(solved: list[Point], falls: bool) -> tuple[Point, ...]:
     return tuple(told if falls else told[::-1])
 
 
-def _point(point: Point, found: float | None, bound: float | None) -> Point:
+def _point(point: CurvePoint, found: float | None, bound: float | None) -> CurvePoint:
     from mecopt.result import gap as gap_of
     from mecopt.tolerances import OPTIMALITY_TOLERANCE
 
     if found is None:
-        return Point(point.value, None, bound, "infeasible" if bound == np.inf else point.status)
+        return CurvePoint(point.value, None, bound, "infeasible" if bound == np.inf else point.status)
     bound = None if bound is None else min(bound, found)
     proved = gap_of(found, bound)
     closed = proved is not None and proved <= OPTIMALITY_TOLERANCE
-    return Point(point.value, found, bound, "optimal" if closed else "feasible")
+    return CurvePoint(point.value, found, bound, "optimal" if closed else "feasible")

@@ -74,7 +74,7 @@ def train(
     need_torch("mecopt train")
     from mecopt_rl.training.checkpoint import load_policy
     from mecopt_rl.training.loop import POLICY, Training
-    from mecopt_rl.training.training_plan import Plan
+    from mecopt_rl.training.training_plan import TrainingPlan
     from mecopt_rl.training.validation import worth
 
     if learner is None:
@@ -85,7 +85,7 @@ def train(
         raise InputError("--out: no name, expected that of a folder")
     if spec == common.STDIN:
         spec = _kept(out)
-    plan = Plan(
+    plan = TrainingPlan(
         spec, learner, recipe, changes_of(assignments), episodes, workers, seed, start=start, engine=engine
     )
     training = Training(plan, out, address=address)

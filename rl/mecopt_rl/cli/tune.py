@@ -62,17 +62,17 @@ def tune(
 
     need_torch("mecopt tune")
     from mecopt_rl.training.loop import POLICY
-    from mecopt_rl.training.training_plan import Plan
-    from mecopt_rl.training.tuning import Search, Tuning
+    from mecopt_rl.training.training_plan import TrainingPlan
+    from mecopt_rl.training.tuning import Tuning, TuningSpace
 
-    plan = Plan(spec, learner, recipe, changes_of(assignments), episodes, seed=seed)
+    plan = TrainingPlan(spec, learner, recipe, changes_of(assignments), episodes, seed=seed)
 
     def tell(trial: Trial) -> None:
         chosen = ", ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
                            for name, value in trial.changes.items())  # fmt: skip
         common.note(common.plain(f"trial {trial.number} of {trials}: {trial.outcome}; {chosen}"))
 
-    tuning = Tuning(Search.of(plan, searches), out, tell)
+    tuning = Tuning(TuningSpace.of(plan, searches), out, tell)
     try:
         ranked = tuning.run(trials)
     except KeyboardInterrupt:

@@ -31,7 +31,7 @@ def find(learner: str, instance: Instance, path: str | None = None, *, sampling:
     InputError
         If the file is another learner's, or no policy.
     """
-    from mecopt_rl.deciding.cards import check_card
+    from mecopt_rl.deciding.card_checks import check_card
     from mecopt_rl.training.checkpoint import load_policy
 
     found = load_policy(path) if path is not None else shipped_policy(str(_shipped()), sampling)
@@ -66,16 +66,16 @@ def decide(
     noise: torch.Generator | None = None,
 ) -> Decided:
     """Let a policy decide a whole instance; as `mecopt_rl.deciding.policy_methods.decide`."""
-    from mecopt_rl.deciding import plain
+    from mecopt_rl.deciding import without_torch
     from mecopt_rl.world import masks
     from mecopt_rl.world.masks import needed_masks
     from mecopt_rl.world.observation import Encoder
 
     def choose(fleet: Fleet) -> Nodes:
         allowed = needed_masks(fleet) if node_cost is None else Allowed(fleet, node_cost)
-        return plain.choose(policy.network, fleet.step_cost(), allowed, noise)
+        return without_torch.choose(policy.network, fleet.step_cost(), allowed, noise)
 
-    return masks.decide(instance, Encoder.of([instance], parts=plain.STEP_PARTS), choose, costs=costs)
+    return masks.decide(instance, Encoder.of([instance], parts=without_torch.STEP_PARTS), choose, costs=costs)
 
 
 METHOD = policy_method(

@@ -22,7 +22,7 @@ from mecopt.costs import ChainCosts, chain_costs
 from mecopt.entities import Coupling
 from mecopt.instance import Instance
 from mecopt.trellis_arcs import build_arcs
-from mecopt_rl.deciding import plain
+from mecopt_rl.deciding import without_torch
 from mecopt_rl.learners.learner import Nodes
 from mecopt_rl.training.checkpoint import StoredPolicy
 from mecopt_rl.world import masks
@@ -66,7 +66,7 @@ def decide(
     def ask(tasks: Ints, price: Floats) -> Nodes:
         seen = prices.seen(_speeds_only(work[tasks]), np.broadcast_to(price, (len(tasks), price.shape[-1])))
         static = fleet.pool.static[tasks]
-        nodes = plain.choose(policy.network, see(static, seen), None)
+        nodes = without_torch.choose(policy.network, see(static, seen), None)
         return nodes[:, : work.shape[1]]
 
     def used(tasks: Ints, nodes: Nodes) -> Floats:
@@ -119,7 +119,7 @@ def decide(
         price = prices_now.copy()
         price[live] = fitting(fleet.now[live], price[live], free[live])
         seen = prices.seen(_speeds_only(work[np.maximum(fleet.now, 0)]), price)
-        return plain.choose(policy.network, see(fleet.observe(), seen), allow(fleet), noise)
+        return without_torch.choose(policy.network, see(fleet.observe(), seen), allow(fleet), noise)
 
     decided = masks.decide(instance, encoder, choose, costs=costs, fleet=fleet)
     if Coupling.CAPACITY not in instance.rules.couplings:

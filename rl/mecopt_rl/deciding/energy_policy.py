@@ -25,16 +25,16 @@ from mecopt.entities import Coupling, Tasks
 from mecopt.instance import Instance
 from mecopt.tolerances import JUST_BELOW, slack
 from mecopt.trellis_arcs import build_arcs
-from mecopt_rl.deciding import plain
+from mecopt_rl.deciding import without_torch
 from mecopt_rl.learners.learner import Masks, Nodes
 from mecopt_rl.training.checkpoint import StoredPolicy
 from mecopt_rl.world import masks
 from mecopt_rl.world.fleet import Fleet
 from mecopt_rl.world.observation import Encoder
 from mecopt_rl.world.prices import EnergyPrice, ServerPrices, along, prices_of, see
-from mecopt_solvers.baselines.online_knowledge import Outlook, Plan, Ranges, from_ranges
+from mecopt_solvers.baselines.online_knowledge import ComingTasks, Outlook, Ranges, from_ranges
 from mecopt_solvers.baselines.online_price import cheapest
-from mecopt_solvers.baselines.rules import cut_off
+from mecopt_solvers.baselines.placing import cut_off
 from mecopt_solvers.energy.price_search import Stages
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class EnergyPolicy:
         self.network, self.instance, self.costs = policy.network, instance, costs
         self.node_cost, self.noise = node_cost, noise
         self.encoder = Encoder.from_json(policy.card["encoder"])
-        self.plan = Plan.of(instance)
+        self.plan = ComingTasks.of(instance)
         self.budget = {
             d: float(slack(np.float64(device.energy_budget_j)) * JUST_BELOW)
             for d, device in enumerate(instance.devices)
@@ -155,7 +155,7 @@ class EnergyPolicy:
 
     def _nodes(self, static: Any, price: float, allowed: Masks | None) -> Nodes:
         seen = np.full((len(static), 1), price)
-        return plain.choose(self.network, see(static, seen), allowed, self.noise)
+        return without_torch.choose(self.network, see(static, seen), allowed, self.noise)
 
     def _outlook(self, known: Any, seed: int) -> Outlook:
         """Measure what the policy spends at every price, on tasks drawn from the ranges it knows."""
@@ -193,7 +193,7 @@ class EnergyPolicy:
 
     def _nodes_of(self, static: Any, price: float) -> Nodes:
         seen = np.full((len(static), 1), price)
-        return plain.choose(self.network, see(static, seen), None)
+        return without_torch.choose(self.network, see(static, seen), None)
 
     def _speeds(self, known: Any) -> Floats:
         """Return between which speeds every server lies: its own, where that is the same in all slots."""

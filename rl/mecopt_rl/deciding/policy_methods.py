@@ -46,7 +46,7 @@ def find(learner: str, instance: Instance, path: str | None = None, *, sampling:
     InputError
         If the file is another learner's or for another shape, or no shipped policy fits.
     """
-    from mecopt_rl.deciding.cards import check_card
+    from mecopt_rl.deciding.card_checks import check_card
     from mecopt_rl.training.checkpoint import load_policy
     from mecopt_rl.training.fingerprint import misfit
 
@@ -65,7 +65,7 @@ def shipped_policy(path: str, sampling: bool) -> StoredPolicy:
         from mecopt_rl.training.checkpoint import load_policy
 
         return load_policy(path)
-    from mecopt_rl.deciding.plain import load_plain
+    from mecopt_rl.deciding.without_torch import load_plain
 
     return load_plain(path)
 
@@ -116,7 +116,7 @@ def decide(
     noise : torch.Generator, optional
         Sample; without it the likeliest nodes are taken.
     """
-    from mecopt_rl.deciding import plain
+    from mecopt_rl.deciding import without_torch
     from mecopt_rl.world import masks
     from mecopt_rl.world.masks import needed_masks
     from mecopt_rl.world.observation import Encoder
@@ -139,7 +139,7 @@ def decide(
         return crowd_policy.decide(policy, instance, allow, costs=costs, noise=noise)
 
     def choose(fleet: Fleet) -> Nodes:
-        return plain.choose(policy.network, fleet.observe(), allow(fleet), noise)
+        return without_torch.choose(policy.network, fleet.observe(), allow(fleet), noise)
 
     return masks.decide(instance, encoder, choose, costs=costs)
 
@@ -179,7 +179,7 @@ def solve_with(own: PolicyMethod, instance: Instance, run: Run) -> None:
     need_torch(f"method {own.learner}")
     with run.loading():
         from mecopt_rl.deciding import crowd_policy, energy_policy  # noqa: F401 (all that deciding needs)
-        from mecopt_rl.deciding.plain import Timed
+        from mecopt_rl.deciding.without_torch import Timed
 
     samples = _samples(run.options.get("samples", 0))
     path = run.options.get("policy")
@@ -273,9 +273,9 @@ def warm_up(learner: str) -> None:
     from mecopt_rl.learners.learner import need_torch
 
     need_torch(f"method {learner}")
-    from mecopt_rl.training import warming
+    from mecopt_rl.training import warm_learner
 
-    warming.warm_up(learner)
+    warm_learner.warm_up(learner)
 
 
 class Find(Protocol):

@@ -43,7 +43,7 @@ ACTIVATIONS = ("Tanh", "ReLU", "ELU", "LeakyReLU", "GELU", "SiLU", "Sigmoid", "I
 MADE_BY = "expected a model of PPO, A2C or MaskablePPO (MlpPolicy)"
 
 
-class Actor:
+class Sb3Actor:
     """The actor of an actor-critic model: linear layers, and a score for every node of every block.
 
     Or one for every placement, where `joint`.
@@ -123,7 +123,7 @@ def load_model(path: str) -> StoredPolicy:
     layers, joint = _network(parts[WEIGHTS], fields, encoder, path)
     made_by = f"Stable-Baselines3 {parts.get(VERSION, b'').decode(errors='replace').strip()[:40]}".strip()
     card = {"learner": NAME, "encoder": encoder.to_json(), "training": {"command": made_by}}
-    return StoredPolicy(card, Actor(layers, encoder, joint=joint), None, path)
+    return StoredPolicy(card, Sb3Actor(layers, encoder, joint=joint), None, path)
 
 
 def _unzipped(path: str) -> dict[str, bytes]:
@@ -269,14 +269,14 @@ def decide(
     noise: torch.Generator | None = None,
 ) -> Decided:
     """Let a model decide a whole instance; as `mecopt_rl.deciding.policy_methods.decide`."""
-    from mecopt_rl.deciding import plain
+    from mecopt_rl.deciding import without_torch
     from mecopt_rl.world import masks
     from mecopt_rl.world.masks import needed_masks
     from mecopt_rl.world.observation import Encoder
 
     def choose(fleet: Fleet) -> Nodes:
         allowed = needed_masks(fleet) if node_cost is None else Allowed(fleet, node_cost)
-        return plain.choose(policy.network, fleet.observe(), allowed, noise)
+        return without_torch.choose(policy.network, fleet.observe(), allowed, noise)
 
     return masks.decide(instance, Encoder.from_json(policy.card["encoder"]), choose, costs=costs)
 

@@ -14,10 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from mecopt.errors import InputError
-from mecopt_rl.learners.layers import JOINT_ACTIONS, Head, Passed, Slopes, Standard, Trunk, linear_back, pick
 from mecopt_rl.learners.learner import Flags, LearnerKind, Masks, Nodes, Shape, at_least
-from mecopt_rl.learners.multitask_a3c import A3C, A3CSettings, Shared
+from mecopt_rl.learners.multitask_a3c import A3C, A3CSettings, SharedMultitask
 from mecopt_rl.learners.multitask_a3c import PAPER as MULTITASK_PAPER
+from mecopt_rl.learners.network_layers import (
+    JOINT_ACTIONS,
+    Head,
+    Passed,
+    Slopes,
+    Standard,
+    Trunk,
+    linear_back,
+    pick,
+)
 
 BRANCHES_ONLY = ("branch_width", "sharing", "soft_weight", "shared_noise", "credit")
 
@@ -111,7 +120,7 @@ def network(shape: Shape, settings: SingleTaskSettings) -> ActorCritic:
     return ActorCritic(shape, settings.width, settings.layers, settings.joint_actions)
 
 
-def make(shape: Shape, settings: SingleTaskSettings, seed: int, shared: Shared | None = None) -> A3C:
+def make(shape: Shape, settings: SingleTaskSettings, seed: int, shared: SharedMultitask | None = None) -> A3C:
     """Return the learner."""
     return A3C(network, shape, settings, seed, shared)
 

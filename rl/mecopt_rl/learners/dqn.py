@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from mecopt.errors import InputError
-from mecopt_rl.learners.layers import JOINT_ACTIONS, Head, Standard
 from mecopt_rl.learners.learner import (
     Flags,
     LearnerKind,
@@ -30,11 +29,12 @@ from mecopt_rl.learners.learner import (
     at_least,
     one_of,
 )
+from mecopt_rl.learners.network_layers import JOINT_ACTIONS, Head, Standard
 from mecopt_rl.learners.optimisers import Adam, RMSProp, set_rate, statistics
-from mecopt_rl.learners.replay import Decisions, FileLock, Replay
+from mecopt_rl.learners.replay import Decisions, ProcessLock, Replay
 
 if TYPE_CHECKING:
-    from mecopt_rl.training.parameter_server import Server
+    from mecopt_rl.training.parameter_server import ParameterSource
 
 SCALE_DECISIONS = 2000  # first decisions whose mean cost becomes the unit of rewards
 Q_TEMPERATURE = 0.02  # of samples from values, in units of the mean cost
@@ -140,7 +140,7 @@ class ActionValues(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Shared:
+class SharedDqn:
     """What all workers work on."""
 
     network: Any
@@ -177,7 +177,7 @@ class DQN:
     """
 
     def __init__(
-        self, shape: Shape, settings: DQNSettings, seed: int, shared: Shared | None = None
+        self, shape: Shape, settings: DQNSettings, seed: int, shared: SharedDqn | None = None
     ) -> None:  # fmt: skip
         self.settings = settings
         self.all = _fresh(shape, settings, seed) if shared is None else shared
@@ -280,18 +280,18 @@ class DQN:
         for name, tensor in self.all.tensors().items():
             tensor.copy_(state[name])
 
-    def shared(self) -> Shared:
+    def shared(self) -> SharedDqn:
         """Move networks, statistics and the replay to shared memory."""
         for tensor in self.all.tensors().values():
             tensor.share_memory_()  # type: ignore[no-untyped-call]
         self.network.share_memory()
         self.all.target.share_memory()
         context: Any = torch.multiprocessing.get_context("spawn")
-        lock = FileLock() if os.name == "posix" else context.Lock()
+        lock = ProcessLock() if os.name == "posix" else context.Lock()
         self.all = replace(self.all, replay=replace(self.all.replay, lock=lock))
         return self.all
 
-    def remote(self, server: Server) -> Shared:
+    def remote(self, server: ParameterSource) -> SharedDqn:
         """Return what a worker of a parameter server works on: its own networks, stepped there."""
         from mecopt_rl.training.parameter_server import Pushing, RemoteReplay
 
@@ -306,7 +306,7 @@ class DQN:
         self._follow(copies)
 
 
-def _fresh(shape: Shape, settings: DQNSettings, seed: int) -> Shared:
+def _fresh(shape: Shape, settings: DQNSettings, seed: int) -> SharedDqn:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made = network(shape, settings)
@@ -322,7 +322,7 @@ def _fresh(shape: Shape, settings: DQNSettings, seed: int) -> Shared:
         )
     replay = Replay.empty(settings.memory, shape)
     cost, updates = torch.zeros(2, dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
-    return Shared(made, target, optimiser, replay, cost, updates)
+    return SharedDqn(made, target, optimiser, replay, cost, updates)
 
 
 def network(shape: Shape, settings: DQNSettings) -> ActionValues:
@@ -330,7 +330,7 @@ def network(shape: Shape, settings: DQNSettings) -> ActionValues:
     return ActionValues(shape, settings.width, settings.layers, settings.joint_actions, settings.first_value)
 
 
-def make(shape: Shape, settings: DQNSettings, seed: int, shared: Shared | None = None) -> DQN:
+def make(shape: Shape, settings: DQNSettings, seed: int, shared: SharedDqn | None = None) -> DQN:
     """Return the learner."""
     return DQN(shape, settings, seed, shared)
 

@@ -79,7 +79,7 @@ class Policy(Protocol):
         ...
 
 
-class Network(Policy, Protocol):
+class PolicyNetwork(Policy, Protocol):
     """A `torch.nn.Module` that is a `Policy`: what a checkpoint stores and a method runs."""
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
@@ -108,7 +108,7 @@ class Learner(Protocol):
         ...
 
     @property
-    def network(self) -> Network:
+    def network(self) -> PolicyNetwork:
         """What is trained."""
         ...
 

@@ -48,9 +48,9 @@ from mecopt_rl.learners.interfaces import (
     Flags,
     Learner,
     Masks,
-    Network,
     Nodes,
     Policy,
+    PolicyNetwork,
     Reals,
     Rollout,
     Shape,
@@ -67,9 +67,9 @@ __all__ = [
     "Learner",
     "LearnerKind",
     "Masks",
-    "Network",
     "Nodes",
     "Policy",
+    "PolicyNetwork",
     "Reals",
     "Rollout",
     "Settings",
@@ -119,7 +119,7 @@ class LearnerKind(Generic[S, H]):
     summary: str
     recipes: Mapping[str, S]
     make: Callable[[Shape, S, int, H | None], Learner]
-    network: Callable[[Shape, S], Network]
+    network: Callable[[Shape, S], PolicyNetwork]
     curriculum: Callable[[LearnerKind[S, H], str, S, int], Curriculum] | None = None
     couplings: frozenset[Coupling] = MASKED
     any_size: bool = False

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mecopt_rl.learners.deciding_kernels import chain
-from mecopt_rl.learners.layers import (
+from mecopt_rl.learners.learner import Flags, LearnerKind, Masks, Nodes, Shape
+from mecopt_rl.learners.multitask_a3c import A3C, A3CSettings, SharedMultitask, decide_in_parts
+from mecopt_rl.learners.multitask_a3c import PAPER as MULTITASK_PAPER
+from mecopt_rl.learners.network_layers import (
     SPREAD,
     Passed,
     Slopes,
@@ -25,9 +28,6 @@ from mecopt_rl.learners.layers import (
     linear_back,
     masked,
 )
-from mecopt_rl.learners.learner import Flags, LearnerKind, Masks, Nodes, Shape
-from mecopt_rl.learners.multitask_a3c import A3C, A3CSettings, Shared, decide_in_parts
-from mecopt_rl.learners.multitask_a3c import PAPER as MULTITASK_PAPER
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def network(shape: Shape, settings: MarkovSettings) -> MarkovBranches:
     return MarkovBranches(shape, settings.width, settings.layers, settings.branch_width)
 
 
-def make(shape: Shape, settings: MarkovSettings, seed: int, shared: Shared | None = None) -> A3C:
+def make(shape: Shape, settings: MarkovSettings, seed: int, shared: SharedMultitask | None = None) -> A3C:
     """Return the learner."""
     return A3C(network, shape, settings, seed, shared)
 

@@ -17,7 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from mecopt.errors import InputError
-from mecopt_rl.learners.layers import (
+from mecopt_rl.learners.learner import (
+    Flags,
+    LearnerKind,
+    Masks,
+    Nodes,
+    PolicyNetwork,
+    Reals,
+    Rollout,
+    Settings,
+    Shape,
+    at_least,
+    one_of,
+)
+from mecopt_rl.learners.network_layers import (
     SPREAD,
     Passed,
     Slopes,
@@ -30,24 +43,11 @@ from mecopt_rl.learners.layers import (
     slopes,
     stacked,
 )
-from mecopt_rl.learners.learner import (
-    Flags,
-    LearnerKind,
-    Masks,
-    Network,
-    Nodes,
-    Reals,
-    Rollout,
-    Settings,
-    Shape,
-    at_least,
-    one_of,
-)
 from mecopt_rl.learners.optimisers import Adam, RMSProp, one_vector, set_rate, statistics
 from mecopt_rl.learners.segment_memory import SegmentMemory
 
 if TYPE_CHECKING:
-    from mecopt_rl.training.parameter_server import Server
+    from mecopt_rl.training.parameter_server import ParameterSource
 
 SCALE_DECISIONS = 2000  # first decisions whose mean cost becomes the unit of rewards
 ROWS = 1000  # tasks decided at a time
@@ -130,7 +130,7 @@ class Branches(nn.Module):
     sharing : {"trunk", "soft"}
         "soft": a trunk for each branch and the critic, held close to each other by `distance`.
     shared_noise : bool
-        Sample all branches with the same noise for a node (`mecopt_rl.learners.layers.gumbel_noise`).
+        Sample all branches with the same noise for a node (`mecopt_rl.learners.network_layers.gumbel_noise`).
     """
 
     trunks: Any  # nn.ModuleList of Trunk
@@ -240,7 +240,7 @@ class Branches(nn.Module):
         return decide_in_parts(self, observations, masks, noise)
 
 
-class ActorAndCritic(Network, Protocol):
+class ActorAndCritic(PolicyNetwork, Protocol):
     """A network that `A3C` trains, with its way back."""
 
     shape: Shape
@@ -281,7 +281,7 @@ def decide_in_parts(
 
 
 @dataclass(frozen=True, eq=False)
-class Shared:
+class SharedMultitask:
     """What all workers work on: the global parameters, the optimiser's statistics, the unit of rewards."""
 
     network: ActorAndCritic
@@ -321,7 +321,7 @@ class A3C:
         shape: Shape,
         settings: A3CSettings,
         seed: int,
-        shared: Shared | None = None,
+        shared: SharedMultitask | None = None,
     ) -> None:
         self.settings = settings
         if shared is None:
@@ -330,7 +330,7 @@ class A3C:
                 made = network(shape, settings)
             weights = one_vector(made)
             optimiser = _optimiser(weights, settings)
-            shared = Shared(made, weights, optimiser, torch.zeros(2, dtype=torch.float64))
+            shared = SharedMultitask(made, weights, optimiser, torch.zeros(2, dtype=torch.float64))
         self.all = shared
         self.network = shared.network  # the global parameters
         self.own = copy.deepcopy(shared.network)
@@ -462,14 +462,14 @@ class A3C:
         self.own.load_state_dict(self.network.state_dict())
         self._seen = None
 
-    def shared(self) -> Shared:
+    def shared(self) -> SharedMultitask:
         """Move parameters and statistics to shared memory."""
         self.network.share_memory()
         for tensor in self.all.tensors().values():
             tensor.share_memory_()  # type: ignore[no-untyped-call]
         return self.all
 
-    def remote(self, server: Server) -> Shared:
+    def remote(self, server: ParameterSource) -> SharedMultitask:
         """Return what a worker of a parameter server works on: its own parameters, stepped there."""
         from mecopt_rl.training.parameter_server import Pushing
 
@@ -553,7 +553,7 @@ def network(shape: Shape, settings: A3CSettings) -> Branches:
     )
 
 
-def make(shape: Shape, settings: A3CSettings, seed: int, shared: Shared | None = None) -> A3C:
+def make(shape: Shape, settings: A3CSettings, seed: int, shared: SharedMultitask | None = None) -> A3C:
     """Return the learner."""
     return A3C(network, shape, settings, seed, shared)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
-from mecopt_rl.learners.interfaces import Network
+from mecopt_rl.learners.interfaces import PolicyNetwork
 
 ALIGNED = 16  # numbers; every parameter begins at a multiple of it, a cache line
 
@@ -87,7 +87,7 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def one_vector(network: Network, gradients: bool = False) -> nn.Parameter:
+def one_vector(network: PolicyNetwork, gradients: bool = False) -> nn.Parameter:
     """Lay all parameters of a network into one vector, of which they become views, and return it.
 
     A norm, a step or a copy is then one call rather than one for each parameter.

@@ -16,7 +16,7 @@ from torch import Tensor
 from mecopt_rl.learners.learner import Rollout, Shape
 
 
-class FileLock:
+class ProcessLock:
     """A lock between processes that is free again when the one that holds it dies, unlike a semaphore.
 
     Parameters
@@ -48,8 +48,8 @@ class FileLock:
         return _received, (DupFd(self.handle),)
 
 
-def _received(handle: Any) -> FileLock:
-    return FileLock(handle.detach())
+def _received(handle: Any) -> ProcessLock:
+    return ProcessLock(handle.detach())
 
 
 class Decisions(NamedTuple):

@@ -146,7 +146,7 @@ SWEEPS = {
 
 
 @dataclass(frozen=True)
-class Figure:
+class PaperFigure:
     """A figure of the paper."""
 
     name: str
@@ -159,14 +159,18 @@ class Figure:
 FIGURES = {
     figure.name: figure
     for figure in (
-        Figure("fig6", "Convergence", ("default",)),
-        Figure("fig7", "Learning rate, workers, batch size", (), learners=(OURS,)),
-        Figure("fig8", "Delay against the number of servers", ("servers",), ("paper", "near", "camera")),
-        Figure("fig9", "Delay against the number of blocks", ("blocks",), ("paper", "near", "camera")),
-        Figure("fig10", "Delay against the release rate", ("rate",), ("paper", "near", "camera")),
-        Figure("fig11", "Energy against servers, blocks and release rate", ("servers", "blocks", "rate")),
-        Figure("fig12", "Delay against the largest tolerable delay", ("delay",), ("paper", "near", "camera")),
-        Figure("fig13", "Delay against the link, four networks", ("link",), learners=(OURS,)),
+        PaperFigure("fig6", "Convergence", ("default",)),
+        PaperFigure("fig7", "Learning rate, workers, batch size", (), learners=(OURS,)),
+        PaperFigure("fig8", "Delay against the number of servers", ("servers",), ("paper", "near", "camera")),
+        PaperFigure("fig9", "Delay against the number of blocks", ("blocks",), ("paper", "near", "camera")),
+        PaperFigure("fig10", "Delay against the release rate", ("rate",), ("paper", "near", "camera")),
+        PaperFigure(
+            "fig11", "Energy against servers, blocks and release rate", ("servers", "blocks", "rate")
+        ),
+        PaperFigure(
+            "fig12", "Delay against the largest tolerable delay", ("delay",), ("paper", "near", "camera")
+        ),
+        PaperFigure("fig13", "Delay against the link, four networks", ("link",), learners=(OURS,)),
     )
 }
 
@@ -297,7 +301,7 @@ def curves(figure: str, setting: str, budget: Budget) -> dict[str, dict[str, Tra
 
 
 @dataclass(frozen=True)
-class Choice:
+class Assumption:
     """Something that the paper does not print: what was chosen, and what else it is set to."""
 
     name: str
@@ -307,11 +311,11 @@ class Choice:
 
 
 CHOICES = (
-    Choice(
+    Assumption(
         "device speed", "f_l", "1 Gcycles/s",
         tuple({"device_cycles_per_s": v} for v in ("2e8", "3e9", "6e9")),
     ),
-    Choice(
+    Assumption(
         "server speeds", "F_n", "4.0, 4.2, 4.4, 4.6 Gcycles/s",
         (
             {"server_cycles_per_s": "4.3e9,4.3e9,4.3e9,4.3e9"},
@@ -319,15 +323,15 @@ CHOICES = (
             {"server_cycles_per_s": "8e9,8.4e9,8.8e9,9.2e9"},
         ),
     ),
-    Choice("load of the servers", "share of F_n left", "none", ({"server_load_factor": "0.5..1"},)),
-    Choice(
+    Assumption("load of the servers", "share of F_n left", "none", ({"server_load_factor": "0.5..1"},)),
+    Assumption(
         "cycles per multiply-add", "c_m", "6.73", tuple({"cycles_per_mac": v} for v in ("0.1", "1", "30"))
     ),
-    Choice("wired rate", "R_max", "300 Mbit/s", tuple({"server_bps": v} for v in ("1e7", "1e8", "1e9"))),
-    Choice("penalty", "beta", "1", tuple({"beta": v} for v in ("0", "10"))),
-    Choice("default deadline", "tau", "7 s", tuple({"max_delay_s": v} for v in ("1", "3", "none"))),
-    Choice("counted transfers", "preset", "paper (Eq. 9 and 7 to the letter)", ({"preset": "physical"},)),
-    Choice("transmit power", "p; moves energy only", "0.5 W", ({"transmit_power_w": "0.1"},)),
+    Assumption("wired rate", "R_max", "300 Mbit/s", tuple({"server_bps": v} for v in ("1e7", "1e8", "1e9"))),
+    Assumption("penalty", "beta", "1", tuple({"beta": v} for v in ("0", "10"))),
+    Assumption("default deadline", "tau", "7 s", tuple({"max_delay_s": v} for v in ("1", "3", "none"))),
+    Assumption("counted transfers", "preset", "paper (Eq. 9 and 7 to the letter)", ({"preset": "physical"},)),
+    Assumption("transmit power", "p; moves energy only", "0.5 W", ({"transmit_power_w": "0.1"},)),
 )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ Progress = Callable[[int, int], AbstractContextManager[run.Tick]]  # of so many,
 
 
 @dataclass(frozen=True)
-class Made:
+class Reproduced:
     """What was made: the folder, its files, and the numbers for programs."""
 
     folder: Path
@@ -37,7 +37,7 @@ def reproduce(
     engine: Literal["local", "ray"] = "local",
     address: str | None = None,
     progress: Progress | None = None,
-) -> Made:
+) -> Reproduced:
     """Make figures of the paper again.
 
     Parameters
@@ -103,7 +103,7 @@ def _command(names: Iterable[str], budget: str, seeds: int) -> str:
     return " ".join(["mecopt reproduce", *words, f"--budget {budget} --seeds {seeds}"])
 
 
-def _written(folder: Path, names: tuple[str, ...], budget: ex.Budget, seeds: int, command: str) -> Made:
+def _written(folder: Path, names: tuple[str, ...], budget: ex.Budget, seeds: int, command: str) -> Reproduced:
     """Read the results, judge, draw, and write all files."""
     from mecopt.reporting.build import write_all
     from mecopt_rl.reproduce import paper_figures, paper_page, results
@@ -128,4 +128,4 @@ def _written(folder: Path, names: tuple[str, ...], budget: ex.Budget, seeds: int
         "cpu_s": {name: round(value, 1) for name, value in found.cpu_s.items()},
         "files": list(files),
     }
-    return Made(folder, list(files), document)
+    return Reproduced(folder, list(files), document)

@@ -24,7 +24,7 @@ LEAD = 0.01  # of the objective: how far the learner has to be ahead of a baseli
 
 
 @dataclass(frozen=True)
-class Answer:
+class ClaimAnswer:
     """A claim of the paper, or one derived from its numbers, with what every setting says about it."""
 
     claim: cl.Claim
@@ -47,13 +47,13 @@ class Answer:
         }
 
 
-def answers(results: Results) -> list[Answer]:
+def answers(results: Results) -> list[ClaimAnswer]:
     """Return every claim of the paper with its findings, and what follows from its rewards."""
-    found = [Answer(claim, cl.judge(claim, results)) for claim in cl.printed_claims()]
-    return found + [Answer(claim, made, derived=True) for claim, made in cl.derived(results)]
+    found = [ClaimAnswer(claim, cl.judge(claim, results)) for claim in cl.printed_claims()]
+    return found + [ClaimAnswer(claim, made, derived=True) for claim, made in cl.derived(results)]
 
 
-def verdicts(given: Sequence[Answer]) -> str:
+def verdicts(given: Sequence[ClaimAnswer]) -> str:
     """Return how many of the printed claims got which verdict, in one line."""
     printed = [answer for answer in given if not answer.derived]
     count = Counter(answer.verdict for answer in printed)
@@ -88,7 +88,7 @@ def varied(results: Results) -> list[dict[str, Any]]:
     return found
 
 
-def tables(results: Results, given: Sequence[Answer]) -> dict[str, bytes]:
+def tables(results: Results, given: Sequence[ClaimAnswer]) -> dict[str, bytes]:
     """Return the raw tables as CSV."""
     import pandas as pd
 
@@ -129,7 +129,9 @@ def _csv(frame: pd.DataFrame) -> bytes:
     return frame.to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()
 
 
-def page(results: Results, given: Sequence[Answer], varied: Sequence[dict[str, Any]], command: str) -> str:
+def page(
+    results: Results, given: Sequence[ClaimAnswer], varied: Sequence[dict[str, Any]], command: str
+) -> str:
     """Return the page."""
     parts = [
         *_head(results, given, command), *_claims(given), *_figures(results), *_choices(varied), *_end(),
@@ -145,7 +147,7 @@ def which(results: Results) -> str:
     return f"Figure{'s' * (len(numbers) != 1)} {', '.join(numbers)}"
 
 
-def _head(results: Results, given: Sequence[Answer], command: str) -> Iterator[str]:
+def _head(results: Results, given: Sequence[ClaimAnswer], command: str) -> Iterator[str]:
     budget, spent = results.budget, sum(results.cpu_s.values())
     yield f"# {which(results)} of the paper made again at budget {budget.name}, with the optimum"
     yield ""
@@ -175,7 +177,7 @@ def _head(results: Results, given: Sequence[Answer], command: str) -> Iterator[s
     yield ""
 
 
-def _claims(given: Sequence[Answer]) -> Iterator[str]:
+def _claims(given: Sequence[ClaimAnswer]) -> Iterator[str]:
     yield "## Printed and found"
     yield ""
     yield (

@@ -155,7 +155,7 @@ def _courses(folder: Path, names: Sequence[str], budget: ex.Budget, seeds: int) 
             for part, shown in ex.curves(name, setting, budget).items():
                 for label, one in shown.items():
                     made = (
-                        run.course(folder, run.Job(one, run.FIRST_TRAINING + seed, budget))
+                        run.course(folder, run.SeededTraining(one, run.FIRST_TRAINING + seed, budget))
                         for seed in range(seeds)
                     )
                     parts.setdefault(part, {})[label] = [each for each in made if each is not None]

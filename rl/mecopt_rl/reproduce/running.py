@@ -22,7 +22,7 @@ from typing import Literal
 from mecopt._version import __version__
 from mecopt.comparing import machine
 from mecopt.comparing.choices import MethodChoice
-from mecopt.comparing.plan import Plan
+from mecopt.comparing.run_plan import ComparisonPlan
 from mecopt.errors import InputError
 from mecopt.files import write_bytes
 from mecopt.generation import generate
@@ -38,7 +38,7 @@ Tick = Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Job:
+class SeededTraining:
     """A training with its seed and budget."""
 
     train: ex.Train
@@ -146,27 +146,27 @@ def _record(path: Path, budget: ex.Budget) -> tuple[str, ...]:
     return ex.figures(stored[2])
 
 
-def jobs(names: Iterable[str], budget: ex.Budget, seeds: int) -> list[Job]:
+def jobs(names: Iterable[str], budget: ex.Budget, seeds: int) -> list[SeededTraining]:
     """Return the trainings of some figures, each once; the cheap ones of every figure first."""
-    found: dict[Job, None] = {}
+    found: dict[SeededTraining, None] = {}
     for seed in range(FIRST_TRAINING, FIRST_TRAINING + seeds):
         for name in names:
             for setting in ex.FIGURES[name].settings:
                 for point in ex.points(name, setting, budget):
-                    found |= dict.fromkeys(Job(one, seed, budget) for one in point.trainings)
+                    found |= dict.fromkeys(SeededTraining(one, seed, budget) for one in point.trainings)
                 for part in ex.curves(name, setting, budget).values():
-                    found |= dict.fromkeys(Job(one, seed, budget) for one in part.values())
+                    found |= dict.fromkeys(SeededTraining(one, seed, budget) for one in part.values())
     return list(found)
 
 
-def policy_file(folder: Path, job: Job) -> Path:
+def policy_file(folder: Path, job: SeededTraining) -> Path:
     """Return the file of the policy that a training kept."""
     from mecopt_rl.training.loop import POLICY
 
     return folder / TRAININGS / job.name / POLICY
 
 
-def course(folder: Path, job: Job) -> Course | None:
+def course(folder: Path, job: SeededTraining) -> Course | None:
     """Return what a finished training came to; None while it is not finished."""
     path = folder / TRAININGS / job.name / DONE
     try:
@@ -179,11 +179,11 @@ def course(folder: Path, job: Job) -> Course | None:
         raise InputError("cannot be read; delete this training's folder to make it anew", str(path)) from None
 
 
-def train(folder: Path, job: Job) -> None:
+def train(folder: Path, job: SeededTraining) -> None:
     """Make a training, or what is left of it."""
     from mecopt_rl.training.checkpoint import save_policy
     from mecopt_rl.training.loop import LAST, POLICY, Training
-    from mecopt_rl.training.training_plan import Plan as TrainingPlan
+    from mecopt_rl.training.training_plan import TrainingPlan
 
     own, budget, target = job.train, job.budget, folder / TRAININGS / job.name
     start = _cpu_s()
@@ -213,7 +213,7 @@ def _cpu_s() -> float:
     return used.user + used.system + used.children_user + used.children_system
 
 
-def train_all(folder: Path, work: Sequence[Job], tick: Tick) -> None:
+def train_all(folder: Path, work: Sequence[SeededTraining], tick: Tick) -> None:
     """Make all trainings that are not finished, as many at a time as there are cores.
 
     Raises
@@ -234,7 +234,7 @@ def train_all(folder: Path, work: Sequence[Job], tick: Tick) -> None:
         tick()
 
 
-def _side_by_side(folder: Path, work: Sequence[Job], count: int, tick: Tick) -> None:
+def _side_by_side(folder: Path, work: Sequence[SeededTraining], count: int, tick: Tick) -> None:
     import multiprocessing
 
     with safe_path():  # the locks of the pool start a process that looks after them
@@ -274,7 +274,7 @@ def _prepare() -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Paired(Plan):
+class Paired(ComparisonPlan):
     """A comparison in which an instance meets only the policies that were trained for it."""
 
     pairs: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
@@ -332,7 +332,7 @@ def meetings(folder: Path, names: Iterable[str], budget: ex.Budget, seeds: int) 
                 for point in ex.points(name, setting, budget):
                     found += [Meeting(name, point, seed, scheme, scheme) for scheme in fixed]
                     for one in point.trainings:
-                        path = policy_file(folder, Job(one, FIRST_TRAINING + seed, budget))
+                        path = policy_file(folder, SeededTraining(one, FIRST_TRAINING + seed, budget))
                         found.append(Meeting(name, point, seed, one.label, one.learner, str(path.resolve())))
         for choice, text, spec in ex.variations(budget):
             point = ex.Point(choice, "paper", 0.0, spec, text, ())
@@ -357,7 +357,7 @@ def plan(work: Sequence[Meeting], command: str) -> Paired:
     """Return the comparison in which all meetings take place."""
     sources = {meeting.instance.sha256: meeting.instance for meeting in work}
     choices: dict[tuple[str, str], MethodChoice] = {(m.method, m.policy): m.choice for m in work}
-    every = Plan.of(sources.values(), choices.values(), command=command)
+    every = ComparisonPlan.of(sources.values(), choices.values(), command=command)
     pairs: dict[str, set[tuple[str, str]]] = {}
     for one in work:
         pairs.setdefault(one.instance.sha256, set()).add((one.method, one.options_text))

@@ -18,16 +18,16 @@ from mecopt.entities import Coupling
 from mecopt.errors import InputError
 from mecopt.generation import Spec, expand
 from mecopt.result import gap
-from mecopt_rl.learners.interfaces import Learner, Network, Rollout, Shape
+from mecopt_rl.learners.interfaces import Learner, PolicyNetwork, Rollout, Shape
 from mecopt_rl.learners.learner import LearnerKind
-from mecopt_rl.training.bounds import Bounds, Say, bounds_of
 from mecopt_rl.training.curriculum import Judgement, Round, Tally
 from mecopt_rl.training.fingerprint import rules_of
-from mecopt_rl.training.refusals import check_couplings, those
+from mecopt_rl.training.preconditions import check_couplings, those
 from mecopt_rl.training.seeds import VALIDATION
 from mecopt_rl.training.validation import Score
+from mecopt_rl.training.validation_bounds import Bounds, Say, bounds_of
 from mecopt_rl.world.episodes import Batch, Episodes
-from mecopt_rl.world.fleet import Fleet, Pool
+from mecopt_rl.world.fleet import Fleet, TaskPool
 from mecopt_rl.world.observation import Encoder
 
 ANY = 0  # stands in a shape where every size will do
@@ -126,7 +126,7 @@ def _work(spec: Spec) -> float:
     return float(p.network.blocks * (p.servers.servers + 1) ** 2)
 
 
-def step_costs(pool: Pool, encoder: Encoder) -> Floats:
+def step_costs(pool: TaskPool, encoder: Encoder) -> Floats:
     """Return the seconds of every step of all tasks, (K, M, J, J), inf where there is no link."""
     every = np.arange(len(pool.optimum))[None]
     return Fleet(pool, every, encoder).step_cost()
@@ -159,7 +159,7 @@ class Sizes:
         """Return validation episodes."""
         return SizesValidation(self.families, VALIDATION_FACTOR * count)
 
-    def seen(self, network: Network) -> dict[str, Any]:
+    def seen(self, network: PolicyNetwork) -> dict[str, Any]:
         """Return the sizes and rules; there is no encoder."""
         return {"encoder": None, "fingerprint": self.families.fingerprint()}
 
@@ -219,7 +219,7 @@ class SizesValidation:
         if not self.drawn:
             bounds.check(str(spec))
 
-    def judge(self, policy: Network) -> Judgement:
+    def judge(self, policy: PolicyNetwork) -> Judgement:
         """Return the mean gap of all episodes: all sizes count alike."""
         score, shares, gaps = Score(), [], []
         for drawn in self.drawn:

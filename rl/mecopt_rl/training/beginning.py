@@ -14,7 +14,7 @@ from mecopt_rl.learners.learner import Learner, LearnerKind
 from mecopt_rl.training.checkpoint import StoredPolicy, load_policy
 from mecopt_rl.training.curriculum import Curriculum
 from mecopt_rl.training.rounds import OneShape
-from mecopt_rl.training.training_plan import Plan
+from mecopt_rl.training.training_plan import TrainingPlan
 from mecopt_rl.world.observation import Encoder
 
 COPIES = ("network.", "target.")  # of the weights, in what a learner calls its state
@@ -28,7 +28,7 @@ class Beginning:
     sha256: str  # of its file
 
     @classmethod
-    def of(cls, plan: Plan, kind: LearnerKind[Any, Any]) -> Beginning | None:
+    def of(cls, plan: TrainingPlan, kind: LearnerKind[Any, Any]) -> Beginning | None:
         """Read the policy that a plan names, None where it names none.
 
         Raises
@@ -45,7 +45,7 @@ class Beginning:
             raise InputError("a policy that is told prices, expected one of `mecopt train`", plan.start)
         return cls(policy, hashlib.sha256(Path(plan.start).read_bytes()).hexdigest())
 
-    def settings(self, plan: Plan, kind: LearnerKind[Any, Any]) -> Any:
+    def settings(self, plan: TrainingPlan, kind: LearnerKind[Any, Any]) -> Any:
         """Return the settings that the policy was trained with, those changed that the plan changes."""
         if plan.recipe is not None:
             return kind.settings(plan.recipe, plan.changes)

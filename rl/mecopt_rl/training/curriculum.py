@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mecopt.result import gap
-from mecopt_rl.learners.interfaces import Learner, Network, Rollout, Shape
-from mecopt_rl.training.bounds import Bounds, Say
+from mecopt_rl.learners.interfaces import Learner, PolicyNetwork, Rollout, Shape
+from mecopt_rl.training.validation_bounds import Bounds, Say
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Judge(Protocol):
         """What a checkpoint keeps of their bounds; None where they are worked out anew."""
         ...
 
-    def judge(self, policy: Network) -> Judgement:
+    def judge(self, policy: PolicyNetwork) -> Judgement:
         """Run a policy on all of them."""
         ...
 
@@ -121,6 +121,6 @@ class Curriculum(Protocol):
         """
         ...
 
-    def seen(self, network: Network) -> dict[str, Any]:
+    def seen(self, network: PolicyNetwork) -> dict[str, Any]:
         """Return what the network sees and was trained on: ``encoder``, ``fingerprint``, maybe more."""
         ...

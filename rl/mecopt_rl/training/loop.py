@@ -28,7 +28,6 @@ from mecopt.ray_cluster import check_engine
 from mecopt_rl.learners.learner import LearnerKind, kind
 from mecopt_rl.training import cards
 from mecopt_rl.training.beginning import Beginning
-from mecopt_rl.training.bounds import Bounds
 from mecopt_rl.training.checkpoint import (
     OF_DAMAGE,
     POLICY_FORMAT,
@@ -40,12 +39,13 @@ from mecopt_rl.training.checkpoint import (
 from mecopt_rl.training.curriculum import Judge, Judgement, Tally
 from mecopt_rl.training.lock import locked
 from mecopt_rl.training.logs import CSV_NAME, Logs
-from mecopt_rl.training.refusals import check_folder, check_workers
+from mecopt_rl.training.preconditions import check_folder, check_workers
 from mecopt_rl.training.resume import check_count, check_header, check_same, check_samples, check_shapes
 from mecopt_rl.training.rounds import OneShape
-from mecopt_rl.training.training_plan import Plan
+from mecopt_rl.training.training_plan import TrainingPlan
 from mecopt_rl.training.validation import collapsed, rank, worth
-from mecopt_rl.training.workers import Engine, InProcess, Job, Note, Processes
+from mecopt_rl.training.validation_bounds import Bounds
+from mecopt_rl.training.workers import Engine, InProcess, Note, Processes, WorkerStart
 
 LAST, POLICY = "last.safetensors", "policy.safetensors"
 BEST = "best."  # what the names of the best policy's weights begin with, in the former
@@ -83,7 +83,7 @@ class Training:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: TrainingPlan,
         folder: str | os.PathLike[str],
         *,
         address: str | None = None,
@@ -190,7 +190,7 @@ class Training:
         plan = self.plan
         if plan.engine == "local" and plan.workers == 1:
             return InProcess(self.curriculum, self.learner, plan.seed)
-        job = Job(self.curriculum, plan.learner, self.settings, plan.seed)
+        job = WorkerStart(self.curriculum, plan.learner, self.settings, plan.seed)
         if plan.engine == "local":
             return Processes(job, self.learner, plan.workers, self.note)
         from mecopt_rl.training.ray_engine import Cluster

@@ -20,12 +20,12 @@ from mecopt_rl.learners.optimisers import set_rate
 from mecopt_rl.learners.replay import Decisions
 from mecopt_rl.training.curriculum import Round, Tally
 from mecopt_rl.training.rounds import Worker
-from mecopt_rl.training.workers import Job
+from mecopt_rl.training.workers import WorkerStart
 
 Arrays = list[NDArray[Any]]
 
 
-class Server(Protocol):
+class ParameterSource(Protocol):
     """What a worker asks of a parameter server; `ParameterServer` answers, here or from elsewhere."""
 
     def tensors(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -83,7 +83,7 @@ class Remote(Protocol):
         """What workers share; of a value-based learner with a `replay`."""
         ...
 
-    def remote(self, server: Server) -> Together:
+    def remote(self, server: ParameterSource) -> Together:
         """Return the same for a worker, which works on its own copies, stepped by the server."""
         ...
 
@@ -106,7 +106,7 @@ class ParameterServer:
         What its `state` gave as arrays.
     """
 
-    def __init__(self, job: Job, state: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, job: WorkerStart, state: Mapping[str, NDArray[Any]]) -> None:
         torch.set_num_threads(1)
         made: Any = job.make()  # a RemoteLearner, which `ray_engine` has seen to
         made.load_state({name: torch.tensor(array) for name, array in state.items()})
@@ -114,12 +114,12 @@ class ParameterServer:
         self.parameters = [p for group in made.all.optimiser.param_groups for p in group["params"]]
 
     def tensors(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """See `Server`."""
+        """See `ParameterSource`."""
         state = self.learner.state()
         return {name: state[name].numpy() for name in names}
 
     def step(self, gradients: Reals | None, rate: float, more: Arrays) -> tuple[Reals, Arrays]:
-        """See `Server`."""
+        """See `ParameterSource`."""
         shared = self.learner.all
         self.learner.count([torch.tensor(added) for added in more])
         if gradients is not None:
@@ -132,7 +132,7 @@ class ParameterServer:
         return _flat(self.parameters), [counter.numpy() for counter in shared.counters()]
 
     def replay(self, rollout: Rollout | None, count: int, seed: int) -> Arrays:
-        """See `Server`."""
+        """See `ParameterSource`."""
         kept = self.learner.all.replay
         if rollout is not None:
             kept.add(rollout)
@@ -152,7 +152,7 @@ class Pushing(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], counters: Sequence[Tensor], server: Server
+        self, parameters: Iterable[nn.Parameter], counters: Sequence[Tensor], server: ParameterSource
     ) -> None:  # fmt: skip
         super().__init__(parameters, {"lr": 0.0})
         self.server, self.counters = server, counters
@@ -189,7 +189,7 @@ class Pushing(torch.optim.Optimizer):
 class RemoteReplay:
     """Stands in for the replay of a worker, `mecopt_rl.learners.replay.Replay`: it lies with the server."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ParameterSource) -> None:
         self.server = server
         self._new: Rollout | None = None
 
@@ -212,7 +212,7 @@ class RemoteReplay:
 class RemoteWorker:
     """Runs rounds for a server."""
 
-    def __init__(self, job: Job, server: Server) -> None:
+    def __init__(self, job: WorkerStart, server: ParameterSource) -> None:
         torch.set_num_threads(1)
         first: Any = job.make()
         self.shared, self.server = first.remote(server), server

@@ -30,16 +30,16 @@ from mecopt.errors import InputError
 from mecopt.judge import evaluate
 from mecopt.result import gap
 from mecopt.trellis_arcs import build_arcs, shortest
-from mecopt_rl.learners.interfaces import Actor, Learner, Network, Rollout, Shape
+from mecopt_rl.learners.interfaces import Actor, Learner, PolicyNetwork, Rollout, Shape
 from mecopt_rl.learners.learner import LearnerKind, kind
 from mecopt_rl.learners.settings import Settings
-from mecopt_rl.training.bounds import Bounds, Say, bounds_of
 from mecopt_rl.training.checkpoint import StoredPolicy
 from mecopt_rl.training.curriculum import Judgement, Round, Tally
 from mecopt_rl.training.fingerprint import fingerprint
 from mecopt_rl.training.loop import Training
 from mecopt_rl.training.seeds import TRAINING, VALIDATION
-from mecopt_rl.training.training_plan import Plan
+from mecopt_rl.training.training_plan import TrainingPlan
+from mecopt_rl.training.validation_bounds import Bounds, Say, bounds_of
 from mecopt_rl.world.episodes import Episodes
 from mecopt_rl.world.observation import LEFT, Encoder, default_parts
 from mecopt_rl.world.prices import EnergyPrice, Prices, Sample, ServerPrices, along, see
@@ -70,10 +70,10 @@ class PricedPlan:
         return f"{__name__}.train({self!r})"
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> TrainingPlan:
         """The plan of the loop: one round, in which `PricedTasks` counts decisions rather than episodes."""
         changes = {"environments": self.environments, "temperature_end": LAST_TEMPERATURE, **self.changes}
-        return Plan(
+        return TrainingPlan(
             self.spec,
             LEARNER,
             "best",
@@ -200,7 +200,7 @@ class PricedTasks:
         """Return whole episodes, decided under their limits."""
         return PricedValidation(self, count)
 
-    def seen(self, network: Network) -> dict[str, Any]:
+    def seen(self, network: PolicyNetwork) -> dict[str, Any]:
         """Return encoder, prices and fingerprint, and the gap at prices."""
         test = drawn(self.episodes, self.encoder, np.random.default_rng((VALIDATION, 0)), JUDGED)
         return {**self.card, "priced_gap": priced_gap(network, test, self.prices)}
@@ -233,7 +233,7 @@ class PricedValidation:
         self.lower = bounds_of(self.batch, limit_s=BOUND_S * count)
         self.lower.check(curriculum.spec)
 
-    def judge(self, network: Network) -> Judgement:
+    def judge(self, network: PolicyNetwork) -> Judgement:
         """Let the policy decide, and the judge count."""
         from mecopt_rl.deciding import policy_methods  # which is built on this package
 
@@ -286,7 +286,7 @@ def _stay_at_first(network: Any) -> None:
         network.score[1:, j, j] += 1.0
 
 
-def priced_gap(network: Network, tasks: Sample, prices: Prices) -> float:
+def priced_gap(network: PolicyNetwork, tasks: Sample, prices: Prices) -> float:
     """Return the gap to the cheapest paths, each task at a price of its own: a ratio of sums, less one."""
     seen = prices.draw(tasks, np.random.default_rng((VALIDATION, 1)))
     weight = prices.weight(tasks, seen)

@@ -21,7 +21,7 @@ from mecopt.ray_cluster import STEP_S, check_release, connect, first_line, impor
 from mecopt_rl.learners.learner import Learner, Reals, Rollout
 from mecopt_rl.training.curriculum import Round, Tally
 from mecopt_rl.training.parameter_server import Arrays, ParameterServer, Remote, RemoteWorker
-from mecopt_rl.training.workers import REPLACEMENTS, Job, Note, kept, shares
+from mecopt_rl.training.workers import REPLACEMENTS, Note, WorkerStart, kept, shares
 
 START_S = 120.0  # a round that nobody is ready to run for so long never will be
 
@@ -60,10 +60,10 @@ class Handle:
             raise ServerLost(first_line(error)) from None
 
 
-class Maker:
+class RoundMaker:
     """What lives on a node and runs shares of rounds."""
 
-    def __init__(self, job: Job, server: Any) -> None:
+    def __init__(self, job: WorkerStart, server: Any) -> None:
         self.job, self.server = job, server
         self.worker: RemoteWorker | None = None
 
@@ -106,7 +106,9 @@ class Cluster:
         If no cluster answers.
     """
 
-    def __init__(self, job: Job, learner: Learner, count: int, address: str | None, note: Note) -> None:
+    def __init__(
+        self, job: WorkerStart, learner: Learner, count: int, address: str | None, note: Note
+    ) -> None:
         self._ray = import_ray()
         if not isinstance(learner, Remote):
             raise InputError(f"--engine ray: {job.learner} has no parameter server, expected --engine local")
@@ -122,7 +124,7 @@ class Cluster:
             cores = int(self._ray.cluster_resources().get("CPU", 0))
             allowed_workers(count, 1, cores)
             # What is lost is begun again here, which counts it, not by Ray.
-            self._maker = self._ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Maker)
+            self._maker = self._ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(RoundMaker)
             self._begin()
         except BaseException:
             self.close()

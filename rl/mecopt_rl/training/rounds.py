@@ -13,18 +13,18 @@ import numpy as np
 
 from mecopt.arrays import Ints
 from mecopt.errors import MecoptError
-from mecopt_rl.learners.interfaces import Actor, Flags, Learner, Network, Nodes, Reals, Rollout, Shape
+from mecopt_rl.learners.interfaces import Actor, Flags, Learner, Nodes, PolicyNetwork, Reals, Rollout, Shape
 from mecopt_rl.learners.learner import LearnerKind
 from mecopt_rl.learners.settings import Settings
-from mecopt_rl.training.bounds import MOST_S, Bounds, Say, optima
 from mecopt_rl.training.curriculum import Curriculum, Round, Tally
 from mecopt_rl.training.fingerprint import fingerprint
-from mecopt_rl.training.refusals import open_episodes
+from mecopt_rl.training.preconditions import open_episodes
 from mecopt_rl.training.seeds import TRAINING
 from mecopt_rl.training.validation import Validation
+from mecopt_rl.training.validation_bounds import MOST_S, Bounds, Say, optima
 from mecopt_rl.world.episodes import Batch, Episodes
 from mecopt_rl.world.fleet import Fleet
-from mecopt_rl.world.kernel_tables import Outcome, Rule
+from mecopt_rl.world.kernel_tables import Outcome, RuleTables
 from mecopt_rl.world.masks import needed_masks
 from mecopt_rl.world.observation import Encoder
 
@@ -103,7 +103,7 @@ class OneShape:
         """Return validation episodes."""
         return Validation(self.episodes, self.encoder, count, bounds=bounds, say=say)
 
-    def seen(self, network: Network) -> dict[str, Any]:
+    def seen(self, network: PolicyNetwork) -> dict[str, Any]:
         """Return encoder and fingerprint."""
         return {"encoder": self.encoder.to_json(), "fingerprint": fingerprint(self.episodes)}
 
@@ -215,6 +215,6 @@ class Recorder:
         return Rollout(*fields)
 
 
-def coupled(rule: Rule) -> bool:
+def coupled(rule: RuleTables) -> bool:
     """Say whether limits join the tasks of an episode."""
     return rule.energy or rule.capacity or rule.memory

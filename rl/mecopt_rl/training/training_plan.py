@@ -11,7 +11,7 @@ from mecopt.ray_cluster import check_engine
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What is trained: with the seed this says everything (`learners.learner` explains the parts)."""
 
     spec: str  # of the episodes: a generator's text, or the file of an instance

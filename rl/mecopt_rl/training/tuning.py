@@ -23,7 +23,7 @@ from mecopt.files import read_bytes, write_bytes
 from mecopt_rl.learners.learner import kind
 from mecopt_rl.training.lock import LOCK, locked
 from mecopt_rl.training.loop import POLICY, Training
-from mecopt_rl.training.training_plan import Plan
+from mecopt_rl.training.training_plan import TrainingPlan
 from mecopt_rl.training.validation import worth
 
 if TYPE_CHECKING:
@@ -65,14 +65,14 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Search:
+class TuningSpace:
     """What is tuned: the training that all trials share, and the settings that differ."""
 
-    plan: Plan
+    plan: TrainingPlan
     axes: tuple[Axis, ...]
 
     @classmethod
-    def of(cls, plan: Plan, texts: Sequence[str] = ()) -> Search:
+    def of(cls, plan: TrainingPlan, texts: Sequence[str] = ()) -> TuningSpace:
         """Read what is looked for: ``NAME=LOW..HIGH`` or ``NAME=a|b|c``; without any the usual settings.
 
         Raises
@@ -106,7 +106,7 @@ class Search:
         return {**dataclasses.asdict(self.plan), "search": [axis.to_json() for axis in self.axes]}
 
 
-def _axis(text: str, chosen: Any, plan: Plan) -> Axis:
+def _axis(text: str, chosen: Any, plan: TrainingPlan) -> Axis:
     name, equals, value = text.partition("=")
     if not equals or not value:
         raise InputError(f"--search {text}: expected NAME=LOW..HIGH or NAME=a|b|c")
@@ -166,7 +166,7 @@ class Tuning:
         If Optuna is not installed.
     """
 
-    def __init__(self, search: Search, folder: str, tell: Callable[[Trial], None] | None = None) -> None:
+    def __init__(self, search: TuningSpace, folder: str, tell: Callable[[Trial], None] | None = None) -> None:
         if find_spec("optuna") is None:
             raise MissingExtraError("mecopt tune", "tune")
         self.search, self.folder, self.tell = search, Path(folder), tell

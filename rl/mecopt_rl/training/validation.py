@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from mecopt.result import gap
-from mecopt_rl.learners.interfaces import Network
-from mecopt_rl.training.bounds import Bounds, Say, bounds_of
+from mecopt_rl.learners.interfaces import PolicyNetwork
 from mecopt_rl.training.curriculum import Judgement
 from mecopt_rl.training.seeds import VALIDATION
+from mecopt_rl.training.validation_bounds import Bounds, Say, bounds_of
 from mecopt_rl.world.episodes import Episodes
 from mecopt_rl.world.fleet import Fleet
-from mecopt_rl.world.kernel_tables import Outcome, Rule
+from mecopt_rl.world.kernel_tables import Outcome, RuleTables
 from mecopt_rl.world.masks import needed_masks
 from mecopt_rl.world.observation import Encoder
 
@@ -95,7 +95,7 @@ class Validation:
         self.rows = self.batch.rows[:, self.bounds.possible]
         self.different = int(np.unique(self.rows[self.rows >= 0]).size)
 
-    def judge(self, policy: Network) -> Judgement:
+    def judge(self, policy: PolicyNetwork) -> Judgement:
         """Run a policy on all episodes."""
         fleet = Fleet(self.batch.pool, self.rows, self.encoder)
         masks, score, placements = needed_masks(fleet), Score(), []
@@ -123,7 +123,7 @@ class Score:
     violations: int = 0
     violating_tasks: int = 0
 
-    def add(self, outcome: Outcome, rule: Rule) -> None:
+    def add(self, outcome: Outcome, rule: RuleTables) -> None:
         """Add one task of each episode."""
         reward = float(outcome.reward.sum())
         self.reward += reward

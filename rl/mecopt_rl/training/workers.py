@@ -27,7 +27,7 @@ Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Job:
+class WorkerStart:
     """What a worker process needs to begin."""
 
     curriculum: Curriculum
@@ -85,7 +85,7 @@ class Processes:
         Told what is not as it should be.
     """
 
-    def __init__(self, job: Job, learner: Learner, count: int, note: Note) -> None:
+    def __init__(self, job: WorkerStart, learner: Learner, count: int, note: Note) -> None:
         import torch.multiprocessing
 
         self._context: Any = torch.multiprocessing.get_context("spawn")
@@ -204,7 +204,7 @@ def _no_interrupts() -> Iterator[None]:
             signal.raise_signal(came[0])
 
 
-def _serve(pipe: Connection, job: Job, shared: object) -> None:
+def _serve(pipe: Connection, job: WorkerStart, shared: object) -> None:
     """Run rounds until the first process closes the pipe, or is gone."""
     import torch
 

@@ -15,7 +15,7 @@ from mecopt.arrays import Ints
 from mecopt.errors import InputError
 from mecopt.instance import Instance
 from mecopt_rl.world.episodes import Batch, Episodes
-from mecopt_rl.world.fleet import Fleet, Pool
+from mecopt_rl.world.fleet import Fleet, TaskPool
 from mecopt_rl.world.kernel_tables import Outcome
 from mecopt_rl.world.masks import checked, checked_prefix
 from mecopt_rl.world.observation import HIGH, LOW, Encoder
@@ -177,7 +177,7 @@ def observation_space(encoder: Encoder, *, flat: bool) -> spaces.Box | spaces.Di
     return spaces.Dict({name: box(at.stop - at.start) for name, at in encoder.slices.items()})
 
 
-def step_infos(outcome: Outcome, pool: Pool, decided: Ints) -> dict[str, NDArray[Any]]:
+def step_infos(outcome: Outcome, pool: TaskPool, decided: Ints) -> dict[str, NDArray[Any]]:
     """Return what is told about E decided tasks, -1 = none.
 
     Returns

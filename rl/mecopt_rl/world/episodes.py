@@ -23,7 +23,7 @@ from mecopt.generators.assemble import server_speeds
 from mecopt.generators.parameters import Parameters, resolve
 from mecopt.instance import Instance
 from mecopt.judge import evaluate
-from mecopt_rl.world.fleet import Pool, Sites, in_order, paths
+from mecopt_rl.world.fleet import Sites, TaskPool, in_order, paths
 from mecopt_rl.world.observation import Encoder, Ranges, ranges_of
 
 SAMPLE_SEEDS = (0, 1)  # of the instances that tell a generator's shape
@@ -38,7 +38,7 @@ class Batch:
     ``origin[e][0]``.
     """
 
-    pool: Pool
+    pool: TaskPool
     rows: Ints  # (T, E) tasks of the pool in order, -1 behind the last
     draws: tuple[Draw, ...]
     origin: tuple[tuple[int, int], ...]
@@ -258,7 +258,7 @@ def _batch(drawn: Iterable[Drawn], encoder: Encoder) -> Batch:
     draws, pools = [], []
     for draw, costs in drawn:
         draws.append(draw)
-        pools.append(Pool.of(draw.instance, encoder, costs=costs, sites=draw.sites))
+        pools.append(TaskPool.of(draw.instance, encoder, costs=costs, sites=draw.sites))
     tables = [draw.rows() for draw in draws]
     starts = np.cumsum([0] + [draw.instance.task_count for draw in draws])
     rows = np.full((max(map(len, tables)), sum(draw.count for draw in draws)), -1)
@@ -267,7 +267,7 @@ def _batch(drawn: Iterable[Drawn], encoder: Encoder) -> Batch:
         rows[: len(table), at : at + draw.count] = table + starts[number]
         origin += [(number, e) for e in range(draw.count)]
         at += draw.count
-    return Batch(Pool.joined(pools), rows, tuple(draws), tuple(origin))
+    return Batch(TaskPool.joined(pools), rows, tuple(draws), tuple(origin))
 
 
 def _drawn(spec: Spec, count: int, rng: np.random.Generator) -> Drawn:

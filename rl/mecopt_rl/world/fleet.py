@@ -20,7 +20,7 @@ from mecopt.instance import Instance
 from mecopt.limits import ENERGY, MEMORY
 from mecopt.trellis import Paths, shortest_paths
 from mecopt_rl.world import step_kernels as kernels
-from mecopt_rl.world.kernel_tables import BLOCKS, GROUP, SITE, Changing, Outcome, Rule, State, Tables
+from mecopt_rl.world.kernel_tables import BLOCKS, GROUP, SITE, Changing, Outcome, RuleTables, State, Tables
 from mecopt_rl.world.observation import HIGH, Encoder
 
 Bools = NDArray[np.bool_]
@@ -45,11 +45,11 @@ class Sites:
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class TaskPool:
     """Everything that is known of K tasks before any is decided."""
 
     tables: Tables
-    rule: Rule
+    rule: RuleTables
     static: NDArray[np.float32]  # (K, D) observations, all limits unused
     optimum: Floats  # (K,) least objective in seconds, couplings left out; inf = no placement allowed
 
@@ -61,7 +61,7 @@ class Pool:
         *,
         costs: ChainCosts | None = None,
         sites: Sites | None = None,
-    ) -> Pool:
+    ) -> TaskPool:
         """Lay out the tasks of an instance, in its own order."""
         encoder.check(instance)
         sites = sites if sites is not None else _one_site(instance)
@@ -72,7 +72,7 @@ class Pool:
         return cls(tables, rule_of(instance), static, paths(costs).value)
 
     @classmethod
-    def joined(cls, pools: Sequence[Pool]) -> Pool:
+    def joined(cls, pools: Sequence[TaskPool]) -> TaskPool:
         """Put pools of the same rules one after the other."""
         if len(pools) == 1:
             return pools[0]
@@ -93,7 +93,7 @@ class Pool:
         optimum = np.concatenate([pool.optimum for pool in pools])
         return cls(Tables(whole=np.concatenate(whole), **rest), pools[0].rule, static, optimum)
 
-    def taken(self, tasks: Ints) -> Pool:
+    def taken(self, tasks: Ints) -> TaskPool:
         """Keep some of the tasks, in the given order, and only their sites and speeds."""
         whole = self.tables.whole[tasks]
         group, whole[:, GROUP] = np.unique(whole[:, GROUP], return_inverse=True)
@@ -106,7 +106,7 @@ class Pool:
         tables = Tables(
             whole=whole, number=t.number[tasks], block=t.block[tasks], server_s=t.server_s[group], **of_site
         )
-        return Pool(tables, self.rule, self.static[tasks], self.optimum[tasks])
+        return TaskPool(tables, self.rule, self.static[tasks], self.optimum[tasks])
 
 
 class Fleet:
@@ -125,11 +125,11 @@ class Fleet:
         Task that every episode decides next, -1 when it has ended.
     """
 
-    def __init__(self, pool: Pool, rows: Ints, encoder: Encoder) -> None:
+    def __init__(self, pool: TaskPool, rows: Ints, encoder: Encoder) -> None:
         self.encoder = encoder
         self.load(pool, rows)
 
-    def load(self, pool: Pool, rows: Ints) -> None:
+    def load(self, pool: TaskPool, rows: Ints) -> None:
         """Begin all episodes anew, on these tasks."""
         self.pool, self.rows = pool, np.ascontiguousarray(rows, dtype=np.int64)
         self.changing = _changing(self.encoder, pool.rule)
@@ -140,7 +140,7 @@ class Fleet:
         self._lanes = np.arange(episodes)
         self._arrive()
 
-    def restart(self, episodes: Bools, pool: Pool, rows: Ints) -> None:
+    def restart(self, episodes: Bools, pool: TaskPool, rows: Ints) -> None:
         """Begin some of the episodes anew; the others go on where they are.
 
         Parameters
@@ -161,7 +161,7 @@ class Fleet:
             renamed[live] = np.arange(len(live))
             old = np.where(old >= 0, renamed[old], -1)
             rows = np.where(rows >= 0, rows + len(live), -1)
-            pool = Pool.joined([self.pool.taken(live), pool])
+            pool = TaskPool.joined([self.pool.taken(live), pool])
         length = max(len(old), len(rows))
         merged = np.full((length, len(kept)), -1)
         merged[: len(old), kept] = old[:, kept]
@@ -268,10 +268,10 @@ def in_order(instance: Instance) -> Ints:
     return order
 
 
-def rule_of(instance: Instance) -> Rule:
+def rule_of(instance: Instance) -> RuleTables:
     """Return what the kernels need to know of the instance's rules."""
     rules = instance.rules
-    return Rule(
+    return RuleTables(
         return_transfer=bool(rules.return_transfer),
         return_result=bool(rules.return_result),
         capacity=Coupling.CAPACITY in rules.couplings,
@@ -333,7 +333,7 @@ def _same_width(arrays: Sequence[Floats], fill: float) -> list[Floats]:
     return wide
 
 
-def _fresh(t: Tables, rule: Rule, episodes: int) -> State:
+def _fresh(t: Tables, rule: RuleTables, episodes: int) -> State:
     servers, devices = t.send_lat.shape[1], t.budget.shape[1]
     held = (t.memory.shape[1], t.params.shape[1]) if rule.memory else (0, 0)
     return State(
@@ -345,7 +345,7 @@ def _fresh(t: Tables, rule: Rule, episodes: int) -> State:
     )
 
 
-def _changing(encoder: Encoder, rule: Rule) -> Changing:
+def _changing(encoder: Encoder, rule: RuleTables) -> Changing:
     def start(name: str, on: bool) -> int:  # what is switched off does not change
         return encoder.slices[name].start if on and name in encoder.slices else -1
 

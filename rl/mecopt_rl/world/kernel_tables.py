@@ -29,7 +29,7 @@ class Tables(NamedTuple):
     params: NDArray[np.float64]  # (I, models * M) bytes of every block
 
 
-class Rule(NamedTuple):
+class RuleTables(NamedTuple):
     """The rules that all tasks share."""
 
     return_transfer: bool

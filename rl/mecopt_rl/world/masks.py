@@ -16,7 +16,7 @@ from mecopt.costs import ChainCosts
 from mecopt.entities import Coupling
 from mecopt.errors import InputError
 from mecopt.instance import Instance
-from mecopt_rl.world.fleet import Fleet, Pool, in_order
+from mecopt_rl.world.fleet import Fleet, TaskPool, in_order
 from mecopt_rl.world.kernel_tables import GAPS
 from mecopt_rl.world.observation import Encoder
 
@@ -57,7 +57,7 @@ def fleet_of(instance: Instance, encoder: Encoder, *, costs: ChainCosts | None =
 
     Its ``pool`` holds the tasks in the instance's own order.
     """
-    return Fleet(Pool.of(instance, encoder, costs=costs), lanes(instance), encoder)
+    return Fleet(TaskPool.of(instance, encoder, costs=costs), lanes(instance), encoder)
 
 
 def decide(

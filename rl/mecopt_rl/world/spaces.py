@@ -63,7 +63,7 @@ def joint_count(encoder: Encoder) -> int:
     InputError
         If there are more than one action each can be made of.
     """
-    from mecopt_rl.learners.layers import JOINT_ACTIONS  # brings torch
+    from mecopt_rl.learners.network_layers import JOINT_ACTIONS  # brings torch
 
     count = int((encoder.servers + 1) ** encoder.blocks)
     if count > JOINT_ACTIONS:

@@ -10,7 +10,7 @@ from mecopt.features import Feature
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
-from mecopt_solvers.baselines.rules import STATIC, WITHIN_LEDGER, by_block, cut_off, switch
+from mecopt_solvers.baselines.placing import STATIC, WITHIN_LEDGER, by_block, cut_off, switch
 
 
 def _servers(instance: Instance, *, in_turn: bool) -> Ints:

@@ -11,7 +11,7 @@ from mecopt.instance import Instance
 from mecopt.judge import evaluate
 from mecopt.registry import Method
 from mecopt.trellis_arcs import shortest
-from mecopt_solvers.baselines.rules import chunks, cut_off, respect
+from mecopt_solvers.baselines.placing import chunks, cut_off, respect
 
 
 def _solve(instance: Instance, run: Run) -> None:

@@ -12,7 +12,7 @@ from mecopt.features import OF_STEPS, Feature
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
-from mecopt_solvers.baselines.responses import Slot
+from mecopt_solvers.baselines.responses import ResponseSlot
 
 ROUNDS = 100  # at most, in each of which every task of a slot may move
 
@@ -30,7 +30,7 @@ def _solve(instance: Instance, run: Run, *, social: bool) -> None:
     if limits.SHARING.on(instance):
         for number in np.unique(instance.tasks.slot):
             tasks = np.flatnonzero(instance.tasks.slot == number)
-            slot = Slot(instance, run, tasks, social=social)
+            slot = ResponseSlot(instance, run, tasks, social=social)
             took, still = _settle(slot, run)
             rounds, settled = max(rounds, took), settled and still
             there = (slot.path[:, 0] >= 0) | np.isfinite(slot.drop_cost)
@@ -41,7 +41,7 @@ def _solve(instance: Instance, run: Run, *, social: bool) -> None:
     run.found(placement)
 
 
-def _settle(slot: Slot, run: Run) -> tuple[int, bool]:
+def _settle(slot: ResponseSlot, run: Run) -> tuple[int, bool]:
     """Make rounds until nobody moves; return how many, and whether it came to that."""
     for number in range(1, ROUNDS + 1):
         moved = False

@@ -11,7 +11,7 @@ from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate
 from mecopt.registry import Method
 from mecopt_solvers.baselines.cuts import whole_on
-from mecopt_solvers.baselines.rules import WITHIN_LEDGER
+from mecopt_solvers.baselines.placing import WITHIN_LEDGER
 
 
 def _worth(judged: Evaluation) -> tuple[bool, float]:

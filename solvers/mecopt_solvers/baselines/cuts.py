@@ -17,7 +17,7 @@ from mecopt.judge import evaluate
 from mecopt.tolerances import slack
 from mecopt.trellis_arcs import Arcs, build_arcs
 from mecopt_solvers.baselines.ledger import in_order, open_ledger
-from mecopt_solvers.baselines.rules import chunks, cut_off, respect, seconds
+from mecopt_solvers.baselines.placing import chunks, cut_off, respect, seconds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

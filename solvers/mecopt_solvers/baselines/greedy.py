@@ -14,7 +14,7 @@ from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
 from mecopt_solvers.baselines.ledger import in_order, open_ledger
-from mecopt_solvers.baselines.rules import LOAD, WITHIN_LEDGER, by_block, cut_off, switch
+from mecopt_solvers.baselines.placing import LOAD, WITHIN_LEDGER, by_block, cut_off, switch
 
 WAVES = 300  # with more tasks than this in a slot the compiled loop is faster
 

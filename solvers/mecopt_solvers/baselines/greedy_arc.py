@@ -9,7 +9,7 @@ from mecopt.entities import Coupling
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
-from mecopt_solvers.baselines.rules import STEP, WITHIN_LEDGER, by_block, chunks, cut_off
+from mecopt_solvers.baselines.placing import STEP, WITHIN_LEDGER, by_block, chunks, cut_off
 
 
 def _solve(instance: Instance, run: Run) -> None:

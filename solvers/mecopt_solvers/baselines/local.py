@@ -8,7 +8,7 @@ from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
 from mecopt_solvers.baselines.cuts import whole_on
-from mecopt_solvers.baselines.rules import WITHIN_LEDGER
+from mecopt_solvers.baselines.placing import WITHIN_LEDGER
 
 
 def _solve(instance: Instance, run: Run) -> None:

@@ -31,7 +31,7 @@ class Ranges:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ComingTasks:
     """The tasks to come by kind: what is known of each is its device, model, batch and deadlines."""
 
     kind: Ints  # (K,)
@@ -39,7 +39,7 @@ class Plan:
     device: Ints  # (K,)
 
     @classmethod
-    def of(cls, instance: Instance) -> Plan:
+    def of(cls, instance: Instance) -> ComingTasks:
         """Sort the tasks by device (alike but for name and budget), model and batch."""
         alike = [dataclasses.replace(d, name="", energy_budget_j=None) for d in instance.devices]
         number = {device: i for i, device in enumerate(dict.fromkeys(alike))}
@@ -122,7 +122,7 @@ def _pair(value: Any, name: str) -> tuple[float, float]:
     return float(value[0]), float(value[1])
 
 
-def from_ranges(instance: Instance, plan: Plan, ranges: Ranges, seed: int) -> Outlook:
+def from_ranges(instance: Instance, plan: ComingTasks, ranges: Ranges, seed: int) -> Outlook:
     """Work out the outlook from tasks drawn within the ranges."""
     rng = np.random.default_rng(seed)
     each = max(FEWEST, SAMPLES // plan.kinds)
@@ -140,7 +140,7 @@ def from_ranges(instance: Instance, plan: Plan, ranges: Ranges, seed: int) -> Ou
     return _outlook(arcs, np.repeat(np.arange(plan.kinds), each), plan.kinds, worst)
 
 
-def from_trace(costs: ChainCosts, plan: Plan, seen: Ints) -> Outlook:
+def from_trace(costs: ChainCosts, plan: ComingTasks, seen: Ints) -> Outlook:
     """Work out the outlook from the latest tasks seen; kinds never seen count as the mean of the others."""
     some = seen[-SAMPLES:]
     outlook = _outlook(build_arcs(costs, some), plan.kind[some], plan.kinds, None)

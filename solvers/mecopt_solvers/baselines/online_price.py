@@ -18,8 +18,14 @@ from mecopt.instance import Instance
 from mecopt.registry import OF_ONE_TASK, Method
 from mecopt.tolerances import JUST_BELOW, slack
 from mecopt_solvers.baselines.ledger import in_order
-from mecopt_solvers.baselines.online_knowledge import Outlook, Plan, from_ranges, from_trace, known_ranges
-from mecopt_solvers.baselines.rules import chunks, cut_off
+from mecopt_solvers.baselines.online_knowledge import (
+    ComingTasks,
+    Outlook,
+    from_ranges,
+    from_trace,
+    known_ranges,
+)
+from mecopt_solvers.baselines.placing import chunks, cut_off
 from mecopt_solvers.priced_bound import improve_by_prices
 
 DOUBT = 1e-6  # probability that the reserve may fall short, where the worst case cannot be paid for
@@ -108,7 +114,7 @@ def _solve(instance: Instance, run: Run) -> None:
         return
     ranges = known_ranges(instance, run.options)
     run.notes["knows"] = "ranges" if ranges else "what it has seen"
-    plan = Plan.of(instance)
+    plan = ComingTasks.of(instance)
     on = Coupling.ENERGY in instance.rules.couplings
     purses = {
         d: Purse(float(slack(np.float64(device.energy_budget_j)) * JUST_BELOW), plan.counts(d))

@@ -47,7 +47,7 @@ def of_tasks(costs: ChainCosts, tasks: Ints) -> ChainCosts:
     return dataclasses.replace(costs, **{name: a[tasks] for name, a in rows.items() if a is not None})
 
 
-class Slot:
+class ResponseSlot:
     """The tasks of one slot and where they are; K tasks, M blocks, J nodes, N servers."""
 
     def __init__(self, instance: Instance, run: Run, tasks: Ints, *, social: bool) -> None:

@@ -15,7 +15,7 @@ from mecopt.instance import Instance
 from mecopt.registry import OF_ONE_TASK, Method
 from mecopt.tolerances import JUST_BELOW, slack
 from mecopt.trellis_arcs import Arcs, build_arcs, shortest
-from mecopt_solvers.baselines.rules import cut_off
+from mecopt_solvers.baselines.placing import cut_off
 from mecopt_solvers.priced_bound import improve_by_prices
 
 FIRST_STEPS, STEPS = 300, 10  # of the prices before the first task, and before others
@@ -25,7 +25,7 @@ RAISE = 1.1  # of what a second costs on a server on which a task does not fit
 MOST_PRICE = 8.0  # of a second on a server, in seconds
 
 
-class Slot:
+class PricedSlot:
     """The tasks of one slot; M blocks, J = N + 1 nodes."""
 
     def __init__(self, arcs: Arcs, slot_s: float) -> None:
@@ -112,7 +112,7 @@ def _solve(instance: Instance, run: Run) -> None:
     prices = np.zeros((instance.slot_count, instance.server_count))
     for slot in np.unique(instance.tasks.slot).tolist():
         tasks = np.flatnonzero(instance.tasks.slot == slot)
-        filled = Slot(build_arcs(run.costs, tasks, run.node_cost), instance.slot_s)
+        filled = PricedSlot(build_arcs(run.costs, tasks, run.node_cost), instance.slot_s)
         placement[tasks], prices[slot] = filled.fill(), filled.best
     run.found(cut_off(instance, placement))
     improve_by_prices(run, {"capacity": prices.ravel()})

@@ -20,7 +20,7 @@ from mecopt_solvers.explain.limits import amount, place_text, price_unit, tighte
 
 if TYPE_CHECKING:
     from mecopt.instance import Instance
-    from mecopt_solvers.explain import Alternative, Explanation, ForcedChoice, Limit, Spent
+    from mecopt_solvers.explain import Alternative, ExplainedLimit, Explanation, ForcedChoice, Spent
 
 MOST_ROWS = 12  # of limits and deadlines; --json lists all
 NONE = "-"
@@ -148,7 +148,7 @@ def _limits(found: Explanation) -> None:
 
 def _by_place(found: Explanation) -> None:
     """Sum the limits of many slots up, node by node."""
-    groups: dict[tuple[str, str], list[Limit]] = {}
+    groups: dict[tuple[str, str], list[ExplainedLimit]] = {}
     for limit in found.limits:
         place = place_text(found.instance, {k: v for k, v in limit.where.items() if k != "slot"})
         groups.setdefault((limit.kind, place), []).append(limit)
@@ -174,7 +174,7 @@ NOUNS = {
 }
 
 
-def _limit_row(instance: Instance, limit: Limit) -> list[str]:
+def _limit_row(instance: Instance, limit: ExplainedLimit) -> list[str]:
     saves = NONE if limit.price is None else f"{number(limit.price, 4)} s/{price_unit(limit.kind)[0]}"
     used = "infinite" if limit.used is None else amount(limit.kind, limit.used)
     share = NONE if limit.share is None else f"{100 * limit.share:.1f}"

@@ -61,7 +61,7 @@ def export(
     Exit status 3: a task cannot be placed at all, so that there is nothing to write.
     """
     if runtime is not None:
-        from mecopt.cli.handing_over import hand_over
+        from mecopt.cli.export_for import hand_over
 
         hand_over(runtime, instance_file, solution_file, model_file, out, task)
         return

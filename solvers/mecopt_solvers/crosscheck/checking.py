@@ -15,8 +15,8 @@ from mecopt.registry import methods
 from mecopt.result import Result
 from mecopt.solving import solve
 from mecopt_solvers.crosscheck.brute import brute_force, paths_of
-from mecopt_solvers.crosscheck.plain import SETS, random_instance
-from mecopt_solvers.crosscheck.wider import wide_instance
+from mecopt_solvers.crosscheck.first_format import SETS, random_instance
+from mecopt_solvers.crosscheck.wider_format import wide_instance
 
 AGREEMENT = 1e-9
 SMALLEST = 1e-18  # an objective below is as good as 0

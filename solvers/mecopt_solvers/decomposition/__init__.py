@@ -24,7 +24,7 @@ __all__ = ["METHOD"]
 
 def _solve(instance: Instance, run: Run) -> None:
     with run.loading():
-        from mecopt_solvers.decomposition.schedule import solve  # imports numba
+        from mecopt_solvers.decomposition.turns import solve  # imports numba
 
     solve(instance, run)
 

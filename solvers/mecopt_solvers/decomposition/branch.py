@@ -17,12 +17,12 @@ from mecopt.arrays import Floats, Ints
 from mecopt_solvers.decomposition.branching import branches
 from mecopt_solvers.decomposition.dual import Ascent, Counts, Priced
 from mecopt_solvers.decomposition.filling import fill
-from mecopt_solvers.decomposition.incumbent import Incumbent, exhaust, kick, nearest, round_and_improve
 from mecopt_solvers.decomposition.master import Columns, Generation, Solution, largest_shares
 from mecopt_solvers.decomposition.pool import fill_pool, pool_of_size
+from mecopt_solvers.decomposition.primal import Incumbent, exhaust, kick, nearest, round_and_improve
 from mecopt_solvers.decomposition.problem import WITHIN, Part
 from mecopt_solvers.decomposition.runs.dive import dive
-from mecopt_solvers.decomposition.runs.patterns import RunGeneration, Sizes, price_runs
+from mecopt_solvers.decomposition.runs.patterns import RunGeneration, RunSizes, price_runs
 
 ASCENT_STEPS = 200
 KEPT_ITERATES = 12  # the last ones: their paths are near the best prices
@@ -66,7 +66,7 @@ class Tree:
     born: int = 0
     visited: int = 0
     price_cap: float = 0.0
-    sizes: Sizes | None = None  # of runs, once the bound is strengthened by them
+    sizes: RunSizes | None = None  # of runs, once the bound is strengthened by them
     should_stop: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
@@ -152,7 +152,7 @@ class Tree:
     def _strengthen(self) -> None:
         """Start again with a stronger bound: servers are filled with whole runs of blocks."""
         self.visited += 1
-        self.sizes = Sizes.of(self.part)
+        self.sizes = RunSizes.of(self.part)
         if self.sizes is None:
             return
         root = self.open[0][2]
@@ -174,7 +174,7 @@ class Tree:
             return Generation(self.part, parent.columns, counts, should_stop=self.should_stop)
         return self._runs(self.sizes, parent, counts)
 
-    def _runs(self, sizes: Sizes, parent: Node, counts: Counts) -> RunGeneration:
+    def _runs(self, sizes: RunSizes, parent: Node, counts: Counts) -> RunGeneration:
         decided = counts.carried(parent.counts, parent.prices[len(sizes.size) :])
         center = np.concatenate([parent.prices[: len(sizes.size)], decided])
         return RunGeneration(

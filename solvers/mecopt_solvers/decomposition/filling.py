@@ -15,8 +15,8 @@ import numpy as np
 
 from mecopt.arrays import Floats, Ints
 from mecopt_solvers.decomposition import search_kernels
-from mecopt_solvers.decomposition.incumbent import Incumbent, nearest
 from mecopt_solvers.decomposition.pool import Pool
+from mecopt_solvers.decomposition.primal import Incumbent, nearest
 from mecopt_solvers.decomposition.problem import WITHIN, Part
 
 MOST_ROWS = 32

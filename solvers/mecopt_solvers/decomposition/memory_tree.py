@@ -26,7 +26,7 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class MemoryNode:
     """What is decided, and what the relaxation makes of it."""
 
     bound: float
@@ -47,7 +47,7 @@ class MemorySearch:
     path: Ints | None = None
     bound: float = -np.inf
     closed: float = np.inf
-    open: list[tuple[float, int, Node]] = field(default_factory=list)
+    open: list[tuple[float, int, MemoryNode]] = field(default_factory=list)
     born: int = 0
     visited: int = 0
     prices: Floats = field(init=False)
@@ -111,7 +111,7 @@ class MemorySearch:
         if bound >= self.cutoff:
             self.closed = min(self.closed, bound)
             return
-        heapq.heappush(self.open, (bound, self.born, Node(bound, allowed, held, priced)))
+        heapq.heappush(self.open, (bound, self.born, MemoryNode(bound, allowed, held, priced)))
 
     def _price(self, allowed: Flags) -> Priced:
         return price_paths(self.part, self.prices, extra=self._bans(allowed))
@@ -132,7 +132,7 @@ class MemorySearch:
         key = holder * pieces + memory.piece[task, block]
         return np.bincount(key, minlength=len(memory.limit) * pieces).reshape(-1, pieces)
 
-    def _visit(self, node: Node, should_stop: Callable[[], bool]) -> None:
+    def _visit(self, node: MemoryNode, should_stop: Callable[[], bool]) -> None:
         if node.bound >= self.cutoff:
             self.closed = min(self.closed, node.bound)
             return
@@ -159,7 +159,7 @@ class MemorySearch:
         free = wanted & over[:, None] & node.allowed & ~node.held
         self._branch(node, free, used)
 
-    def _branch(self, node: Node, free: Flags, used: Ints) -> None:
+    def _branch(self, node: MemoryNode, free: Flags, used: Ints) -> None:
         """Decide on the piece whose absence costs the most."""
         weight = np.where(free, (used + 1e-3) * self.memory.piece_bytes, -1.0)
         best, chosen = -np.inf, (0, 0)
@@ -177,7 +177,7 @@ class MemorySearch:
         self._keep(allowed, node.held, node.bound)
         self._keep(node.allowed, held, node.bound)
 
-    def _round(self, node: Node, used: Ints, should_stop: Callable[[], bool]) -> None:
+    def _round(self, node: MemoryNode, used: Ints, should_stop: Callable[[], bool]) -> None:
         """Let every holder keep what it needs most, task for byte, and place the tasks on what is kept."""
         memory = self.memory
         size = memory.piece_bytes
@@ -228,7 +228,7 @@ class MemorySearch:
         weight = self.part.weight + self._bans(allowed)[:, :, None, :]
         return replace(self.part, weight=weight, memory=None)
 
-    def _search_leaf(self, node: Node, leaf: Tree, should_stop: Callable[[], bool]) -> None:
+    def _search_leaf(self, node: MemoryNode, leaf: Tree, should_stop: Callable[[], bool]) -> None:
         leaf.advance(0.0, should_stop, LEAF_NODES)
         if leaf.path is not None:
             self.offer(leaf.value, leaf.path)

@@ -14,8 +14,8 @@ from mecopt_solvers.decomposition.joined.levels import JoinedSearch
 from mecopt_solvers.decomposition.memory_tree import MemorySearch
 from mecopt_solvers.decomposition.problem import build_part
 from mecopt_solvers.decomposition.tighten import FEW_TASKS, tightened
-from mecopt_solvers.sharing.search import SharedSearch
 from mecopt_solvers.sharing.slot import build_slot
+from mecopt_solvers.sharing.slot_search import SharedSearch
 
 JOINED_TASKS = 20  # slots that budgets join are searched together up to this many tasks, one by one above
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
-from mecopt_solvers.energy.labels import Target, Ways, cheapest_and_steps, choose
-from mecopt_solvers.energy.price_search import Excess, Paths, Prices, Stages, best_price
+from mecopt_solvers.energy.device_labels import Target, Ways, cheapest_and_steps, choose
+from mecopt_solvers.energy.price_search import Excess, PathChoice, PriceBracket, Stages, best_price
 
 ROUNDING = 1e-12
 ALL = 2**62
@@ -24,18 +24,18 @@ ROUNDS = ((32, 3_000), (128, 3_000), (ALL, 20_000), (ALL, 1_000_000))
 
 
 @dataclass(eq=False)
-class Device:
+class DeviceTasks:
     """The tasks of one device, and the best placement of them so far."""
 
     stages: Stages
     budget: float
     price: float
     bound: float  # seconds
-    best: Paths
+    best: PathChoice
     closed: bool = False
 
     @classmethod
-    def open(cls, stages: Stages, budget: float) -> Device:
+    def open(cls, stages: Stages, budget: float) -> DeviceTasks:
         """Find the price, the bound that it gives, and a placement within the budget."""
         prices = best_price(stages, budget)
         price = prices.best
@@ -113,7 +113,7 @@ class Device:
         return choose(tasks, target, most, due, take)
 
 
-def _filled(stages: Stages, prices: Prices, budget: float) -> Paths:
+def _filled(stages: Stages, prices: PriceBracket, budget: float) -> PathChoice:
     """Start from the cheapest paths, save energy where they spend too much, then spend what is left.
 
     Cheapest paths that tie often do so for hundreds of tasks at once, so it is done task by task.
@@ -138,7 +138,7 @@ def _filled(stages: Stages, prices: Prices, budget: float) -> Paths:
     return stages.follow(nodes)
 
 
-def _second(excess: Excess, cheapest: Paths) -> Floats:
+def _second(excess: Excess, cheapest: PathChoice) -> Floats:
     """Return the excess of every task's second-cheapest path, as far as an arc of its own shows it, (K,)."""
     through = excess.through.copy()
     rows, before = np.arange(len(cheapest.nodes)), np.zeros(len(cheapest.nodes), dtype=np.int64)

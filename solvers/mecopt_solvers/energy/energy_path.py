@@ -14,7 +14,7 @@ from mecopt.instance import Instance
 from mecopt.judge import evaluate
 from mecopt.registry import Method
 from mecopt.trellis_arcs import Arcs, build_arcs
-from mecopt_solvers.energy.core import Device
+from mecopt_solvers.energy.core import DeviceTasks
 from mecopt_solvers.energy.price_search import Stages
 from mecopt_solvers.programs.exact import take_warm_start
 from mecopt_solvers.programs.presolve import most
@@ -34,7 +34,7 @@ class _Budgets:
         everybody = np.arange(instance.task_count)
         free = Stages(arcs, everybody).paths(0.0)
         self.nodes, self.device_of = free.nodes, instance.tasks.device
-        self.devices: dict[int, Device] = {}
+        self.devices: dict[int, DeviceTasks] = {}
         self.told, self.telling_s = time.perf_counter(), 0.0
         spent = np.bincount(self.device_of, free.energy, len(self.limit))
         self.tight = np.flatnonzero(spent > self.limit)
@@ -53,7 +53,7 @@ class _Budgets:
             if least > self.limit[d]:
                 reasons.append(limits.ENERGY.too_little(self.instance, d, least))
             elif not reasons:
-                self.devices[d] = Device.open(stages, float(self.limit[d]))
+                self.devices[d] = DeviceTasks.open(stages, float(self.limit[d]))
         if reasons:
             self.run.infeasible(reasons)
         else:
@@ -103,7 +103,7 @@ class _Budgets:
         for d, device in self.devices.items():
             if self.instance.devices[d].name in names:
                 budget = float(device.best.energy.sum()) * (1 - TIGHTER)
-                self.devices[d] = Device.open(device.stages, budget)
+                self.devices[d] = DeviceTasks.open(device.stages, budget)
         return bool(names)
 
 

@@ -16,7 +16,7 @@ TIE = 1e-13  # paths whose cost differs by no more than this fraction are taken 
 
 
 @dataclass(frozen=True, eq=False)
-class Paths:
+class PathChoice:
     """One path for every task."""
 
     nodes: Ints  # (K, M)
@@ -58,7 +58,7 @@ class Stages:
             other = np.where(tied, second[m] + other, np.inf).min(axis=1)
         return value[0], other[0]
 
-    def paths(self, price: float, *, most: bool = False) -> Paths:
+    def paths(self, price: float, *, most: bool = False) -> PathChoice:
         """Return cheapest paths under a price, of ties those of least (or most) energy.
 
         Under a price of inf they are those of least energy.
@@ -90,7 +90,7 @@ class Stages:
             nodes[:, m] = node
         return nodes
 
-    def follow(self, nodes: Ints) -> Paths:
+    def follow(self, nodes: Ints) -> PathChoice:
         """Sum delay and energy along given paths, (K, M)."""
         rows, before = np.arange(len(nodes)), np.zeros(len(nodes), dtype=np.int64)
         delay, energy = np.zeros(len(nodes)), np.zeros(len(nodes))
@@ -98,7 +98,7 @@ class Stages:
             delay += self.delay[m, before, nodes[:, m], rows]
             energy += self.energy[m, before, nodes[:, m], rows]
             before = nodes[:, m]
-        return Paths(nodes, delay, energy)
+        return PathChoice(nodes, delay, energy)
 
     def excess(self, price: float) -> Excess:
         """Work out the reduced cost of every arc, and of the cheapest path through it."""
@@ -119,7 +119,7 @@ class Stages:
 
 
 @dataclass(frozen=True)
-class Prices:
+class PriceBracket:
     """The best price on energy, and the nearest ones found on either side of the budget."""
 
     best: float
@@ -127,7 +127,7 @@ class Prices:
     within: float  # its cheapest paths keep to the budget
 
 
-def best_price(stages: Stages, budget: float) -> Prices:
+def best_price(stages: Stages, budget: float) -> PriceBracket:
     """Find the price on energy whose Lagrangian bound is the best one.
 
     Two paths for every task, one set above the budget and one within it, give the price at which they cost
@@ -152,4 +152,4 @@ def best_price(stages: Stages, budget: float) -> Prices:
             above = point
         else:
             within = point
-    return Prices(price, above[2], within[2])
+    return PriceBracket(price, above[2], within[2])

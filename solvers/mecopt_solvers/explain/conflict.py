@@ -14,7 +14,7 @@ from mecopt.instance import Instance
 from mecopt.judge import Violation, evaluate
 from mecopt_solvers.explain.deadlines import smallest_conflict
 from mecopt_solvers.explain.elastic_flow import FlowModel
-from mecopt_solvers.explain.limits import Limit
+from mecopt_solvers.explain.limits import ExplainedLimit
 from mecopt_solvers.explain.resolved import Clock, Solver
 
 Member = tuple[Any, ...]
@@ -39,7 +39,7 @@ class Conflict:
         The tasks among which they are.
     """
 
-    limits: tuple[Limit, ...]
+    limits: tuple[ExplainedLimit, ...]
     irreducible: bool
     tasks: tuple[int, ...]
 
@@ -69,7 +69,7 @@ class Relaxation:
     placement: Ints
 
 
-class Part:
+class ConflictPart:
     """The tasks of one part, with every limit and every deadline something that can be lifted."""
 
     def __init__(self, instance: Instance, costs: ChainCosts, tasks: Ints, threads: int = 1) -> None:
@@ -131,11 +131,11 @@ class Part:
         self.unsure |= not answer.infeasible and answer.value is None
         return answer.infeasible
 
-    def _limit(self, member: Member) -> Limit:
+    def _limit(self, member: Member) -> ExplainedLimit:
         if member[0] == "limit":
             return self.model.limits[member[1]]
         _, task, block = member
-        return Limit("deadline", {"task": task, "block": block}, float(self.costs.tau[task, block]))
+        return ExplainedLimit("deadline", {"task": task, "block": block}, float(self.costs.tau[task, block]))
 
     def relaxation(self, others: Ints, clock: Clock) -> Relaxation:
         """Find the placement that exceeds limits by the least sum of shares, or a good one if time is short.

@@ -17,7 +17,7 @@ from mecopt.instance import Instance
 from mecopt.judge import evaluate
 from mecopt.trellis import Paths
 from mecopt_solvers.explain.elastic_flow import FlowModel
-from mecopt_solvers.explain.limits import Limit, price_unit
+from mecopt_solvers.explain.limits import ExplainedLimit, price_unit
 from mecopt_solvers.explain.resolved import Answer, Clock, Solver
 from mecopt_solvers.programs.linear_program import safe_bound
 
@@ -28,7 +28,7 @@ HAIR = 1e-6
 
 
 @dataclass(frozen=True)
-class Prices:
+class LimitPrices:
     """Prices of the limits that tasks share.
 
     Parameters
@@ -44,7 +44,7 @@ class Prices:
         The tasks of the parts whose relaxation already has no solution.
     """
 
-    limits: tuple[Limit, ...]
+    limits: tuple[ExplainedLimit, ...]
     lower_bound: float | None
     unpriced: tuple[int, ...]
     infeasible: tuple[tuple[int, ...], ...]
@@ -56,7 +56,9 @@ class Prices:
         return set(instance.tasks.slot[tasks].tolist()), names
 
 
-def prices(instance: Instance, costs: ChainCosts, paths: Paths, clock: Clock, threads: int = 1) -> Prices:
+def prices(
+    instance: Instance, costs: ChainCosts, paths: Paths, clock: Clock, threads: int = 1
+) -> LimitPrices:
     """Price every shared limit.
 
     Parameters
@@ -69,7 +71,7 @@ def prices(instance: Instance, costs: ChainCosts, paths: Paths, clock: Clock, th
     threads : int
     """
     bound = 0.0
-    found: list[Limit] = []
+    found: list[ExplainedLimit] = []
     unpriced: list[int] = []
     broken: list[tuple[int, ...]] = []
     strained = limits.strained(evaluate(instance, paths.placement, costs=costs))
@@ -86,7 +88,7 @@ def prices(instance: Instance, costs: ChainCosts, paths: Paths, clock: Clock, th
         else:
             bound += answer.value if answer.bound is None else answer.bound
             found += priced
-    return Prices(tuple(found), None if broken else bound, tuple(unpriced), tuple(broken))
+    return LimitPrices(tuple(found), None if broken else bound, tuple(unpriced), tuple(broken))
 
 
 def strained_parts(instance: Instance, costs: ChainCosts, paths: Paths) -> list[Ints]:
@@ -97,7 +99,7 @@ def strained_parts(instance: Instance, costs: ChainCosts, paths: Paths) -> list[
 
 def _price_part(
     instance: Instance, costs: ChainCosts, tasks: Ints, clock: Clock, threads: int
-) -> tuple[Answer | None, list[Limit]]:
+) -> tuple[Answer | None, list[ExplainedLimit]]:
     arcs = int(costs.blocks[tasks].sum()) * (instance.server_count + 1) ** 2
     if arcs > MOST_ARCS or clock.left <= 0:
         return None, []

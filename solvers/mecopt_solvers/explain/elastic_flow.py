@@ -12,7 +12,7 @@ from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
 from mecopt.limits import LIMITS
 from mecopt.trellis_arcs import build_arcs, shortest
-from mecopt_solvers.explain.limits import Limit
+from mecopt_solvers.explain.limits import ExplainedLimit
 from mecopt_solvers.programs.flow import build_flow
 from mecopt_solvers.programs.linear_program import Label, Program
 from mecopt_solvers.programs.presolve import most
@@ -102,12 +102,12 @@ def _over(costs: ChainCosts, tasks: Ints, model: FlowModel) -> Floats:
     return over
 
 
-def _limit(instance: Instance, label: Label) -> Limit:
+def _limit(instance: Instance, label: Label) -> ExplainedLimit:
     """Say what the row of a limit is, in the judge's words."""
     coupling, row = label
     limit = LIMITS[coupling]
     given = float(limit.given(instance, np.array([row]))[0])
-    return Limit(str(coupling), limit.where(instance, row), given)
+    return ExplainedLimit(str(coupling), limit.where(instance, row), given)
 
 
 def _scale(instance: Instance, label: Label) -> float:

@@ -11,7 +11,7 @@ from mecopt.placements import placement_lists
 from mecopt_solvers.explain.conflict import Conflict, Relaxation
 from mecopt_solvers.explain.deadlines import DeadlineValue, TaskRelaxation
 from mecopt_solvers.explain.forced import ForcedChoice
-from mecopt_solvers.explain.limits import Limit
+from mecopt_solvers.explain.limits import ExplainedLimit
 from mecopt_solvers.explain.paths import Alternative
 from mecopt_solvers.explain.solved_again import Clash, DemandValue
 from mecopt_solvers.explain.spending import Spending
@@ -144,8 +144,8 @@ class Explanation:
     evaluation: Evaluation | None
     lower_bound: float | None
     spending: Spending | None = None
-    limits: tuple[Limit, ...] = ()
-    deadlines: tuple[Limit, ...] = ()
+    limits: tuple[ExplainedLimit, ...] = ()
+    deadlines: tuple[ExplainedLimit, ...] = ()
     deadline_values: tuple[DeadlineValue, ...] = ()
     demand_values: tuple[DemandValue, ...] = ()
     loads: tuple[Load, ...] = ()

@@ -30,7 +30,7 @@ def price_unit(kind: str) -> tuple[str, float]:
 
 
 @dataclass(frozen=True)
-class Limit:
+class ExplainedLimit:
     """One limit of the instance.
 
     Parameters
@@ -87,7 +87,7 @@ class Limit:
         }
 
 
-def shared_limits(judged: Evaluation) -> list[Limit]:
+def shared_limits(judged: Evaluation) -> list[ExplainedLimit]:
     """Return the limits that are amounts, with what the placement uses of each.
 
     Budgets, capacities, memories and loads that tasks share, and hard end-to-end deadlines.
@@ -104,7 +104,7 @@ def shared_limits(judged: Evaluation) -> list[Limit]:
         for row, given in zip(rows.tolist(), limit.given(instance, rows).tolist(), strict=True):
             if np.isfinite(given):
                 where = limit.where(instance, row)
-                found.append(Limit(limit.kind, where, given, _use(judged, where, use.get(row, 0.0))))
+                found.append(ExplainedLimit(limit.kind, where, given, _use(judged, where, use.get(row, 0.0))))
     return found
 
 
@@ -115,7 +115,7 @@ def _use(judged: Evaluation, where: limits.Where, used: float) -> float | None:
     return used if set(where) != {"device"} else judged.device_energy_j[str(where["device"])]
 
 
-def deadlines(judged: Evaluation) -> list[Limit]:
+def deadlines(judged: Evaluation) -> list[ExplainedLimit]:
     """Return the deadlines that the placement meets within 0.1 % of tau, or misses."""
     instance = judged.instance
     if instance.rules.deadline is Deadline.NONE:
@@ -123,15 +123,18 @@ def deadlines(judged: Evaluation) -> list[Limit]:
     delay, tau = judged.block_delay_s, instance.tasks.max_delay_s
     real = (judged.placement >= 0) & np.isfinite(tau) & np.isfinite(delay)
     near = np.argwhere(real & (delay >= BINDING * tau) & (delay > 0)).tolist()
-    return [Limit("deadline", {"task": k, "block": m}, float(tau[k, m]), float(delay[k, m])) for k, m in near]
+    return [
+        ExplainedLimit("deadline", {"task": k, "block": m}, float(tau[k, m]), float(delay[k, m]))
+        for k, m in near
+    ]
 
 
-def tightest(limits: list[Limit]) -> list[Limit]:
+def tightest(limits: list[ExplainedLimit]) -> list[ExplainedLimit]:
     """Sort limits by the share that is used, the fullest first."""
     return sorted(limits, key=_fullness, reverse=True)
 
 
-def _fullness(limit: Limit) -> float:
+def _fullness(limit: ExplainedLimit) -> float:
     if limit.used is None:
         return -1.0
     return limit.used / limit.limit if limit.limit > 0 else (np.inf if limit.used > 0 else 0.0)

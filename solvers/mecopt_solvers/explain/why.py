@@ -11,7 +11,7 @@ from mecopt.arrays import Ints
 from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
 from mecopt.trellis import Paths, infeasible_tasks
-from mecopt_solvers.explain.conflict import Conflict, Part, Relaxation
+from mecopt_solvers.explain.conflict import Conflict, ConflictPart, Relaxation
 from mecopt_solvers.explain.deadlines import relax_task
 from mecopt_solvers.explain.explanation import Infeasibility
 from mecopt_solvers.explain.resolved import Clock
@@ -21,7 +21,7 @@ NOTHING = 1e-9  # a sum of shares above limits that counts as none
 
 
 @dataclass
-class Search:
+class SearchEnd:
     """What a search through parts came to.
 
     Parameters
@@ -52,7 +52,7 @@ def why_alone(instance: Instance, costs: ChainCosts, paths: Paths) -> Infeasibil
 
 def search_parts(
     instance: Instance, costs: ChainCosts, paths: Paths, parts: Sequence[Ints], clock: Clock, threads: int
-) -> Search:
+) -> SearchEnd:
     """Look for the least relaxation of every part, then for a conflict in one that needs some.
 
     Parameters
@@ -64,11 +64,11 @@ def search_parts(
     clock : Clock
     threads : int
     """
-    search, relaxed = Search(), list[Relaxation]()
+    search, relaxed = SearchEnd(), list[Relaxation]()
     placement, skipped = paths.placement, 0
     conflict: Conflict | None = None
     for tasks in parts:
-        part = Part(instance, costs, tasks, threads)
+        part = ConflictPart(instance, costs, tasks, threads)
         if part.too_large or clock.left <= 0:
             skipped += 1
             continue

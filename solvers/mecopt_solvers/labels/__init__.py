@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from mecopt.incumbent import Run
     from mecopt.instance import Instance
 
-__all__ = ["METHOD", "Front", "front"]
+__all__ = ["METHOD", "DelayEnergyFront", "front"]
 
 MOST_NODES = 62  # of a set in one number
 
 
 @dataclass(frozen=True, eq=False)
-class Front:
+class DelayEnergyFront:
     """The placements of a task that no other one beats in delay and energy; P of them, quickest first."""
 
     delay_s: Floats  # (P,) ascending
@@ -33,7 +33,7 @@ class Front:
     placement: Ints  # (P, M)
 
 
-def front(instance: Instance, task: int = 0) -> Front:
+def front(instance: Instance, task: int = 0) -> DelayEnergyFront:
     """Return the whole delay-energy front of one task, whatever others do.
 
     Links, hard deadlines of blocks, `allow` and `one_run` hold as the instance says; end-to-end deadlines do
@@ -54,9 +54,9 @@ def front(instance: Instance, task: int = 0) -> Front:
         raise InputError(f"task {task}: expected 0 to {instance.task_count - 1}")
     if reason := _refuses(instance):
         raise InputError(f"a front {reason}")
-    from mecopt_solvers.labels.fronts import front_of
+    from mecopt_solvers.labels.delay_energy import front_of
 
-    return Front(*front_of(instance, task))
+    return DelayEnergyFront(*front_of(instance, task))
 
 
 def _refuses(instance: Instance) -> str:
@@ -70,7 +70,7 @@ def _refuses(instance: Instance) -> str:
 
 def _solve(instance: Instance, run: Run) -> None:
     with run.loading():
-        from mecopt_solvers.labels.method import solve  # imports numba
+        from mecopt_solvers.labels.unlimited_first import solve  # imports numba
 
     solve(instance, run)
 

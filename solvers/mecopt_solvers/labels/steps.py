@@ -18,7 +18,7 @@ from mecopt_solvers.labels import arc_kernels
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
+class TaskSteps:
     """Some tasks of M blocks on J nodes, with R deadlines; arrays as in `path_kernels`."""
 
     cost: Floats  # (n, M, J, J)
@@ -28,7 +28,7 @@ class Steps:
     blocks: Ints  # (n,)
 
 
-class Source:
+class StepSource:
     """Makes the steps of tasks of an instance, some at a time."""
 
     def __init__(self, instance: Instance, costs: ChainCosts, node_cost: Floats | None) -> None:
@@ -49,7 +49,7 @@ class Source:
         self.dear = worth * costs.delay_worth * costs.penalty if soft else np.full(len(rows), np.inf)
         self.bit = bits(instance)
 
-    def of(self, tasks: Ints, *, whole: bool = False) -> Steps:
+    def of(self, tasks: Ints, *, whole: bool = False) -> TaskSteps:
         """Return the steps of some tasks (n,); with `whole` they take delay alone, without limit."""
         stages, nodes = self.costs.device_s.shape[1], self.costs.send_s.shape[1] + 1
         shape = (len(tasks), stages, nodes, nodes)
@@ -57,11 +57,11 @@ class Source:
         arc_kernels.fill(self.figures, self.rules, self.added, tasks, self.node_cost, cost, delay)
         if whole:
             enough = np.full(len(tasks), np.inf)
-            return Steps(cost, delay[:, None], enough[:, None], enough, self.costs.blocks[tasks].copy())
+            return TaskSteps(cost, delay[:, None], enough[:, None], enough, self.costs.blocks[tasks].copy())
         use = np.empty((len(tasks), len(self.limits), *shape[1:]))
         for r, phase in enumerate(self.phases):
             use[:, r] = delay if phase is None else np.where(np.isfinite(cost), delays(phase, tasks), 0.0)
-        return Steps(cost, use, self.side[tasks], self.dear[tasks], self.costs.blocks[tasks].copy())
+        return TaskSteps(cost, use, self.side[tasks], self.dear[tasks], self.costs.blocks[tasks].copy())
 
 
 def bits(instance: Instance) -> Ints:

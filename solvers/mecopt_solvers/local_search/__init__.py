@@ -11,7 +11,7 @@ from mecopt.registry import OF_ONE_TASK, Method
 
 def _solve(instance: Instance, run: Run) -> None:
     with run.loading():
-        from mecopt_solvers.local_search.search import solve  # imports numba
+        from mecopt_solvers.local_search.annealing import solve  # imports numba
 
     solve(instance, run)
 

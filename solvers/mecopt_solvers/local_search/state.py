@@ -17,11 +17,11 @@ from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
 from mecopt.trellis_arcs import Arcs
 from mecopt_solvers.baselines.ledger import open_ledger
-from mecopt_solvers.baselines.rules import seconds
+from mecopt_solvers.baselines.placing import seconds
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class SearchState:
     """Some tasks with all that share limits with them; K tasks, M blocks, J nodes, P places, R rows."""
 
     weight: Floats  # (K, M, J, J) objective of every arc, inf = forbidden
@@ -49,7 +49,7 @@ class State:
         )  # fmt: skip
 
 
-def open_state(instance: Instance, costs: ChainCosts, arcs: Arcs, part: Ints, nodes: Ints) -> State:
+def open_state(instance: Instance, costs: ChainCosts, arcs: Arcs, part: Ints, nodes: Ints) -> SearchState:
     """Lay out tasks `arcs.tasks`, in the order of their slots, with a placement that uses existing arcs."""
     tasks, book = arcs.tasks, open_ledger(instance)
     place, device, piece = book.place[tasks], book.device[tasks], book.piece[tasks, :, 0]
@@ -64,7 +64,7 @@ def open_state(instance: Instance, costs: ChainCosts, arcs: Arcs, part: Ints, no
     row_part[place] = row_part[place + places] = part[:, None]
     limited = np.isfinite(book.budget)[device]
     row_part[2 * places + device[limited]] = part[limited]
-    return State(
+    return SearchState(
         weight=arcs.weight,
         energy=arcs.energy_j / energy_unit[device][:, None, None, None],
         work=work / load_unit[place][:, None, :],

@@ -18,7 +18,7 @@ def _solve(instance: Instance, run: Run) -> None:
         run.free_optimum()
         return
     with run.loading():
-        from mecopt_solvers.period.method import solve  # imports numba
+        from mecopt_solvers.period.slot_solving import solve  # imports numba
 
     solve(instance, run)
 

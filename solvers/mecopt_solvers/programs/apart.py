@@ -20,14 +20,14 @@ from typing import Any, BinaryIO
 
 from mecopt.errors import MethodError
 from mecopt.processes import SAFE
-from mecopt_solvers.programs.jobs import Job, Outcome
+from mecopt_solvers.programs.jobs import Job, SearchOutcome
 from mecopt_solvers.programs.watched import Post, watched
 
 MAIN = "import sys; sys.path[:] = {path!r}; from {module} import main; main()"
 COLUMNS = 100_000  # of a program from which on it pays: the process takes 0.4 s to start
 
 
-def solve_apart(engine: str, job: Job, note: Callable[[Any], None] = lambda value: None) -> Outcome:
+def solve_apart(engine: str, job: Job, note: Callable[[Any], None] = lambda value: None) -> SearchOutcome:
     """Run an engine in a process of its own, which is ended when the job is due.
 
     Parameters
@@ -51,7 +51,7 @@ def solve_apart(engine: str, job: Job, note: Callable[[Any], None] = lambda valu
     )
     handlers: dict[str, Callable[[Any], None]] = {"found": job.found, "bound": job.bound, "note": note}
 
-    def work(post: Post) -> Outcome | None:
+    def work(post: Post) -> SearchOutcome | None:
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -76,7 +76,7 @@ def solve_apart(engine: str, job: Job, note: Callable[[Any], None] = lambda valu
                     pipe.close()
     if outcome is None and not stopped:
         raise MethodError(f"the solver's process ended with status {status}")
-    return outcome or Outcome("stopped")
+    return outcome or SearchOutcome("stopped")
 
 
 def _without_calls(job: Job) -> Job:

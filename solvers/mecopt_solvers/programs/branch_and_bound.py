@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mecopt.stop import COMPILER
-from mecopt_solvers.programs.jobs import Job, Outcome
+from mecopt_solvers.programs.jobs import Job, SearchOutcome
 from mecopt_solvers.programs.watched import Post, watched
 
 BOUND_EVERY_S = 0.05
@@ -18,7 +18,7 @@ LOOSE = 1e-7
 CUTOFF = 1e-6  # what is worse than a known solution by more than this fraction is not looked at
 
 
-def branch_and_bound(job: Job) -> Outcome:
+def branch_and_bound(job: Job) -> SearchOutcome:
     """Solve a program by HiGHS, a large one in a process of its own."""
     from mecopt_solvers.programs.apart import COLUMNS, solve_apart
 
@@ -27,7 +27,7 @@ def branch_and_bound(job: Job) -> Outcome:
     return _in_thread(job)
 
 
-def _in_thread(job: Job, note: Callable[[Any], None] = lambda value: None) -> Outcome:
+def _in_thread(job: Job, note: Callable[[Any], None] = lambda value: None) -> SearchOutcome:
     """Run HiGHS in a thread of its own.
 
     HiGHS has one scheduler a thread, and one that was made for another number of threads makes it return
@@ -44,10 +44,10 @@ def _in_thread(job: Job, note: Callable[[Any], None] = lambda value: None) -> Ou
         tell["stop"] = True
 
     outcome, _ = watched(lambda post: _branch_and_bound(job, post, tell), stop, handle, job.due)
-    return Outcome("stopped") if outcome is None else outcome
+    return SearchOutcome("stopped") if outcome is None else outcome
 
 
-def _branch_and_bound(job: Job, post: Post, tell: dict[str, bool]) -> Outcome:
+def _branch_and_bound(job: Job, post: Post, tell: dict[str, bool]) -> SearchOutcome:
     from mecopt_solvers.programs.relaxation import model
 
     highs = model(job.program, job.program.cost / job.unit, integer=True)
@@ -85,9 +85,9 @@ def _branch_and_bound(job: Job, post: Post, tell: dict[str, bool]) -> Outcome:
     bound = highs.bound * job.unit if np.isfinite(highs.bound) else None
     if ended == "optimal":
         post("found", highs.values)
-        return Outcome("optimal", bound)
+        return SearchOutcome("optimal", bound)
     if ended == "infeasible":
-        return Outcome("infeasible")
+        return SearchOutcome("infeasible")
     if ended == "stopped":
-        return Outcome("stopped", bound)
-    return Outcome("failed", None, f"HiGHS ended with {highs.status!r}")
+        return SearchOutcome("stopped", bound)
+    return SearchOutcome("failed", None, f"HiGHS ended with {highs.status!r}")

@@ -23,7 +23,7 @@ from mecopt.registry import Method
 from mecopt.stop import COMPILER
 from mecopt_solvers.programs.exact import SCALE, solve_exactly
 from mecopt_solvers.programs.flow import build_flow
-from mecopt_solvers.programs.jobs import Job, Outcome
+from mecopt_solvers.programs.jobs import Job, SearchOutcome
 from mecopt_solvers.programs.linear_program import Program
 from mecopt_solvers.programs.watched import Post, watched
 
@@ -64,7 +64,7 @@ def _stages(program: Program, value: Floats) -> tuple[Ints, Floats]:
     return stage, most
 
 
-def search(job: Job, note: Callable[[Scaled], None]) -> Outcome:
+def search(job: Job, note: Callable[[Scaled], None]) -> SearchOutcome:
     """Solve a program by CP-SAT, a large one in a process of its own."""
     from mecopt_solvers.programs.apart import COLUMNS, solve_apart
 
@@ -73,7 +73,7 @@ def search(job: Job, note: Callable[[Scaled], None]) -> Outcome:
     return _in_thread(job, note)
 
 
-def _in_thread(job: Job, note: Callable[[Scaled], None]) -> Outcome:
+def _in_thread(job: Job, note: Callable[[Scaled], None]) -> SearchOutcome:
     """Run CP-SAT in a thread of its own."""
     with COMPILER.loading():
         from ortools.sat.python import cp_model
@@ -82,7 +82,7 @@ def _in_thread(job: Job, note: Callable[[Scaled], None]) -> Outcome:
     note(scaled)
     built = _model(job.program, scaled, job.due)
     if built is None:
-        return Outcome("stopped")
+        return SearchOutcome("stopped")
     model, columns = built
     if job.start is not None:
         for column, value in zip(columns, job.start.tolist(), strict=True):
@@ -99,17 +99,17 @@ def _in_thread(job: Job, note: Callable[[Scaled], None]) -> Outcome:
     def handle(kind: str, value: Any) -> None:
         job.found(value) if kind == "found" else job.bound(value * scaled.unit - scaled.error)
 
-    outcome: Outcome | None
+    outcome: SearchOutcome | None
     outcome, _ = watched(
         lambda post: _solve_model(solver, model, columns, post), solver.stop_search, handle, job.due
     )
     if outcome is None:
-        return Outcome("stopped")
+        return SearchOutcome("stopped")
     bound = None if outcome.bound is None else outcome.bound * scaled.unit - scaled.error
     return replace(outcome, bound=bound, error=scaled.error)
 
 
-def _solve_model(solver: Any, model: Any, columns: list[Any], post: Post) -> Outcome:
+def _solve_model(solver: Any, model: Any, columns: list[Any], post: Post) -> SearchOutcome:
     from ortools.sat.python import cp_model
 
     class Watcher(cp_model.CpSolverSolutionCallback):
@@ -119,12 +119,14 @@ def _solve_model(solver: Any, model: Any, columns: list[Any], post: Post) -> Out
     solver.best_bound_callback = lambda bound: post("bound", bound)
     status = solver.solve(model, Watcher())
     if status == cp_model.OPTIMAL:
-        return Outcome("optimal", solver.best_objective_bound)
+        return SearchOutcome("optimal", solver.best_objective_bound)
     if status == cp_model.INFEASIBLE:
-        return Outcome("infeasible")
+        return SearchOutcome("infeasible")
     if status in (cp_model.FEASIBLE, cp_model.UNKNOWN):
-        return Outcome("stopped", solver.best_objective_bound)
-    return Outcome("failed", None, f"CP-SAT ended with {solver.status_name(status)}: {model.validate()}")
+        return SearchOutcome("stopped", solver.best_objective_bound)
+    return SearchOutcome(
+        "failed", None, f"CP-SAT ended with {solver.status_name(status)}: {model.validate()}"
+    )
 
 
 def _model(program: Program, scaled: Scaled, due: Callable[[], bool]) -> tuple[Any, list[Any]] | None:

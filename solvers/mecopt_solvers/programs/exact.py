@@ -20,13 +20,13 @@ from mecopt.instance import Instance
 from mecopt.judge import Evaluation
 from mecopt.limits import SHARING, nothing_fits
 from mecopt.trellis_arcs import Arcs, shortest
-from mecopt_solvers.programs.jobs import Job, Outcome
+from mecopt_solvers.programs.jobs import Job, SearchOutcome
 from mecopt_solvers.programs.linear_program import Program
 from mecopt_solvers.programs.presolve import Reduced, reduce
 
 Tangents = Mapping[int, list[float]]
 Build = Callable[[Reduced, float | None, Tangents], Program]
-Engine = Callable[[Job], Outcome]
+Engine = Callable[[Job], SearchOutcome]
 
 SAFE = 1e-8  # a floating-point bound is lowered by this fraction
 DONE = 1e-10  # a gap that is nothing but rounding
@@ -41,7 +41,7 @@ NEAR = 1e-9  # loads that are this close, relatively, are one
 
 
 @dataclass(eq=False)
-class Search:
+class SolverRounds:
     """Rounds of one solver on one instance, until it is done or has to stop."""
 
     instance: Instance
@@ -90,7 +90,7 @@ class Search:
                 return
             unit = self._unit()
 
-    def _fault(self, program: Program, outcome: Outcome) -> str:
+    def _fault(self, program: Program, outcome: SearchOutcome) -> str:
         """Say what is wrong with an outcome, nothing if it can be true."""
         if outcome.ended == "failed":
             return f"failed ({outcome.message})"
@@ -110,7 +110,7 @@ class Search:
         best = self.run.best
         return best if best is not None and best.feasible and _fits(program, best) else None
 
-    def _again(self, outcome: Outcome, unit: float) -> bool:
+    def _again(self, outcome: SearchOutcome, unit: float) -> bool:
         """Take in a search that came to its end; say whether another one, of a better scale, is needed."""
         known = self.run.objective
         if known is None:
@@ -225,7 +225,7 @@ def solve_exactly(instance: Instance, run: Run, build: Build, engine: Engine) ->
     base[(reduced.drop == 0.0) & (value > 0)] = -1  # left out: that costs less than any path
     run.found(base, bound=reduced.offset * (1.0 - 0.5 * DONE))
     take_warm_start(run, reduced.arcs, base)
-    Search(instance, run, build, engine, base, reduced).work()
+    SolverRounds(instance, run, build, engine, base, reduced).work()
 
 
 def take_warm_start(run: Run, arcs: Arcs, base: Ints) -> None:

@@ -13,7 +13,7 @@ from mecopt_solvers.programs.linear_program import Program
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SearchOutcome:
     """How a search ended; the bound is in the program's own seconds, as the solver gives it."""
 
     ended: Literal["optimal", "infeasible", "stopped", "failed"]

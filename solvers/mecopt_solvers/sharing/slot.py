@@ -24,7 +24,7 @@ from mecopt_solvers.decomposition.problem import Part
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class LoadCurve:
     """What a server's load adds to the base, see `curve_kernels`."""
 
     worth: float  # objective of a slot's length of delay, for the task of the least weight
@@ -49,7 +49,7 @@ class SharedSlot:
     """A slot; K tasks, M blocks, N servers."""
 
     part: Part  # weights of the base, loads as uses of N rows
-    curve: Curve
+    curve: LoadCurve
     drop: Floats  # (K,) cost of leaving a task out, inf = never
     truth: Truth | None  # None where the base is everything
     slot_s: float  # seconds of the slot
@@ -90,7 +90,7 @@ def build_slot(instance: Instance, costs: ChainCosts, tasks: Ints, node_cost: Fl
     top = FULLEST if kind is Sharing.MM1 else np.inf
     if limits.CAPACITY.on(instance):
         top = min(top, float(slack(slot_s)) / slot_s)
-    curve = Curve(float(second.min(initial=np.inf)) * slot_s, kind is Sharing.MM1, top * JUST_BELOW)
+    curve = LoadCurve(float(second.min(initial=np.inf)) * slot_s, kind is Sharing.MM1, top * JUST_BELOW)
     drop = np.full(len(tasks), np.inf) if costs.drop_cost is None else costs.drop_cost[tasks]
     part = _part(instance, tasks, arcs, weight, calc / slot_s)
     return SharedSlot(part, curve, drop, truth, slot_s)

@@ -15,7 +15,7 @@ import numpy as np
 
 from mecopt.arrays import Floats, Ints
 from mecopt_solvers.sharing import choice_kernels, tree_kernels
-from mecopt_solvers.sharing.pool import Pool, curve_of, truth_of
+from mecopt_solvers.sharing.path_pool import SharingPool, curve_of, truth_of
 from mecopt_solvers.sharing.slot import SharedSlot
 
 ROUNDING = 1e-13  # of the value
@@ -27,7 +27,7 @@ SEARCHED = 10_000  # combinations of a node that are searched before it is split
 
 
 @dataclass(order=True, frozen=True)
-class Node:
+class OpenNode:
     """A node that waits; sorted by its bound."""
 
     bound: float
@@ -43,14 +43,14 @@ class Node:
 
 
 @dataclass(eq=False)
-class Tree:
+class SharingTree:
     """The open nodes, and the best placement known."""
 
     slot: SharedSlot
-    pool: Pool
+    pool: SharingPool
     value: float  # of the best placement
     path: Ints | None  # it
-    heap: list[Node] = field(default_factory=list)
+    heap: list[OpenNode] = field(default_factory=list)
     made: int = 0
     held: int = 0  # numbers in all open nodes
 
@@ -82,7 +82,7 @@ class Tree:
         return self.held > MOST_HELD
 
     def _push(self, bound: float, paths: Ints, columns: Ints, prices: Floats) -> None:
-        node = Node(bound, self.made, paths.astype(np.int32), columns.astype(np.int32), prices)
+        node = OpenNode(bound, self.made, paths.astype(np.int32), columns.astype(np.int32), prices)
         heapq.heappush(self.heap, node)
         self.made += 1
         self.held += node.size
@@ -93,7 +93,7 @@ class Tree:
             return np.inf
         return self.value - CLOSED * abs(self.value)
 
-    def _visit(self, node: Node) -> None:
+    def _visit(self, node: OpenNode) -> None:
         cutoff = self._cutoff()
         if node.bound >= cutoff:
             return
@@ -125,7 +125,7 @@ class Tree:
         self._split(node, pool, order, column[:count], share[:count], prices, bound)
 
     def _searched(
-        self, pool: Pool, order: Ints, reduced: Floats, least: Floats, prices: Floats, cutoff: float
+        self, pool: SharingPool, order: Ints, reduced: Floats, least: Floats, prices: Floats, cutoff: float
     ) -> bool:
         """Search all combinations of what is left; whether that came to its end."""
         task = pool.task[order]
@@ -149,8 +149,8 @@ class Tree:
 
     def _split(
         self,
-        node: Node,
-        pool: Pool,
+        node: OpenNode,
+        pool: SharingPool,
         order: Ints,
         column: Ints,
         share: Floats,

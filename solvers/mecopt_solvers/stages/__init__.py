@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from mecopt.incumbent import Run
     from mecopt.instance import Instance
 
-__all__ = ["METHOD", "Front", "front"]
+__all__ = ["METHOD", "DelayPeriodFront", "front"]
 
 MOST_BYTES = 2**30  # of the table of values
 
 
 @dataclass(frozen=True, eq=False)
-class Front:
+class DelayPeriodFront:
     """The placements of a task that no other one beats in delay and period; P of them, quickest first."""
 
     delay_s: Floats  # (P,) ascending
@@ -36,7 +36,7 @@ class Front:
     placement: Ints  # (P, M)
 
 
-def front(instance: Instance, task: int = 0) -> Front:
+def front(instance: Instance, task: int = 0) -> DelayPeriodFront:
     """Return the whole delay-period front of one task, by itself in its slot.
 
     Hard deadlines of blocks, routes, and the memory and time of nodes hold as the instance says; the task's
@@ -65,7 +65,7 @@ def front(instance: Instance, task: int = 0) -> Front:
         raise InputError(f"a front of stages {reason}")
     forbidden = features.forbidden(instance)
     found = programme.front(chain.chain_of(instance, chain_costs(instance), task, forbidden))
-    return Front(
+    return DelayPeriodFront(
         np.array([figures.delay_s for figures, _ in found]),
         np.array([figures.period_s for figures, _ in found]),
         np.array([path for _, path in found], dtype=np.int64).reshape(-1, int(instance.block_count[task])),
@@ -107,7 +107,7 @@ def _shares(instance: Instance) -> str:
 
 
 def _solve(instance: Instance, run: Run) -> None:
-    from mecopt_solvers.stages.method import solve
+    from mecopt_solvers.stages.task_by_task import solve
 
     with run.loading():
         if instance.rules.one_run is not OneRun.NONE:

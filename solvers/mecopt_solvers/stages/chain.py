@@ -19,7 +19,7 @@ RADIO, DEVICE, HELD = range(3)  # the sums over all stretches of a task
 
 
 @dataclass(frozen=True, eq=False)
-class Chain:
+class StageChain:
     """A task of M blocks on J nodes; arrays as in `stage_kernels`, costs of two kinds."""
 
     cost: Floats  # (J, J, M) objective of the step, inf = forbidden
@@ -41,12 +41,12 @@ class Chain:
         """Return which steps keep no link busy for longer, as costs of 0 and inf, (J, J, M)."""
         return np.where((self.link <= link_s) & np.isfinite(self.cost), 0.0, np.inf)
 
-    def shorter(self, most_s: float) -> Chain:
+    def shorter(self, most_s: float) -> StageChain:
         """Return it without what keeps the device or its radio busy for longer by itself."""
         return replace(self, cost=self.cost + self.without(most_s))
 
 
-def chain_of(instance: Instance, costs: ChainCosts, k: int, node_cost: Floats | None) -> Chain:
+def chain_of(instance: Instance, costs: ChainCosts, k: int, node_cost: Floats | None) -> StageChain:
     """Work out the figures of task k."""
     blocks, nodes = int(instance.block_count[k]), instance.server_count + 1
     one = np.array([k])
@@ -68,7 +68,7 @@ def chain_of(instance: Instance, costs: ChainCosts, k: int, node_cost: Floats | 
     use[HELD, :, 0] = held
     cost = np.moveaxis(arcs.weight[0, :blocks], 0, 2).copy()
     cost[1:, :, 0] = np.inf
-    return Chain(
+    return StageChain(
         cost=cost,
         delay=np.moveaxis(delays(costs, one)[0, :blocks], 0, 2).copy(),
         link=np.moveaxis(np.maximum(radio, wired), 0, 2).copy(),

@@ -16,7 +16,7 @@ import numpy as np
 from mecopt.arrays import Floats, Ints
 from mecopt.tolerances import JUST_ABOVE, JUST_BELOW
 from mecopt_solvers.stages import label_kernels, stage_kernels
-from mecopt_solvers.stages.chain import DEVICE, HELD, RADIO, Chain
+from mecopt_solvers.stages.chain import DEVICE, HELD, RADIO, StageChain
 
 AT_ONCE = 20_000_000  # comparisons between two looks at the clock
 FIRST_LABELS, MOST_LABELS = 1 << 16, 1 << 24
@@ -32,7 +32,7 @@ class Figures:
     sums: Floats  # (3,) radio, device, held on the device
 
 
-def figures(chain: Chain, path: Ints) -> Figures:
+def figures(chain: StageChain, path: Ints) -> Figures:
     """Add up what a path (M,) of a task takes."""
     before = np.concatenate([[0], path[:-1]])
     m = np.arange(len(path))
@@ -47,7 +47,7 @@ def figures(chain: Chain, path: Ints) -> Figures:
 
 
 def shortest(
-    chain: Chain, cost: Floats, keep_time: Callable[[], None], most_s: float = np.inf
+    chain: StageChain, cost: Floats, keep_time: Callable[[], None], most_s: float = np.inf
 ) -> Ints | None:
     """Return the path of least cost that keeps nothing busy for longer than `most_s`, None without one.
 
@@ -64,7 +64,7 @@ def shortest(
     return with_sums(chain, cost, most_s, side, keep_time)
 
 
-def least_period(chain: Chain, keep_time: Callable[[], None]) -> Ints | None:
+def least_period(chain: StageChain, keep_time: Callable[[], None]) -> Ints | None:
     """Return the path of least period, None where there is none.
 
     The least without what adds up over stretches is a bound, and mostly attained. Else periods between it and
@@ -92,7 +92,7 @@ def least_period(chain: Chain, keep_time: Callable[[], None]) -> Ints | None:
     return best
 
 
-def within(chain: Chain, most_s: float, keep_time: Callable[[], None]) -> Ints | None:
+def within(chain: StageChain, most_s: float, keep_time: Callable[[], None]) -> Ints | None:
     """Return a path that keeps nothing busy for longer than `most_s`, None where there is none."""
     allowed = chain.without(most_s)
     side = np.array([most_s, most_s, chain.held])
@@ -109,7 +109,7 @@ def within(chain: Chain, most_s: float, keep_time: Callable[[], None]) -> Ints |
     return with_sums(chain, chain.use[RADIO] + allowed, most_s, side, keep_time)
 
 
-def _without_sums(chain: Chain, path: Ints) -> float:
+def _without_sums(chain: StageChain, path: Ints) -> float:
     """Return the period of a path without what adds up over its stretches."""
     cuts = np.flatnonzero(np.diff(path)) + 1
     starts, ends = [0, *cuts.tolist()], [*cuts.tolist(), len(path)]
@@ -121,7 +121,7 @@ def _without_sums(chain: Chain, path: Ints) -> float:
     return float(max(*lengths, chain.link[before, path, np.arange(len(path))].max()))
 
 
-def front(chain: Chain, keep_time: Callable[[], None] = lambda: None) -> list[tuple[Figures, Ints]]:
+def front(chain: StageChain, keep_time: Callable[[], None] = lambda: None) -> list[tuple[Figures, Ints]]:
     """Return the paths that no other one beats in delay and period, by delay ascending."""
     found: list[tuple[Figures, Ints]] = []
     most = np.inf
@@ -135,7 +135,7 @@ def front(chain: Chain, keep_time: Callable[[], None] = lambda: None) -> list[tu
 
 
 def _by_sets(
-    chain: Chain, cost: Floats, most: float, worst: bool, keep_time: Callable[[], None]
+    chain: StageChain, cost: Floats, most: float, worst: bool, keep_time: Callable[[], None]
 ) -> Ints | None:
     """Solve the programme without what adds up over stretches."""
     nodes, _, stages = cost.shape
@@ -152,7 +152,7 @@ def _by_sets(
     return path
 
 
-def _pieces(chain: Chain) -> list[tuple[int, int]]:
+def _pieces(chain: StageChain) -> list[tuple[int, int]]:
     """Split the sets into runs that take a moment each."""
     nodes, stages = chain.begin.shape
     size = max(1, AT_ONCE // (nodes * stages * (nodes + stages)))
@@ -160,7 +160,7 @@ def _pieces(chain: Chain) -> list[tuple[int, int]]:
 
 
 def with_sums(
-    chain: Chain, cost: Floats, most: float, side: Floats, keep_time: Callable[[], None]
+    chain: StageChain, cost: Floats, most: float, side: Floats, keep_time: Callable[[], None]
 ) -> Ints | None:
     """Solve the programme with those sums over stretches that are limited, `side` (3,).
 

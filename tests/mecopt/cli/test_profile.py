@@ -15,8 +15,8 @@ from small_network import network
 import mecopt as library
 from mecopt import cli
 from mecopt.json_schemas import json_schema
-from mecopt.profiling import document, measuring, profile_files, roofline
-from mecopt.profiling.operators import ALL_KINDS
+from mecopt.profiling import measuring, profile_document, profile_files, roofline
+from mecopt.profiling.operator_kinds import ALL_KINDS
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
     ready = measuring.runner(model, str(place / "net.onnx"), "onnxruntime")
     made = measuring.measure(model, ready, hardware="here", repeat=2)
     (place / "here.json").write_bytes(profile_files.text(made))
-    kind = document.KindDoc(
+    kind = profile_document.KindDoc(
         seconds_per_call=1e-6,
         seconds_per_operation=2e-11,
         seconds_per_byte=5e-11,
@@ -54,7 +54,7 @@ def folder(tmp_path_factory):
     )
     plain = made.model_dump() | {"kind": "constants", "model": None, "blocks": [], "stretches": []}
     plain |= {"whole": None, "fit": None, "steadiness": None, "constants": dict.fromkeys(ALL_KINDS, kind)}
-    constants = document.ProfileDoc.model_validate(plain)
+    constants = profile_document.ProfileDoc.model_validate(plain)
     (place / "constants.json").write_bytes(profile_files.text(constants))
     guess = roofline.estimate(model, str(place / "net.onnx"), constants, "constants.json")
     (place / "guess.json").write_bytes(profile_files.text(guess))

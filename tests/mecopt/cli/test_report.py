@@ -73,7 +73,7 @@ def test_the_page_says_how_to_make_it_again(compared):
     """The command on the page stands for the runs that are there, and is one that can be typed."""
     from mecopt.cli.compare import compare
     from mecopt.comparing import Comparison
-    from mecopt.comparing.plan import Plan
+    from mecopt.comparing.run_plan import ComparisonPlan
     from mecopt.reporting.page import _commands
 
     with Comparison.open(compared) as comparison:
@@ -81,7 +81,7 @@ def test_the_page_says_how_to_make_it_again(compared):
         there = {tuple(row) for row in comparison.runs[["instance_sha256", "method", "seed"]].to_numpy()}
     typed = compare.make_context("compare", shlex.split(first)[2:]).params
     assert typed["out"] == "a folder"
-    plan = Plan.of(typed["instances"], typed["methods"].split(","), seeds=typed["seeds"])
+    plan = ComparisonPlan.of(typed["instances"], typed["methods"].split(","), seeds=typed["seeds"])
     assert {(sha256, method, seed) for sha256, method, _, _, seed in plan.runs()} == there
     assert second == "mecopt report 'a folder'"
 

@@ -19,9 +19,9 @@ import mecopt
 from mecopt import registry
 from mecopt.best_known import Entry, Store
 from mecopt.comparing import Comparison, database, drive, machine, soundness, store
-from mecopt.comparing.plan import Plan
+from mecopt.comparing.one_run import pack_placement, unpack_placement
+from mecopt.comparing.run_plan import ComparisonPlan
 from mecopt.comparing.session import conduct
-from mecopt.comparing.work import pack_placement, unpack_placement
 from mecopt.errors import InputError, MecoptError, UnknownMethodError
 
 TINY = INSTANCES / "tiny_paper.json"
@@ -204,13 +204,13 @@ def test_another_comparison_is_refused(one, changes, text):
 
 
 def test_another_version_is_refused(one, monkeypatch):
-    monkeypatch.setattr("mecopt.comparing.plan.__version__", "99.0")
+    monkeypatch.setattr("mecopt.comparing.run_plan.__version__", "99.0")
     with pytest.raises(InputError, match=r"mecopt version .* there, 99\.0 here"):
         mecopt.compare(TINY, "trellis", time_limit_s=30, out=one)
 
 
 def test_runs_of_other_commands_are_left_alone(tmp_path):
-    plan = Plan.of([TINY, COUPLED], ["trellis", "decomposition"])
+    plan = ComparisonPlan.of([TINY, COUPLED], ["trellis", "decomposition"])
     store.RunStore(tmp_path, plan).close()
     runs = mecopt.compare(TINY, "trellis", workers=1, out=tmp_path)
     assert list(runs["instance"]) == ["tiny_paper"]
@@ -220,7 +220,7 @@ def test_runs_of_other_commands_are_left_alone(tmp_path):
 
 
 def test_nothing_finished_is_an_empty_table(tmp_path):
-    store.RunStore(tmp_path, Plan.of(TINY, "trellis")).close()
+    store.RunStore(tmp_path, ComparisonPlan.of(TINY, "trellis")).close()
     with Comparison.open(tmp_path) as comparison:
         assert comparison.runs.empty
         assert "objective" in comparison.runs
@@ -271,7 +271,7 @@ def test_faults_are_rows(faulty):
 
 def test_a_method_that_never_returns_is_ended(faulty, monkeypatch, tmp_path):
     monkeypatch.setattr(drive, "WARM_S", 3.0)
-    monkeypatch.setattr("mecopt.comparing.work.GRACE_S", 0.5)
+    monkeypatch.setattr("mecopt.comparing.one_run.GRACE_S", 0.5)
     runs = mecopt.compare([TINY, COUPLED], ["hangs", "trellis"], time_limit_s=1, workers=1, out=tmp_path)
     assert list(runs["status"]) == ["timeout", "optimal", "refused", "refused"]
     late = runs.iloc[0]
@@ -298,7 +298,7 @@ def test_a_script_without_a_guard_can_compare(tmp_path):
 
 def test_instances_are_found(tmp_path):
     def names(*sources):
-        return [entry.name for entry in Plan.of(sources, "trellis").entries]
+        return [entry.name for entry in ComparisonPlan.of(sources, "trellis").entries]
 
     assert names(TINY, TINY, mecopt.load(TINY)) == ["tiny_paper"]
     assert names("paper:slots=2,seed=1..2") == ["paper:slots=2,seed=1", "paper:slots=2,seed=2"]
@@ -515,7 +515,7 @@ def test_a_folder_that_cannot_be_written_is_still_read(finished, tmp_path):
 
 def test_reading_while_runs_are_made(tmp_path, faulty):
     seen = []
-    plan = Plan.of(TINY, ["steady"], seeds=3)
+    plan = ComparisonPlan.of(TINY, ["steady"], seeds=3)
     finish = store.RunStore.finish
 
     def watched(self, outcome):
@@ -606,7 +606,7 @@ def test_a_store_that_was_edited(finished, tmp_path, statement, text):
     with pytest.raises(InputError, match=re.escape(text)):
         Comparison.open(tmp_path)
     with pytest.raises(InputError, match=re.escape(text)):
-        store.RunStore(tmp_path, Plan.of(TINY, "trellis"))
+        store.RunStore(tmp_path, ComparisonPlan.of(TINY, "trellis"))
     assert path.read_bytes() == before
     assert [left.name for left in tmp_path.iterdir()] == [database.FILE]
 

@@ -183,10 +183,10 @@ def test_other_code_is_another_row(tmp_path, monkeypatch):
 
 
 def test_an_unfinished_run_of_old_code_is_given_up(tmp_path):
-    from mecopt.comparing.plan import Plan
+    from mecopt.comparing.run_plan import ComparisonPlan
     from mecopt.comparing.store import RunStore
 
-    RunStore(tmp_path, Plan.of([TINY, COUPLED], {"f": lambda i: local(i)})).close()
+    RunStore(tmp_path, ComparisonPlan.of([TINY, COUPLED], {"f": lambda i: local(i)})).close()
     mecopt.compare(TINY, {"f": lambda i: [[1] * b for b in i.block_count]}, workers=1, out=tmp_path)
     with Comparison.open(tmp_path) as comparison:
         assert (len(comparison.runs), comparison.pending) == (1, 0)

@@ -15,7 +15,7 @@ from places import INSTANCES
 
 import mecopt
 from mecopt.comparing import Comparison, database, store
-from mecopt.comparing.plan import Plan
+from mecopt.comparing.run_plan import ComparisonPlan
 
 TINY = INSTANCES / "tiny_paper.json"
 RUNS = 2 * (3 + 1)  # of the command below
@@ -144,9 +144,9 @@ def test_a_reader_hinders_no_resumption(tmp_path):
 
 LEAVE = """
 import sys
-from mecopt.comparing.plan import Plan
+from mecopt.comparing.run_plan import Plan
 from mecopt.comparing.store import RunStore
-from mecopt.comparing.work import ended
+from mecopt.comparing.one_run import ended
 plan = Plan.of(sys.argv[2], "rpdi", seeds=60)
 with RunStore(sys.argv[1], plan) as store:
     print(flush=True)
@@ -182,7 +182,7 @@ def test_no_room_for_a_copy(tmp_path, monkeypatch):
     monkeypatch.setattr(database, "_replace_by_copy", full)
     folder = tmp_path / "folder"
     path = folder / database.FILE
-    plan = Plan.of(TINY, "trellis")
+    plan = ComparisonPlan.of(TINY, "trellis")
     with store.RunStore(folder, plan) as runs:
         reader = Comparison.open(folder)
         runs.put_conduct({"workers": 7})
@@ -201,15 +201,15 @@ def test_a_store_of_another_is_left_alone(tmp_path):
         db.execute("CREATE TABLE mine (a)")
     before = path.read_bytes()
     with pytest.raises(mecopt.InputError, match="no comparison"):
-        store.RunStore(folder, Plan.of(TINY, "trellis"))
+        store.RunStore(folder, ComparisonPlan.of(TINY, "trellis"))
     assert (names(folder), path.read_bytes()) == ([database.FILE], before)
 
 
 def test_the_file_grows_while_the_work_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "CHECKPOINT_S", -1.0)
     folder = tmp_path / "folder"
-    with store.RunStore(folder, Plan.of(TINY, "rpdi", seeds=3)) as runs:
-        from mecopt.comparing.work import ended
+    with store.RunStore(folder, ComparisonPlan.of(TINY, "rpdi", seeds=3)) as runs:
+        from mecopt.comparing.one_run import ended
 
         runs.finish(ended(runs.claim(), "failed", "for the test", 0.0))
         assert rows(folder / database.FILE) == 1

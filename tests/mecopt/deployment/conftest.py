@@ -5,7 +5,7 @@ import pytest
 
 import mecopt
 from mecopt.deployment.agent import Agent
-from mecopt.deployment.whole import Whole
+from mecopt.deployment.whole import WholeModel
 
 
 def network(path):
@@ -44,7 +44,7 @@ def onnx_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def whole(onnx_file):
-    return Whole.of(onnx_file)
+    return WholeModel.of(onnx_file)
 
 
 @pytest.fixture(scope="session")

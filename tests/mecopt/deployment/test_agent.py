@@ -8,14 +8,14 @@ import pytest
 from onnx import TensorProto, helper
 
 import mecopt
-from mecopt.deployment.agent import Agent, Limits, Secrets
+from mecopt.deployment.agent import Agent, AgentLimits, Secrets
 from mecopt.deployment.client import AgentError, Client, Credentials
 from mecopt.deployment.wire import packed, unpacked
 
 
 @pytest.fixture
 def agent():
-    made = Agent(limits=Limits(memory_bytes=1 << 20))
+    made = Agent(limits=AgentLimits(memory_bytes=1 << 20))
     made.address = made.start()
     yield made
     made.stop()

@@ -180,9 +180,9 @@ def test_behind_tls_and_a_token(instance, whole, tmp_path):
 
 
 def test_a_calculation_that_takes_too_long_ends(instance, whole):
-    from mecopt.deployment.agent import Limits
+    from mecopt.deployment.agent import AgentLimits
 
-    agent = Agent(limits=Limits(calculation_s=1e-9))
+    agent = Agent(limits=AgentLimits(calculation_s=1e-9))
     try:
         with pytest.raises(AgentError, match="took longer than 1e-09 s"):
             mecopt.deploy(instance, row(instance, 1), whole, {"es1": agent.start()}, 1)

@@ -5,7 +5,7 @@ import onnx_graphs as graphs
 import pytest
 
 import mecopt
-from mecopt.importing import document as documents
+from mecopt.importing import model_document as documents
 
 
 def imported(proto, tmp_path, **options):

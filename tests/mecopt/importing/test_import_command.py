@@ -5,7 +5,7 @@ import json
 import jsonschema
 import onnx_graphs as graphs
 
-from mecopt.importing import document
+from mecopt.importing import model_document
 from mecopt.json_schemas import json_schema
 
 
@@ -21,7 +21,7 @@ def test_a_file_becomes_a_model_and_a_table(mecopt, tmp_path):
     jsonschema.validate(content, json_schema("model"))
     told = mecopt("import", path, "--dim", "batch=1", "--json")
     assert json.loads(told.stdout) == content
-    assert document.load(out).source.dims == {"batch": 1}
+    assert model_document.load(out).source.dims == {"batch": 1}
 
 
 def test_what_is_wrong_is_one_line_and_status_2(mecopt, tmp_path):

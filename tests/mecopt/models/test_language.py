@@ -14,7 +14,7 @@ from mecopt import models
 from mecopt.errors import InputError
 from mecopt.models import language
 from mecopt.models.language.hugging_face import FAMILIES, configuration
-from mecopt.models.language.work import reached
+from mecopt.models.language.pass_costs import reached
 
 LLAMA = language.model("llama-3-8b")
 

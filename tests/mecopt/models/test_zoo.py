@@ -15,7 +15,7 @@ from mecopt import models
 from mecopt.cli.models import models as command
 from mecopt.errors import InputError
 from mecopt.models.cut import balanced, cut
-from mecopt.models.layers import Conv, Linear, Pool, Residual
+from mecopt.models.layers import Conv, Linear, Pooling, Residual
 from mecopt.models.network import Network
 from mecopt.models.zoo import CIFAR10, VGG16_STAGES, resnet_layers, vgg_features
 
@@ -119,7 +119,7 @@ class TestLayers:
     @given(sides, sides, kernels, strides)
     def test_pooling_rounds_down(self, height, width, kernel, stride):
         expected = tuple(len(window_starts(side, kernel, stride)) for side in (height, width))
-        assert Pool("p", "max", kernel, stride).output((3, height, width)) == (3, *expected)
+        assert Pooling("p", "max", kernel, stride).output((3, height, width)) == (3, *expected)
 
     @given(st.lists(st.integers(1, 9), min_size=1, max_size=3), st.integers(1, 20))
     def test_linear(self, shape, values):
@@ -145,7 +145,9 @@ class TestLayers:
             p.numel() for p in conv.parameters()
         )
         pool = torch.nn.MaxPool2d(kernel, stride, ceil_mode=ceil)
-        assert Pool("p", "max", kernel, stride, ceil).output((3, side, side)) == tuple(pool(map_).shape[1:])
+        assert Pooling("p", "max", kernel, stride, ceil).output((3, side, side)) == tuple(
+            pool(map_).shape[1:]
+        )
 
 
 class TestCuts:

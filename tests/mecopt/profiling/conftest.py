@@ -2,8 +2,8 @@
 
 import pytest
 
-from mecopt.importing import document as models
-from mecopt.profiling import document
+from mecopt.importing import model_document as models
+from mecopt.profiling import profile_document
 
 
 def profile_of(model, hardware, seconds=None, kind="measured", starts=None):
@@ -11,9 +11,9 @@ def profile_of(model, hardware, seconds=None, kind="measured", starts=None):
     blocks = [block.name for block in model.model.blocks]
     seconds = seconds or [1e-3] * len(blocks)
     starts = starts or [0.0] * len(blocks)
-    return document.ProfileDoc.model_validate(
+    return profile_document.ProfileDoc.model_validate(
         {
-            "format": document.FORM,
+            "format": profile_document.FORM,
             "kind": kind,
             "hardware": hardware,
             "date": "2026-01-01T00:00:00+00:00",

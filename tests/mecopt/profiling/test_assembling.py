@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mecopt
-from mecopt.importing import document as models
+from mecopt.importing import model_document as models
 from mecopt.profiling import assembling, links
 
 LINKS = "from,to,rate_bps,latency_s\ndev,edge,1e8,0.001\n"

@@ -6,8 +6,8 @@ import pytest
 import mecopt
 from mecopt.simulation import Pricing
 from mecopt.simulation.arrivals import Stream
+from mecopt.simulation.batch_means import summary
 from mecopt.simulation.engine import simulate_stream
-from mecopt.simulation.statistics import summary
 from mecopt.simulation.world import World
 
 SEEDS, TASKS = 20, 10_000

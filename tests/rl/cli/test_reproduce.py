@@ -66,7 +66,7 @@ def test_interrupted_it_goes_on_and_repeats_nothing(tiny, tmp_path, monkeypatch)
 
 def test_trainings_side_by_side(tmp_path):
     train = ex.Train("camera-vgg:slots=3", "mtl-a3c", "best", (("width", 8),))
-    work = [run.Job(train, seed, TINY) for seed in (1, 2)]
+    work = [run.SeededTraining(train, seed, TINY) for seed in (1, 2)]
     ticks = []
     run._side_by_side(tmp_path, work, 2, lambda: ticks.append(1))
     assert len(ticks) == 2

@@ -13,7 +13,7 @@ from mecopt.trellis_arcs import build_arcs, shortest
 from mecopt_rl.deciding.energy_policy import Reserve
 from mecopt_rl.training import priced_training
 from mecopt_rl.training.checkpoint import load_policy, save_policy
-from mecopt_rl.training.loop import POLICY, Plan, Training
+from mecopt_rl.training.loop import POLICY, Training, TrainingPlan
 from mecopt_rl.training.priced_training import PricedPlan, drawn, priced_gap, train
 from mecopt_rl.world.episodes import Episodes
 from mecopt_rl.world.masks import Decided
@@ -119,7 +119,7 @@ def test_training_repeats_itself_and_learns(monkeypatch):
 
 
 def test_the_card_is_that_of_every_training(trained, tmp_path):
-    plan = Plan("camera-alexnet:slots=5", "markov-a3c", None, SMALL, 4, round_episodes=4)
+    plan = TrainingPlan("camera-alexnet:slots=5", "markov-a3c", None, SMALL, 4, round_episodes=4)
     Training(plan, tmp_path).run()
     card, other = load_policy(trained).card, load_policy(tmp_path / POLICY).card
     assert card.keys() - {"prices", "priced_gap"} == other.keys()

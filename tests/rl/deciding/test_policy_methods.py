@@ -13,7 +13,7 @@ import mecopt
 from mecopt.errors import InputError
 from mecopt_rl.deciding.policy_methods import decide, find
 from mecopt_rl.training.checkpoint import load_policy, save_policy
-from mecopt_rl.training.loop import POLICY, Plan, Training
+from mecopt_rl.training.loop import POLICY, Training, TrainingPlan
 
 SMALL = {"width": 8, "layers": 1, "branch_width": 8}
 
@@ -22,7 +22,9 @@ SMALL = {"width": 8, "layers": 1, "branch_width": 8}
 def folder(tmp_path_factory):
     """Return a folder with a barely trained policy for camera-vgg-load."""
     made = tmp_path_factory.mktemp("policy")
-    Training(Plan("camera-vgg-load:slots=40", "markov-a3c", None, SMALL, 12, round_episodes=12), made).run()
+    Training(
+        TrainingPlan("camera-vgg-load:slots=40", "markov-a3c", None, SMALL, 12, round_episodes=12), made
+    ).run()
     return made
 
 

@@ -12,7 +12,7 @@ from mecopt_rl.learners.any_size import KIND, AnySize, AnySizeSettings, StepScor
 from mecopt_rl.learners.learner import Rollout
 from mecopt_rl.training.any_size_curriculum import Families
 from mecopt_rl.training.checkpoint import load_policy, read
-from mecopt_rl.training.loop import LAST, POLICY, TRAINING_FORMAT, Plan, Training
+from mecopt_rl.training.loop import LAST, POLICY, TRAINING_FORMAT, Training, TrainingPlan
 from mecopt_rl.world.prices import along
 
 SPEC = "paper-near:slots=8,servers=2|3,blocks=2|3,server_cycles_per_s=5e9..6.5e9"
@@ -115,7 +115,7 @@ def _trap(seed):
 
 def plan(**changes):
     options = {"episodes": 12, "round_episodes": 4, "validation_episodes": 1, "changes": SMALL}
-    return Plan(**{"spec": SPEC, "learner": "any-size", **options, **changes})
+    return TrainingPlan(**{"spec": SPEC, "learner": "any-size", **options, **changes})
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from learning_problems import BANDIT, TOGETHER, Chain, hold, rollout
 from mecopt.errors import InputError
 from mecopt_rl.learners import dqn
 from mecopt_rl.learners.learner import Shape
-from mecopt_rl.learners.replay import FileLock, Replay
+from mecopt_rl.learners.replay import ProcessLock, Replay
 
 SHAPE = Shape(observation=4, blocks=2, nodes=3)
 SMALL = {"width": 16, "layers": 1}
@@ -154,7 +154,7 @@ def test_two_workers_share_replay_networks_and_statistics():
 
 
 def test_a_lock_is_free_again_when_its_holder_is_killed():
-    lock, context = FileLock(), torch.multiprocessing.get_context("spawn")
+    lock, context = ProcessLock(), torch.multiprocessing.get_context("spawn")
     holds = context.Event()
     holder = context.Process(target=hold, args=(lock, holds), daemon=True)
     holder.start()
@@ -169,9 +169,9 @@ def test_a_lock_is_free_again_when_its_holder_is_killed():
 
 @pytest.mark.slow
 def test_workers_train(tmp_path):
-    from mecopt_rl.training.loop import Plan, Training
+    from mecopt_rl.training.loop import Training, TrainingPlan
 
-    plan = Plan("paper:slots=30", "dqn", changes=SMALL, episodes=8, workers=2, round_episodes=4)
+    plan = TrainingPlan("paper:slots=30", "dqn", changes=SMALL, episodes=8, workers=2, round_episodes=4)
     training = Training(plan, tmp_path / "run")
     row = training.run()
     assert row["decisions"] == 240
@@ -219,9 +219,11 @@ def test_random_actions_obey_masks():
 
 def test_a_trained_policy_is_a_method(tmp_path):
     import mecopt
-    from mecopt_rl.training.loop import POLICY, Plan, Training
+    from mecopt_rl.training.loop import POLICY, Training, TrainingPlan
 
-    plan = Plan("paper:slots=30", "dqn", changes=SMALL, episodes=2, round_episodes=2, validation_episodes=2)
+    plan = TrainingPlan(
+        "paper:slots=30", "dqn", changes=SMALL, episodes=2, round_episodes=2, validation_episodes=2
+    )
     Training(plan, tmp_path / "run").run()
     instance = mecopt.generate("paper:slots=30", seed=9)
     file = str(tmp_path / "run" / POLICY)

@@ -8,10 +8,10 @@ from learning_problems import rollout
 from mecopt_rl.learners import markov_a3c, multitask_a3c
 from mecopt_rl.learners.a3c import ActorCritic
 from mecopt_rl.learners.any_size import FORBIDDEN, StepScorer, shares
-from mecopt_rl.learners.layers import slopes
 from mecopt_rl.learners.learner import Shape
 from mecopt_rl.learners.markov_a3c import MarkovBranches
 from mecopt_rl.learners.multitask_a3c import Branches
+from mecopt_rl.learners.network_layers import slopes
 from mecopt_rl.learners.optimisers import one_vector
 
 SHAPE, B = Shape(observation=4, blocks=3, nodes=3), 7

@@ -66,7 +66,7 @@ def test_a_training_depends_on_its_budget_and_not_on_the_number_of_seeds():
     train = ex.Train("paper:slots=100", "mtl-a3c")
     small, more = ex.Budget("quick", 100, 40, 8, 2, 2), ex.Budget("quick", 100, 40, 8, 2, 9)
     longer = ex.Budget("quick", 100, 41, 8, 2, 2)
-    names = [run.Job(train, 50, budget).name for budget in (small, more, longer)]
+    names = [run.SeededTraining(train, 50, budget).name for budget in (small, more, longer)]
     assert names[0] == names[1] != names[2]
 
 

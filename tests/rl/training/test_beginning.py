@@ -10,14 +10,14 @@ from mecopt.cli import cli
 from mecopt.errors import InputError
 from mecopt_rl.training.checkpoint import load_policy
 from mecopt_rl.training.loop import POLICY, Training
-from mecopt_rl.training.training_plan import Plan
+from mecopt_rl.training.training_plan import TrainingPlan
 
 SPEC = "camera-vgg:slots=20,servers=2,blocks=3"
 SMALL = {"width": 8, "layers": 1}
 
 
 def plan(spec=SPEC, learner="mtl-a3c", changes=SMALL, **more):
-    return Plan(spec, learner, None, dict(changes), 40, validation_episodes=2, **more)
+    return TrainingPlan(spec, learner, None, dict(changes), 40, validation_episodes=2, **more)
 
 
 @pytest.fixture(scope="module")

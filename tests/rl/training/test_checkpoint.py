@@ -139,7 +139,7 @@ def test_no_file_on_a_disk():
     ],
 )
 def test_cards_that_decide_nothing(changes, text):
-    from mecopt_rl.deciding.cards import check_card
+    from mecopt_rl.deciding.card_checks import check_card
     from mecopt_rl.training.checkpoint import StoredPolicy
 
     card = json.loads((resources.files("mecopt_rl") / "policies" / "energy.markov-a3c.json").read_text())

@@ -6,7 +6,7 @@ import torch
 from mecopt_rl.learners import a3c, dqn, markov_a3c, multitask_a3c
 from mecopt_rl.training.parameter_server import ParameterServer, RemoteWorker
 from mecopt_rl.training.rounds import OneShape, Worker
-from mecopt_rl.training.workers import Job, shares
+from mecopt_rl.training.workers import WorkerStart, shares
 from mecopt_rl.world.episodes import Episodes
 
 SPEC = "paper:slots=20,servers=2,blocks=3"
@@ -27,7 +27,7 @@ def begun(module, episodes, recipe="best", **changes):
     curriculum = OneShape(episodes, episodes.encoder())
     own = {**SMALL, **CHANGES.get(module.KIND.name, {}), **changes}
     settings = module.KIND.settings(recipe, own)
-    job = Job(curriculum, module.KIND.name, settings, 0)
+    job = WorkerStart(curriculum, module.KIND.name, settings, 0)
     learner = job.make()
     with torch.no_grad():
         for network in (learner.network, getattr(learner, "own", learner.network)):

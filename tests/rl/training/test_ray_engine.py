@@ -15,7 +15,7 @@ import torch
 
 from mecopt.errors import InputError, MecoptError, MissingExtraError
 from mecopt_rl.training.checkpoint import load_policy, read
-from mecopt_rl.training.loop import LAST, POLICY, TRAINING_FORMAT, Plan, Training
+from mecopt_rl.training.loop import LAST, POLICY, TRAINING_FORMAT, Training, TrainingPlan
 
 ray = pytest.importorskip("ray")
 SMALL = {"width": 8, "layers": 1, "environments": 12}
@@ -23,7 +23,7 @@ PLAN = {"spec": "camera-vgg:slots=30", "learner": "markov-a3c", "engine": "ray",
 
 
 def plan(**changes):
-    return Plan(**{**PLAN, "changes": {**SMALL, "branch_width": 8}, **changes})
+    return TrainingPlan(**{**PLAN, "changes": {**SMALL, "branch_width": 8}, **changes})
 
 
 def test_without_ray(monkeypatch, tmp_path):

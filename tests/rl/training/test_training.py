@@ -17,7 +17,7 @@ from mecopt_rl.training import loop as module
 from mecopt_rl.training.checkpoint import load_policy, read, write
 from mecopt_rl.training.curriculum import Judgement, Tally
 from mecopt_rl.training.lock import LOCK
-from mecopt_rl.training.loop import LAST, POLICY, Plan, Training
+from mecopt_rl.training.loop import LAST, POLICY, Training, TrainingPlan
 from mecopt_rl.training.validation import Validation
 from mecopt_rl.training.workers import Processes
 
@@ -27,7 +27,7 @@ SMALL = {"width": 8, "layers": 1, "branch_width": 8, "environments": 12}
 
 def plan(**changes):
     options = {"episodes": 12, "round_episodes": 4, "validation_episodes": 4, "changes": SMALL}
-    return Plan(**{"spec": SPEC, "learner": "markov-a3c", **options, **changes})
+    return TrainingPlan(**{"spec": SPEC, "learner": "markov-a3c", **options, **changes})
 
 
 def tensors(folder):

@@ -10,8 +10,8 @@ from mecopt.cli import INTERRUPTED, cli
 from mecopt.errors import InputError
 from mecopt_rl.training import tuning
 from mecopt_rl.training.checkpoint import load_policy
-from mecopt_rl.training.training_plan import Plan
-from mecopt_rl.training.tuning import STORE, TABLE, Axis, Search
+from mecopt_rl.training.training_plan import TrainingPlan
+from mecopt_rl.training.tuning import STORE, TABLE, Axis, TuningSpace
 
 SPEC = "camera-vgg:slots=10,servers=2,blocks=3"
 SMALL = ["--set", "width=8", "--set", "layers=1", "--episodes", "20"]
@@ -91,7 +91,7 @@ def test_the_study_of_another_program_is_refused(tmp_path):
 
 
 def search(*texts, learner="markov-a3c"):
-    return Search.of(Plan(SPEC, learner), texts).axes
+    return TuningSpace.of(TrainingPlan(SPEC, learner), texts).axes
 
 
 def test_what_is_looked_for():

@@ -19,13 +19,13 @@ from mecopt.cli import cli
 from mecopt.entities import Coupling
 from mecopt.errors import DisagreementError, InputError
 from mecopt_rl.learners.learner import kind
-from mecopt_rl.training import bounds as bounds_module
+from mecopt_rl.training import validation_bounds as bounds_module
 from mecopt_rl.training.any_size_curriculum import SizesValidation
-from mecopt_rl.training.bounds import Bounds, bounds_of
 from mecopt_rl.training.checkpoint import load_policy, read, write
 from mecopt_rl.training.curriculum import Judgement, Tally
-from mecopt_rl.training.loop import LAST, POLICY, TRAINING_FORMAT, Plan, Training
+from mecopt_rl.training.loop import LAST, POLICY, TRAINING_FORMAT, Training, TrainingPlan
 from mecopt_rl.training.validation import Validation, collapsed, rank, worth
+from mecopt_rl.training.validation_bounds import Bounds, bounds_of
 from mecopt_rl.world import masks
 from mecopt_rl.world.episodes import Episodes
 
@@ -126,7 +126,7 @@ def test_a_collapse(gap, share, different, entropy, expected):
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_no_learner_keeps_a_violating_policy_before_one_that_keeps_the_limits(learner, tmp_path):
-    done = Training(Plan(DEADLINE, learner, None, SMALL, episodes=24, round_episodes=4), tmp_path)
+    done = Training(TrainingPlan(DEADLINE, learner, None, SMALL, episodes=24, round_episodes=4), tmp_path)
     done.run()
     kept = min(done.rows, key=rank)
     assert rank(done.kept) == rank(kept)
@@ -172,7 +172,7 @@ def test_an_optimal_policy_under_memory_has_no_gap(tmp_path):
     relaxed = mecopt.solve(mecopt.load(full), "trellis", relax=True).lower_bound
     assert judged(full, 0, 0).gap == pytest.approx(0.0, abs=1e-9)
     assert -judged(full, 0, 0).reward > 1.5 * relaxed
-    Training(Plan(full, "markov-a3c", None, SMALL, episodes=20), tmp_path).run()
+    Training(TrainingPlan(full, "markov-a3c", None, SMALL, episodes=20), tmp_path).run()
     assert load_policy(tmp_path / POLICY).card["training"]["validation_gap"] == pytest.approx(0.0, abs=1e-9)
 
 
@@ -180,7 +180,7 @@ def test_any_size_counts_violations_too(tmp_path):
     """Deadlines that tasks miss on a server that is far, and meet on the device."""
     spec = "paper-near:slots=8,servers=2|3,blocks=2|3,deadline=hard,max_delay_s=20"
     changes = {"width": 8, "environments": 4, "batch": 32}
-    done = Training(Plan(spec, "any-size", None, changes, 12, validation_episodes=1), tmp_path)
+    done = Training(TrainingPlan(spec, "any-size", None, changes, 12, validation_episodes=1), tmp_path)
     done.run()
     validation = SizesValidation(done.curriculum.families, 4)
 
@@ -208,7 +208,7 @@ def test_bounds_are_worked_out_once_in_a_training(tmp_path, monkeypatch):
     calls = []
     solve = mecopt.solve
     monkeypatch.setattr(bounds_module.mecopt, "solve", lambda *a, **k: calls.append(1) or solve(*a, **k))
-    plan = Plan(MEMORY, "dqn", None, SMALL, 12, round_episodes=4, validation_episodes=3)
+    plan = TrainingPlan(MEMORY, "dqn", None, SMALL, 12, round_episodes=4, validation_episodes=3)
 
     def stop(row):
         raise KeyboardInterrupt
@@ -259,14 +259,14 @@ def test_an_interrupt_while_bounds_are_worked_out_is_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr(bounds_module.mecopt, "solve", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Training(Plan(MEMORY, "dqn", None, SMALL), tmp_path / "new").run()
+        Training(TrainingPlan(MEMORY, "dqn", None, SMALL), tmp_path / "new").run()
     assert not (tmp_path / "new").exists()
 
 
 def test_episodes_without_a_feasible_placement_are_left_out(tmp_path):
     good, notes = mecopt.load(DEADLINE), []
     never = dataclasses.replace(good.tasks, max_delay_s=np.full((1, 2), 0.01))
-    training = Training(Plan(DEADLINE, "dqn", None, SMALL, 4), tmp_path, note=notes.append)
+    training = Training(TrainingPlan(DEADLINE, "dqn", None, SMALL, 4), tmp_path, note=notes.append)
     training.curriculum.episodes = Episodes([good, good.replace(name="never", tasks=never)])
     row = training.run()
     left = 20 - len(training.bounds.possible)
@@ -370,7 +370,7 @@ def test_a_folder_that_holds_something_else(tmp_path):
 
 
 def test_a_policy_without_its_checkpoint_is_not_overwritten(tmp_path):
-    plan = Plan("paper:slots=3", "dqn", None, SMALL, 4, round_episodes=4)
+    plan = TrainingPlan("paper:slots=3", "dqn", None, SMALL, 4, round_episodes=4)
     Training(plan, tmp_path).run()
     (tmp_path / LAST).unlink()
     with pytest.raises(
@@ -383,12 +383,12 @@ def test_what_a_training_that_was_killed_early_left_is_no_hindrance(tmp_path):
     (tmp_path / "tensorboard").mkdir()
     (tmp_path / ".lock").write_text("")
     (tmp_path / ".mecopt-x").write_text("")
-    Training(Plan("paper:slots=3", "dqn", None, SMALL, 4, round_episodes=4), tmp_path).run()
+    Training(TrainingPlan("paper:slots=3", "dqn", None, SMALL, 4, round_episodes=4), tmp_path).run()
     assert (tmp_path / POLICY).exists()
 
 
 def test_a_training_begun_before_is_refused(tmp_path):
-    plan = Plan("paper:slots=3", "dqn", None, SMALL, 4, round_episodes=4)
+    plan = TrainingPlan("paper:slots=3", "dqn", None, SMALL, 4, round_episodes=4)
     Training(plan, tmp_path).run()
     tensors, header = read(tmp_path / LAST, TRAINING_FORMAT)
     write(tmp_path / LAST, tensors, {**header, "format": "mecopt-training/1"})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mecopt
-from mecopt_solvers.baselines import cuts, rules
+from mecopt_solvers.baselines import cuts, placing
 from mecopt_solvers.crosscheck import brute_force, instances, random_instance
 
 COUPLED = ["greedy", "apdi", "rpdi", "local", "best-server", "best-node", "single-cut", "greedy-arc"]
@@ -179,7 +179,7 @@ def test_going_task_by_task_finds_what_all_at_once_found(name, monkeypatch):
         for instance in (i.replace(slot_s=1e12) for i in drawn)
     ]
     never = type("Never", (), {"feasible": False})
-    monkeypatch.setattr(rules, "evaluate", lambda *a, **k: never)
+    monkeypatch.setattr(placing, "evaluate", lambda *a, **k: never)
     monkeypatch.setattr(cuts, "evaluate", lambda *a, **k: never)
     for before, instance in zip(free, loose, strict=True):
         result = mecopt.solve(instance, name)

@@ -11,7 +11,7 @@ from mecopt.entities import Coupling
 from mecopt.io import load
 from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.crosscheck import check, random_instance
-from mecopt_solvers.energy.core import Device
+from mecopt_solvers.energy.core import DeviceTasks
 from mecopt_solvers.energy.price_search import Stages, best_price
 
 ENERGY = frozenset({Coupling.ENERGY})
@@ -138,7 +138,7 @@ def test_paths_follow_their_prices():
 def test_a_device_opens_within_its_budget():
     instance = mecopt.generate("energy:slots=60")
     budget = instance.devices[0].energy_budget_j
-    device = Device.open(stages_of(instance), budget)
+    device = DeviceTasks.open(stages_of(instance), budget)
     assert device.best.energy.sum() <= budget
     assert device.bound <= device.value
     device.close(lambda: False)

@@ -15,7 +15,7 @@ import mecopt
 from mecopt.costs import chain_costs
 from mecopt.trellis import shortest_paths
 from mecopt.trellis_arcs import build_arcs
-from mecopt_solvers.explain import assemble, explain
+from mecopt_solvers.explain import account, explain
 from mecopt_solvers.explain.deadlines import relax_task, smallest_conflict
 from mecopt_solvers.explain.dual_prices import prices
 from mecopt_solvers.explain.elastic_flow import FlowModel
@@ -351,7 +351,7 @@ def test_without_a_method_the_relaxation_is_explained(monkeypatch):
             raise mecopt.CouplingError("no method")
         return mecopt.solve(*args, relax=True, **options)
 
-    monkeypatch.setattr(assemble, "solve", solve)
+    monkeypatch.setattr(account, "solve", solve)
     instance = priced_instance("capacity", 0)
     found = explain(instance, pins=["0:0=0"])
     assert found.forced.note == "couplings left out"

@@ -49,14 +49,14 @@ def test_it_finds_the_optimum_of_brute_force_on_many():
 
 
 def test_the_compiled_steps_are_the_arcs_of_the_trellis():
-    from mecopt_solvers.labels.steps import Source
+    from mecopt_solvers.labels.steps import StepSource
 
     for number in range(40):
         instance = drawn(number)
         costs, every = chain_costs(instance), np.arange(instance.task_count)
         node_cost = features.forbidden(instance)
         arcs = build_arcs(costs, node_cost=node_cost)
-        steps = Source(instance, costs, node_cost).of(every, whole=True)
+        steps = StepSource(instance, costs, node_cost).of(every, whole=True)
         assert (np.isfinite(steps.cost) == arcs.allowed).all()
         assert steps.cost == pytest.approx(arcs.weight, rel=1e-12)
         seconds = np.where(arcs.allowed, delays(costs, every), 0.0)

@@ -14,7 +14,7 @@ from mecopt.entities import Device, Server
 from mecopt.processes import left_behind
 from mecopt_solvers.crosscheck import SETS, brute_force, check, random_instance
 from mecopt_solvers.programs import watched
-from mecopt_solvers.programs.jobs import Outcome
+from mecopt_solvers.programs.jobs import SearchOutcome
 
 ALL = ("milp", "ilp", "cpsat", "decomposition", "auto")
 ENERGY = (*ALL, "energy-path")
@@ -201,15 +201,15 @@ def raises(job):
 def above(job):
     job.bound(1e9)
     job.found(job.program.encode(np.zeros((2, 2), dtype=int)))
-    return Outcome("optimal", 1e9)
+    return SearchOutcome("optimal", 1e9)
 
 
 LIARS = {
     "failed: ZeroDivisionError: two lines of text": raises,
     "failed: AttributeError": lambda job: None,
     "lies above the objective": above,
-    "it failed (no more memory)": lambda job: Outcome("failed", None, "no more memory"),
-    "no feasible placement": lambda job: Outcome("optimal", 3.0),
+    "it failed (no more memory)": lambda job: SearchOutcome("failed", None, "no more memory"),
+    "no feasible placement": lambda job: SearchOutcome("optimal", 3.0),
 }
 
 
@@ -223,7 +223,7 @@ def test_a_solver_that_dies_or_lies_is_one_line_and_status_1(solve, monkeypatch,
 
 
 def test_infeasible_is_not_believed_where_a_feasible_placement_is_known(solve, monkeypatch, tmp_path):
-    engine(monkeypatch, lambda job: Outcome("infeasible"))
+    engine(monkeypatch, lambda job: SearchOutcome("infeasible"))
     (tmp_path / "start.json").write_text(
         json.dumps({"format": "mecopt-solution/1", "placement": [[0, 0]] * 2})
     )

@@ -16,7 +16,7 @@ from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.crosscheck import brute_force, instances
 from mecopt_solvers.programs import exact, watched
 from mecopt_solvers.programs.flow import build_flow
-from mecopt_solvers.programs.jobs import Outcome
+from mecopt_solvers.programs.jobs import SearchOutcome
 from mecopt_solvers.programs.linear_program import at_most, safe_bound
 from mecopt_solvers.programs.presolve import reduce
 from mecopt_solvers.programs.relaxation import lp_bound
@@ -215,7 +215,7 @@ def test_a_bound_above_the_truth_is_held_down_by_the_judge(monkeypatch):
     def engine(job):
         nodes = np.zeros((2, 2), dtype=int)
         job.found(job.program.encode(nodes))
-        return Outcome("optimal", 1e9)
+        return SearchOutcome("optimal", 1e9)
 
     result = lying(monkeypatch, engine)
     assert result.lower_bound <= result.objective
@@ -228,7 +228,7 @@ def test_placements_that_violate_are_cut_off_until_none_is_left(monkeypatch):
         seen.append(len(job.program.rows.lower))
         if len(seen) <= 3:
             job.found(job.program.encode(np.ones((2, 2), dtype=int)))
-        return Outcome("failed", None, "died")
+        return SearchOutcome("failed", None, "died")
 
     with pytest.raises(MethodError, match="died"):
         lying(monkeypatch, engine)
@@ -237,7 +237,7 @@ def test_placements_that_violate_are_cut_off_until_none_is_left(monkeypatch):
 
 def test_a_claim_of_an_optimum_without_a_placement_is_not_believed(monkeypatch):
     with pytest.raises(MethodError, match="no feasible placement"):
-        lying(monkeypatch, lambda job: Outcome("optimal", None))
+        lying(monkeypatch, lambda job: SearchOutcome("optimal", None))
 
 
 # --- the program itself ---

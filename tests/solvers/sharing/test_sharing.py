@@ -14,7 +14,7 @@ from wide_strategies import wide_documents
 import mecopt
 from mecopt.features import forbidden
 from mecopt.incumbent import Run
-from mecopt_solvers.sharing.dual import Dual, price
+from mecopt_solvers.sharing.load_prices import Dual, price
 from mecopt_solvers.sharing.slot import build_slot
 
 NAME = "decomposition"

@@ -8,8 +8,8 @@ import pytest
 import mecopt
 from mecopt.incumbent import Run
 from mecopt_solvers.sharing import choice_kernels, curve_kernels, master_kernels, tree_kernels
-from mecopt_solvers.sharing.dual import Dual
-from mecopt_solvers.sharing.pool import curve_of, fill, truth_of
+from mecopt_solvers.sharing.load_prices import Dual
+from mecopt_solvers.sharing.path_pool import curve_of, fill, truth_of
 from mecopt_solvers.sharing.slot import build_slot
 
 

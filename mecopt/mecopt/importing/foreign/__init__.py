@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mecopt.errors import InputError, InstanceError
 
 if TYPE_CHECKING:
-    from mecopt.importing.document import ModelDocument
+    from mecopt.importing.model_document import ModelDocument
     from mecopt.instance import Instance
 
 Reader = Callable[[str, str | None], "tuple[ModelDocument, Instance]"]

@@ -14,8 +14,8 @@ import numpy as np
 
 from mecopt.entities import Block, Device, Links, Model, Phase, Rules, Server, Tasks
 from mecopt.errors import InputError
-from mecopt.importing.document import ModelDocument
 from mecopt.importing.foreign.reading import Fields, read_json, source_of
+from mecopt.importing.model_document import ModelDocument
 from mecopt.instance import Instance
 
 MODEL = "model_profile.json"

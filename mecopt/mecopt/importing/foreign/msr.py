@@ -15,8 +15,8 @@ from mecopt.entities import Allow, Block, Device, Links, Model, Rules, Server, T
 from mecopt.errors import InputError, shown
 from mecopt.importing import places
 from mecopt.importing.anywhere import Anywhere
-from mecopt.importing.document import ModelDocument
 from mecopt.importing.foreign.reading import Fields, read_json, source_of
+from mecopt.importing.model_document import ModelDocument
 from mecopt.importing.operators import Operator, OperatorGraph
 from mecopt.importing.options import CROSSING
 from mecopt.instance import Instance

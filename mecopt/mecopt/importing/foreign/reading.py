@@ -11,7 +11,7 @@ from typing import Any
 
 from mecopt.errors import InputError, shown
 from mecopt.files import read_bytes
-from mecopt.importing.document import Source
+from mecopt.importing.model_document import Source
 
 
 class Fields:

@@ -19,8 +19,8 @@ import numpy as np
 from mecopt.entities import Block, Device, Links, Model, Rules, Server, Tasks
 from mecopt.errors import InputError, said
 from mecopt.files import read_bytes
-from mecopt.importing.document import ModelDocument
 from mecopt.importing.foreign.reading import Fields, chosen, source_of
+from mecopt.importing.model_document import ModelDocument
 from mecopt.instance import Instance
 
 TIERS = ("device", "edge", "cloud")

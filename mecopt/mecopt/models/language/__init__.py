@@ -12,15 +12,15 @@
 from __future__ import annotations
 
 from mecopt.models.language.configuration import Configuration
-from mecopt.models.language.document import document
 from mecopt.models.language.known import LanguageModel, model, names, read
-from mecopt.models.language.work import BlockCount, Phase, count, phases
+from mecopt.models.language.model_entry import document
+from mecopt.models.language.pass_costs import BlockCount, PassCounts, count, phases
 
 __all__ = [
     "BlockCount",
     "Configuration",
     "LanguageModel",
-    "Phase",
+    "PassCounts",
     "count",
     "document",
     "model",

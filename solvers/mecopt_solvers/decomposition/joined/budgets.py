@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from mecopt.arrays import Floats, Ints
 from mecopt_solvers.decomposition.dual import NO_EXTRA, Counts, Priced
-from mecopt_solvers.decomposition.incumbent import Incumbent, nearest, round_and_improve
 from mecopt_solvers.decomposition.master import Columns, Solution, largest_shares, solve_master
 from mecopt_solvers.decomposition.pool import Pool, sort_pool
+from mecopt_solvers.decomposition.primal import Incumbent, nearest, round_and_improve
 from mecopt_solvers.decomposition.problem import WITHIN, Part
 
 IMPROVE_ROUNDS = 12

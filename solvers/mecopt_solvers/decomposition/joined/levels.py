@@ -19,7 +19,7 @@ from mecopt.arrays import Ints
 from mecopt_solvers.decomposition.branch import CLOSED, Tree, ceiling
 from mecopt_solvers.decomposition.dual import Ascent, Counts, Priced, price_paths
 from mecopt_solvers.decomposition.joined.budgets import Placements
-from mecopt_solvers.decomposition.joined.slots import Sweep, by_slot, near_paths, slot_bounds
+from mecopt_solvers.decomposition.joined.slots import SlotSweep, by_slot, near_paths, slot_bounds
 from mecopt_solvers.decomposition.joined.trees import SlotTrees
 from mecopt_solvers.decomposition.master import Columns, Generation, largest_shares
 from mecopt_solvers.decomposition.problem import Part
@@ -156,7 +156,7 @@ class JoinedSearch:
         """Search every slot quickly under the prices of the budgets, or higher ones."""
         prices = self.prices.copy()
         prices[self.budgets] *= PRICE_FACTORS[self.sweeps % len(PRICE_FACTORS)]
-        sweep = Sweep.of(self.sorted, self.pool, prices)
+        sweep = SlotSweep.of(self.sorted, self.pool, prices)
         turns = 1 if self.sweeps == 0 else TURNS
         known = np.isfinite(self.trees.values)[self.sorted.slot]
         start = np.where(known[:, None], self.trees.path, self.start)

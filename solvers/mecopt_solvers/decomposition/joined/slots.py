@@ -10,10 +10,10 @@ import numpy as np
 from mecopt.arrays import Floats, Ints
 from mecopt_solvers.decomposition import pricing_kernels
 from mecopt_solvers.decomposition.dual import ROUNDING, Priced, price_paths
-from mecopt_solvers.decomposition.incumbent import nearest
 from mecopt_solvers.decomposition.joined import slot_kernels
 from mecopt_solvers.decomposition.master import Columns
 from mecopt_solvers.decomposition.pool import FRUGAL, Pool, fill_pool, pool_of_columns, sort_pool
+from mecopt_solvers.decomposition.primal import nearest
 from mecopt_solvers.decomposition.problem import WITHIN, Part
 
 SLOTS_AT_ONCE = 50  # between two looks at the clock: some hundredths of a second
@@ -100,7 +100,7 @@ def near_paths(part: Part, priced: Priced, columns: Columns) -> Pool:
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
+class SlotSweep:
     """A pool of paths under prices, laid out for the search of single slots; tasks are sorted by slot."""
 
     pool: Pool
@@ -110,7 +110,7 @@ class Sweep:
     lowest: Floats  # (S,) least charged cost that paths of the pool can have together
 
     @classmethod
-    def of(cls, part: Part, pool: Pool, prices: Floats) -> Sweep:
+    def of(cls, part: Part, pool: Pool, prices: Floats) -> SlotSweep:
         """Sort a pool by reduced cost under other prices (rows + 1,)."""
         columns, servers = pool.columns, part.nodes - 1
         row = part.row[columns.task]

@@ -32,7 +32,7 @@ KEPT_PATTERNS = 30  # a server, besides those in use
 
 
 @dataclass(frozen=True, eq=False)
-class Sizes:
+class RunSizes:
     """The sizes of runs on every server; L of them, server by server."""
 
     first: Ints  # (J,) where each server's sizes begin
@@ -42,7 +42,7 @@ class Sizes:
     taken: Floats  # (K, M, M, J) what the run takes of the server
 
     @classmethod
-    def of(cls, part: Part) -> Sizes | None:
+    def of(cls, part: Part) -> RunSizes | None:
         """Collect the sizes; None where they are too many, or not all rows are capacities of one slot."""
         tasks, stages, nodes = part.work.shape
         if tasks * stages**2 * nodes > MOST_RUNS:
@@ -101,7 +101,7 @@ class Filled:
     pattern: Floats  # (L,) number of runs of each size
 
 
-def fill_servers(sizes: Sizes, prices: Floats) -> Filled:
+def fill_servers(sizes: RunSizes, prices: Floats) -> Filled:
     """Solve every server's knapsack."""
     servers = len(sizes.first) - 1
     worth, pattern = np.zeros(servers), np.zeros(len(prices), dtype=np.int64)
@@ -113,7 +113,7 @@ def fill_servers(sizes: Sizes, prices: Floats) -> Filled:
 
 
 def price_runs(
-    part: Part, sizes: Sizes, prices: Floats, counts: Counts, count_prices: Floats
+    part: Part, sizes: RunSizes, prices: Floats, counts: Counts, count_prices: Floats
 ) -> tuple[Priced, Filled]:
     """Solve the pricing problems of tasks and servers under prices of sizes (L,), none negative.
 
@@ -149,7 +149,7 @@ class RunGeneration:
     """Column generation of paths and patterns; keeps the best bound and the last solution."""
 
     part: Part
-    sizes: Sizes
+    sizes: RunSizes
     columns: Columns
     patterns: Floats  # (Q, L)
     counts: Counts

@@ -15,7 +15,7 @@ from mecopt_solvers.decomposition.problem import Part
 from mecopt_solvers.programs.highs import Matrix
 
 if TYPE_CHECKING:
-    from mecopt_solvers.decomposition.runs.patterns import Sizes
+    from mecopt_solvers.decomposition.runs.patterns import RunSizes
 
 PRIMAL = 4  # HiGHS's number for the primal simplex: adding columns leaves it feasible
 LEAST_PENALTY = 0.05  # of the price cap, for sizes that take next to nothing of a server
@@ -29,7 +29,7 @@ class RunMaster:
     """
 
     part: Part
-    sizes: Sizes
+    sizes: RunSizes
     counts: Counts
     price_cap: float
     columns: Columns  # at first those to begin with; what is added comes behind
