@@ -82,7 +82,7 @@ def machine(*packages: str) -> list[str]:
         processor = f"{names[0]}, {len(names)} logical cores" if names else processor
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     return [
-        f"- measured on {datetime.date.today()}, commit {_commit()}",
+        f"- measured on {datetime.date.today()}, commit {commit()}",
         f"- {processor}; {platform.system()}, Python {platform.python_version()}",
         f"- mecopt {mecopt.__version__}, {versions}",
     ]
@@ -111,7 +111,7 @@ def _changed() -> list[str]:
     return [line.split()[-1] for line in (*tracked.splitlines(), *new.splitlines())]
 
 
-def _commit() -> str:
+def commit() -> str:
     """Return the commit, with a remark where the code is not that of the commit."""
     head = _git("rev-parse", "--short", "HEAD") or "unknown"
     return f"{head}-dirty (with changes that are in no commit)" if _changed() else head

@@ -1,13 +1,15 @@
 """Plans carried out on this machine: predicted beside measured, plan by plan.
 
-Run: ``python benchmarks/deploy.py [--quick] [NETWORK ...]``; writes reports/deploy/.
+Run: ``python benchmarks/deploy.py [--quick] [NETWORK ...]``; writes reports/deploy/. Networks that are named
+are measured again, the rows of the others stay: every row says of which commit it is, and how busy the
+machine was.
 
 A device and two servers as processes, the second server three times slower, links shaped to 10 and 100 Mbit/s
 with 2 ms of latency. For each network and link six plans: the optimum of the measured times, everything on
-each node, and two random cuts; one input at a time, and the optimum once more as a pipeline. Blocks are timed
-by `mecopt profile` with gaps like the run's. The prediction is also made again with what the agents measured
-in the plan before: never in the plan that it is held against. The machine has to be idle; the page says how
-busy it was.
+each node, and two random cuts, one input at a time; as a pipeline the optimum and the plan of the least
+period. Blocks are timed by `mecopt profile` with gaps like the run's. The prediction is also made again with
+what the agents measured in the plan before: never in the plan that it is held against. The machine has to be
+idle; the page says how busy it was.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import ROOT, clean_tree, machine, table
+from common import ROOT, clean_tree, commit, machine, table
 from profiles import SUBJECTS, save
 
 import mecopt
@@ -46,14 +48,15 @@ LATENCY_S = 0.002
 SLOWER = 3
 APART = 0.05  # measured delays closer than this have no order
 IDLE_MS = 20.0
+PERIOD = "least period"
 NODES = ("device", "es1", "es2")
 FIELDS = (
     "network", "rate_bps", "plan", "placement", "pipeline", "predicted_s", "corrected_s", "measured_s",
-    "lower_quartile_s", "upper_quartile_s", "difference",
+    "lower_quartile_s", "upper_quartile_s", "difference", "load", "commit",
 )  # fmt: skip
 
 
-def instance_of(model: ModelDocument, profile: ProfileDoc, rate_bps: float) -> mecopt.Instance:
+def instance_of(model: ModelDocument, profile: ProfileDoc, rate_bps: float, **rules: str) -> mecopt.Instance:
     """Return a device and two servers of the measured times, the second server slower."""
     document = model_dict(model.model)
     for block, times in zip(document["blocks"], profile.blocks, strict=True):
@@ -64,7 +67,7 @@ def instance_of(model: ModelDocument, profile: ProfileDoc, rate_bps: float) -> m
             "format": "mecopt-instance/2",
             "name": document["name"],
             "slots": {"count": 1},
-            "rules": {"preset": "physical", "deadline": "none"},
+            "rules": {"preset": "physical", "deadline": "none", **rules},
             "models": [document],
             "devices": [{"name": "device", "hardware": "here"}],
             "servers": [{"name": "es1", "hardware": "here"}, {"name": "es2", "hardware": "slow"}],
@@ -85,6 +88,13 @@ def plans(instance: mecopt.Instance, seed: int) -> dict[str, list[int]]:
         nodes = draw.permutation(3)
         found[f"cut {number}"] = np.repeat(nodes, np.diff([0, *cuts, count])).tolist()
     return found
+
+
+def least_period(instance: mecopt.Instance) -> list[int]:
+    """Return the plan whose pipeline is proved to be the quickest, every server holding one stretch."""
+    best = mecopt.solve(instance, "stages").placement
+    assert best is not None
+    return best[0].tolist()
 
 
 @contextmanager
@@ -116,8 +126,12 @@ def carried_out(
     for rate in RATES_BPS:
         instance, before = instance_of(model, profile, rate), None
         chosen = plans(instance, seed=len(name))
+        single = [(False, plan) for plan in chosen]
+        chosen[PERIOD] = least_period(
+            instance_of(model, profile, rate, objective="period", one_run="servers")
+        )
         with agents() as there:
-            for pipeline, plan in [*((False, one) for one in chosen), (True, "optimum")]:
+            for pipeline, plan in [*single, (True, "optimum"), (True, PERIOD)]:
                 found = deploy(
                     instance, [chosen[plan]], whole, there, inputs, shapes=shapes(rate), pipeline=pipeline
                 )
@@ -130,6 +144,7 @@ def carried_out(
                         "corrected_s": None if pipeline else corrected(instance, before, chosen[plan]),
                         "measured_s": found.measured_s, "lower_quartile_s": low, "upper_quartile_s": high,
                         "difference": found.difference,
+                        "load": round(os.getloadavg()[0], 2), "commit": commit(),
                     }
                 )  # fmt: skip
                 before = None if pipeline else found
@@ -156,19 +171,36 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer inputs and repeats")
     args = parser.parse_args()
     inputs, repeat = (5, 2) if args.quick else (20, 7)
-    rows, load = [], os.getloadavg()[1]
+    asked = args.networks or NETWORKS
+    rows = [row for row in measured_before() if row["network"] not in asked]
     with tempfile.TemporaryDirectory() as temporary:
-        for name in args.networks or NETWORKS:
+        for name in asked:
             path = save(name, Path(temporary))
             most = len(mecopt.import_model(path).model.blocks)
             model = mecopt.import_model(path, blocks=min(BLOCKS, most))
             ready = measuring.runner(model, str(path), "onnxruntime")
             profile = measuring.measure(model, ready, hardware="here", repeat=repeat, idle_ms=IDLE_MS)
             rows += carried_out(name, model, WholeModel(model, str(path)), profile, inputs)
-    write(rows, inputs, load)
+            write(sorted(rows, key=lambda row: NETWORKS.index(row["network"])), inputs)
 
 
-def write(rows: list[dict[str, Any]], inputs: int, load: float) -> None:
+def measured_before() -> list[dict[str, Any]]:
+    """Return the rows of the table that is there."""
+    if not (OUT / "runs.csv").exists():
+        return []
+    with (OUT / "runs.csv").open(newline="") as file:
+        return [{name: read(name, cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+
+
+def read(name: str, cell: str) -> Any:
+    """Read a cell of the table again."""
+    if name == "pipeline":
+        return cell == "True"
+    numbers = name.endswith(("_s", "_bps")) or name in ("load", "difference")
+    return (float(cell) if cell else None) if numbers else cell
+
+
+def write(rows: list[dict[str, Any]], inputs: int) -> None:
     """Write the page and the raw table."""
     OUT.mkdir(parents=True, exist_ok=True)
     with (OUT / "runs.csv").open("w", newline="") as file:
@@ -176,13 +208,14 @@ def write(rows: list[dict[str, Any]], inputs: int, load: float) -> None:
         writer.writeheader()
         writer.writerows(rows)
     pairs, right = ordered(rows)
+    loads = [row["load"] for row in rows]
     page = [
         "# Plans carried out",
         "",
         "Made by `python benchmarks/deploy.py`. A device and two servers as processes of one machine, the",
         f"second server {SLOWER} times slower (it runs every part so often), links shaped in the transport",
         f"with a latency of {LATENCY_S * 1e3:g} ms; {inputs} inputs a plan, one at a time, medians.",
-        f"Load of the machine before: {load:.1f}.",
+        f"Load of the machine after a plan, of two cores: {min(loads):.1f} to {max(loads):.1f}.",
         "",
         table(["absolute error of", "median", "worst", "plans"], summary(rows)),
         "",
