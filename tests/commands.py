@@ -17,7 +17,7 @@ from pathlib import Path
 
 TIMEOUT_S = 60
 KEPT_OUT = ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "MECOPT_DEBUG")
-LATE = (*KEPT_OUT, "LINES", "TERM", "PYTEST_CURRENT_TEST")  # are read by a command that runs
+LATE = (*KEPT_OUT, "LINES", "TERM", "PYTEST_CURRENT_TEST", "PYTHONPATH")  # of which Python has not made use
 MOST_BYTES = 1 << 20
 IMPORTED = (
     "mecopt.cli.common", "mecopt.drawing.picture", "mecopt.drawing.plot", "mecopt.generators.specs",
@@ -155,7 +155,8 @@ def _become(words, streams):
     os.environ.clear()
     os.environ.update(env)
     sys.argv[1:] = args
-    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
+    own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [str(Path.cwd()), *filter(None, own)]  # as `python -m` does
 
 
 if __name__ == "__main__":
