@@ -51,7 +51,7 @@ class _RunDoc(BaseModel):
     regret: float
     bound_s: float
     status: Literal["stable", "unsure", "unstable"]
-    busiest: tuple[str, float, float | None, float | None]
+    busiest: Annotated[list[str | float | None], Field(min_length=4, max_length=4)]
 
 
 _RUN: TypeAdapter[_RunDoc] = TypeAdapter(_RunDoc)

@@ -9,27 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from optuna.storages.journal import BaseJournalFileLock, JournalFileBackend
+from optuna.storages.journal import JournalFileBackend
 
 from mecopt.errors import MecoptError
 
 BEGINS = b'{"op_code"'  # every entry
 
 
-class _NoLock(BaseJournalFileLock):
-    """The lock of the folder keeps others out already; Optuna's own would outlive a killed process."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-
 class StudyJournal(JournalFileBackend):
     """A journal that takes entries whole or not at all; a part of one at its end is cut off.
 
-    Optuna would write behind the part, and never read the file again.
+    Optuna would write behind the part, and never read the file again. Its lock, which outlives a killed
+    process by half a minute, is left out: the folder has one already.
 
     Parameters
     ----------
@@ -40,6 +31,8 @@ class StudyJournal(JournalFileBackend):
     ------
     MecoptError
         From each method, if the disk is full.
+    ValueError
+        If the file ends otherwise than in an entry or a part of one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,9 +41,10 @@ class StudyJournal(JournalFileBackend):
             file.seek(0)
             data = file.read()
             whole = data.rfind(b"\n") + 1
-            if data[whole:].startswith(BEGINS[: len(data) - whole]):
-                file.truncate(whole)
-        super().__init__(str(path), lock_obj=_NoLock())
+            if not data[whole:].startswith(BEGINS[: len(data) - whole]):
+                raise ValueError("its end is no entry")
+            file.truncate(whole)
+        super().__init__(str(path))
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Write entries at the end."""
