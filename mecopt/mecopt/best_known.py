@@ -22,6 +22,7 @@ from mecopt._version import __version__
 from mecopt.errors import DisagreementError, InputError, InstanceError
 from mecopt.files import read_bytes, write_bytes
 from mecopt.locks import FileLock
+from mecopt.repeated import repeated_keys
 from mecopt.result import Result, Status, gap
 from mecopt.schema import parse
 from mecopt.schema_docs import STRICT
@@ -190,10 +191,14 @@ class Store:
         """
         if missing_ok and not Path(path).exists():
             return cls()
+        data = read_bytes(path)
         try:
-            doc: _StoreDoc = parse(_STORE, read_bytes(path))
+            doc: _StoreDoc = parse(_STORE, data)
         except InstanceError as error:
             raise InputError(error.problems, str(path)) from None
+        repeated = repeated_keys(data, doc)
+        if repeated:
+            raise InputError(repeated, str(path))
         entries = {}
         for sha256, row in doc.entries.items():
             fields = row.model_dump(exclude={"gap", "status"})

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
+from mecopt.encoding import not_text, without_mark
+from mecopt.errors import InputError
 from mecopt.schema import where
 
 KEYLESS = ("placement", "trace")  # long fields of a solution, lists of numbers
@@ -24,14 +26,14 @@ class _Object(dict[str, Any]):
         self.twice = [name for name, count in times.items() if count > 1]
 
 
-def repeated_keys(data: bytes, doc: BaseModel) -> list[str]:
+def repeated_keys(data: bytes, doc: BaseModel | Mapping[str, Any]) -> list[str]:
     """Return one line for every key that is given twice.
 
     Parameters
     ----------
     data : bytes
         JSON text.
-    doc : InstanceDoc, WiderInstanceDoc or SolutionDoc
+    doc : BaseModel or mapping
         What was read from it. Where it has as many keys as the text has quotes before a colon, none is
         there twice, and the text need not be read again.
     """
@@ -40,6 +42,31 @@ def repeated_keys(data: bytes, doc: BaseModel) -> list[str]:
         return []
     whole = json.loads(data, object_pairs_hook=_Object, parse_int=str)  # int() takes 4,300 digits at most
     return [f"{where(path)}: given twice" for path in _twice(whole, ())]
+
+
+def plain_values(data: bytes, source: str) -> Any:
+    """Return the values of JSON text that no schema describes.
+
+    Raises
+    ------
+    InputError
+        If it is not JSON in UTF-8, holds what is no number (NaN), or has a key twice in one object.
+    """
+    try:
+        other = not_text(data)
+        if other is not None:
+            raise InputError(other, source)
+        values = json.loads(without_mark(data), object_pairs_hook=_Object, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON: {error}", source) from None
+    twice = [f"{where(path)}: given twice" for path in _twice(values, ())]
+    if twice:
+        raise InputError(twice, source)
+    return values
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text}, expected a number")
 
 
 def _keys(value: Any) -> int:

@@ -104,12 +104,13 @@ def csv(frame: pd.DataFrame, float_format: str | None = None) -> bytes:
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
     texts = [name for name in frame if not (is_numeric_dtype(frame[name]) or is_bool_dtype(frame[name]))]
-    shown = frame.assign(**{str(name): frame[name].map(_cell) for name in texts})
+    shown = frame.assign(**{str(name): frame[name].map(csv_cell) for name in texts})
     text: str = shown.to_csv(index=False, float_format=float_format, lineterminator="\n")
     return text.encode()
 
 
-def _cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
+    """Return what a cell of a table holds for people: a text as `csv` writes it, anything else as it is."""
     if not isinstance(value, str):
         return value
     shown = visible(value)

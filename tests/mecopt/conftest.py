@@ -1,12 +1,11 @@
 """The command run as a process, small instances to run it on, and a third party's package."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import commands
 import pytest
+from commands import environment
 from strategies import MINIMAL
 
 import mecopt as library
@@ -78,31 +77,10 @@ number = test_plugin:ENTRIES_ARE_NOT_THIS
 """
 
 
-def environment(**changes):
-    kept = {
-        k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "MECOPT_DEBUG")
-    }
-    return {**kept, "PYTHONWARNINGS": "error", **changes}
-
-
 @pytest.fixture(scope="session")
 def mecopt():
     """Run `mecopt` with arguments; the answer has returncode, stdout and stderr."""
-
-    def run(*args, stdin=None, cwd=None, binary=False, **env):
-        command = [sys.executable, "-m", "mecopt", *map(str, args)]
-        return subprocess.run(
-            command,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            encoding=None if binary else "utf-8",
-            env=environment(**env),
-            cwd=cwd,
-            timeout=60,
-        )
-
-    return run
+    return commands.mecopt
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import sys
 import time
 from fractions import Fraction
@@ -14,8 +15,15 @@ from strategies import EXAMPLE, MINIMAL
 
 import mecopt
 from mecopt import files
+from mecopt.best_known import Store
 from mecopt.errors import MOST, located, shortened, shown, terminal_line
+from mecopt.generators import own_settings
+from mecopt.importing import model_document
+from mecopt.importing.foreign.reading import read_json
 from mecopt.io import from_json, load_solution, load_stdin
+from mecopt.models import language
+from mecopt.profiling.links import read as read_links
+from mecopt.simulation.arrivals import read_trace
 
 MARK = b"\xef\xbb\xbf"
 TEXT = json.dumps(EXAMPLE).encode()
@@ -73,6 +81,70 @@ def test_latin_letters_are_found():
 def test_a_packed_file_without_its_suffix_is_named(tmp_path):
     (tmp_path / "a.json").write_bytes(gzip.compress(TEXT))
     assert "gzip, expected a name that ends in .gz" in problem_of(mecopt.load, tmp_path / "a.json")
+
+
+def links(path):
+    return read_links(str(path), [["device"], ["es1"]])
+
+
+def trace(path):
+    return read_trace(str(path), 2).time_s.tolist()
+
+
+def settings(path):
+    return own_settings.read(str(path))
+
+
+LINKS = "from,to,rate_bps\ndevice,es1,1e8\n"
+BLOCKS = "block,output_bytes,cycles\ninput,100,\nfirst,10,1e6\n"
+TRACE = "time_s,task\n0,0\n1,1\n"
+SETTING = '{"name": "yard", "parameters": {"servers": 3}}'
+BEST = '{"format": "mecopt-best-known/1", "entries": {}}'
+GPT2 = '{"model_type": "gpt2", "n_layer": 2, "n_embd": 8, "n_head": 2, "vocab_size": 9, "n_positions": 4}'
+BLOCK = '{"name": "b", "cycles": 1, "input_bits": 1}'
+MODEL = f'{{"name": "m", "blocks": [{BLOCK}]}}'
+MODEL = f'{{"format": "mecopt-model/1", "model": {MODEL}, "source": {{"kind": "csv"}}}}'
+READERS = {
+    "links": (links, LINKS, "csv"),
+    "blocks": (lambda path: mecopt.import_model(path).model, BLOCKS, "csv"),
+    "trace": (trace, TRACE, "csv"),
+    "setting": (settings, SETTING, "json"),
+    "best known": (lambda path: Store.load(path).to_dict(), BEST, "json"),
+    "config": (lambda path: language.read(path, "x"), GPT2, "json"),
+    "model": (model_document.load, MODEL, "json"),
+    "other projects": (lambda path: dict(read_json(path).content), '{"L": 3}', "json"),
+}
+
+
+@pytest.fixture(params=READERS)
+def reader(request, tmp_path):
+    """A reader, a text that it reads, and the name of a file with what is given."""
+    read, text, kind = READERS[request.param]
+
+    def given(data):
+        path = tmp_path / f"x.{kind}"
+        path.write_bytes(data)
+        return read(path)
+
+    return given, text, kind
+
+
+def test_every_reader_takes_a_mark_and_names_another_encoding(reader):
+    read, text, kind = reader
+    assert read(MARK + text.encode()) == read(text.encode())
+    for encoding, name in (("utf-16", "UTF-16"), ("utf-32-le", "UTF-32")):
+        problem = problem_of(read, text.encode(encoding))
+        assert problem.endswith(f"x.{kind}: not {kind.upper()}: not UTF-8 but {name}, expected UTF-8")
+    latin = text.encode().replace(b",", b"\xe9,", 1) if "," in text else b"\xe9"
+    assert "not UTF-8, byte 0xe9 at line 1 column " in problem_of(read, latin)
+
+
+@pytest.mark.parametrize("reader", [name for name in READERS if READERS[name][2] == "json"], indirect=True)
+def test_every_reader_of_json_names_a_key_that_is_there_twice(reader):
+    read, text, _ = reader
+    name = re.findall(r'"([^"]+)"\s*:', text)[0]
+    twice = text.replace(f'"{name}"', f'"{name}": 1, "{name}"', 1)
+    assert problem_of(read, twice.encode()).endswith(f"x.json: {name}: given twice")
 
 
 # --- whole numbers ---

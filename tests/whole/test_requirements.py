@@ -38,6 +38,7 @@ PROMISES = {
     "rl/mecopt_rl": {"rl"},
     "rl/mecopt_rl/reproduce/paper_figures.py": {"rl", "report"},
     "rl/mecopt_rl/training/ray_engine.py": {"rl", "ray"},
+    "rl/mecopt_rl/training/study_journal.py": {"rl", "tune"},
     "rl/mecopt_rl/training/tuning.py": {"rl", "tune"},
     "rl/mecopt_rl/world/sb3_env.py": {"sb3"},
     "tests": {"test"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -87,11 +86,12 @@ def read_token(path: str | None) -> str:
     InputError
         If the file cannot be read, or holds none.
     """
+    from mecopt.encoding import without_mark
     from mecopt.errors import InputError
 
     if path is None:
         return ""
-    token = _bytes(path).decode("utf-8", "replace").strip()
+    token = without_mark(_bytes(path)).decode("utf-8", "replace").strip()
     if not token:
         raise InputError("is empty, expected a token", path)
     return token
@@ -105,11 +105,6 @@ def credentials(token_file: str | None, tls_ca: str | None) -> Any:
 
 
 def _bytes(path: str | None) -> bytes:
-    from mecopt.errors import InputError
+    from mecopt.files import read_bytes
 
-    if path is None:
-        return b""
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", path) from None
+    return b"" if path is None else read_bytes(path)

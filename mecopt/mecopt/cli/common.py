@@ -209,18 +209,21 @@ def check_out(option: str, path: str | None, *inputs: str | None) -> None:
             raise InputError(f"{place}: no permission to write in {str(target.parent)!r}")
         for other in inputs:
             if other is not None and same_file(path, other):
-                raise InputError(f"{place}: is read by this command, expected another file")
+                used = "read" if os.path.exists(path) else "written"
+                raise InputError(f"{place}: is {used} by this command, expected another file")
     except (OSError, ValueError) as error:
         raise InputError(f"{place}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def same_file(path: str, other: str) -> bool:
-    """Say whether two names are of one file that exists; the second may be that of a shipped instance."""
+    """Say whether two names are of one file; the second may be that of a shipped instance."""
     from mecopt.sources import shipped
 
     if not os.path.exists(other):
         other = str(shipped().get(other, other))
-    return path != STDIN and all(map(os.path.exists, (path, other))) and os.path.samefile(path, other)
+    if path == STDIN or not all(map(os.path.exists, (path, other))):
+        return path != STDIN and os.path.abspath(path) == os.path.abspath(other)
+    return os.path.samefile(path, other)
 
 
 def check_plot(path: str | None, *inputs: str | None, pages: bool = False) -> None:

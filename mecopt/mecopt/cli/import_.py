@@ -58,7 +58,7 @@ def import_(
     if instance_file is not None and kind is None:
         raise click.UsageError("--instance needs --from")
     common.check_out("--out", out, file)
-    common.check_out("--instance", instance_file, file)
+    common.check_out("--instance", instance_file, file, out)
     lengths = _dims(dims)
     with common.working("importing"):
         from mecopt.importing import import_model

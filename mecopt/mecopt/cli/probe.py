@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 import click
 
 from mecopt.cli import common
@@ -31,19 +34,19 @@ def probe(
     common.check_out("--out", out)
     from mecopt.deployment.probing import probe as measured
     from mecopt.files import write_bytes
+    from mecopt.profiling.links import COLUMNS
 
     with common.working("measuring links"):
         links = measured(addresses(agents), credentials(token_file, tls_ca), shaped(shapes))
     rows = [(link.start, link.to, link.rate_bps, link.latency_s) for link in links]
     if out is not None:
-        lines = [
-            "from,to,rate_bps,latency_s",
-            *(f"{a},{b},{rate:.6g},{wait:.6g}" for a, b, rate, wait in rows),
-        ]
-        write_bytes(out, ("\n".join(lines) + "\n").encode())
+        table = io.StringIO(newline="")
+        csv.writer(table, lineterminator="\n").writerows(
+            [COLUMNS, *((a, b, f"{rate:.6g}", f"{wait:.6g}") for a, b, rate, wait in rows)]
+        )
+        write_bytes(out, table.getvalue().encode())
     if as_json:
-        names = ("from", "to", "rate_bps", "latency_s")
-        common.emit_json({"links": [dict(zip(names, row, strict=True)) for row in rows]})
+        common.emit_json({"links": [dict(zip(COLUMNS, row, strict=True)) for row in rows]})
         return
     shown = [(a, b, f"{rate / 1e6:,.4g} Mbit/s", f"{wait * 1e3:.3g} ms") for a, b, rate, wait in rows]
     common.table(("from", "to", "rate", "latency"), shown, numbers=2, wraps=())

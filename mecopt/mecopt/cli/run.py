@@ -235,7 +235,7 @@ def show(found: Deployment, title: str) -> None:
             (one.node, what, *("-" if value != value else seconds(max(value, 0.0), 4) for value in times))
         )
     if title:
-        click.echo(title)
+        common.say(title)
     heads = ("node", "blocks", "transfer predicted", "measured", "calculation predicted", "measured")
     common.table(heads, rows, numbers=4, wraps=())
     what = "Period" if found.pipeline else "Delay"

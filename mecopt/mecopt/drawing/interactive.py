@@ -98,11 +98,13 @@ def stress_page(found: Stress, path: str) -> None:
     import pandas as pd
 
     names = node_names(found.instance, 0 if found.instance.task_count == 1 else None)
-    rows = [(" > ".join(names[n] for n in nodes) or "left out", 100 * share) for nodes, share in found.orders]
+    rows = [
+        (visible(" > ".join(names[n] for n in nodes)) or "left out", 100 * share)
+        for nodes, share in found.orders
+    ]
     table = pd.DataFrame(rows, columns=["order", "share"])
-    _page(
-        path, found.instance.name, table, ("share", "the best in so many samples [%]", False), ("order", "")
-    )
+    x = ("share", "the best in so many samples [%]", False)
+    _page(path, found.instance.name, table, x, ("order", ""), bars=True)
 
 
 def _page(

@@ -59,10 +59,9 @@ def read(path: str) -> OwnSetting:
     InputError
         If the file cannot be read, or is no setting; the text names the place in it.
     """
-    try:
-        document = json.loads(read_bytes(path))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"no JSON ({error}); {EXPECTED}", path) from None
+    from mecopt.repeated import plain_values
+
+    document = plain_values(read_bytes(path), path)
     if not isinstance(document, dict):
         raise InputError(f"no object; {EXPECTED}", path)
     for field in document:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from mecopt.encoding import not_text, without_mark
+from mecopt.encoding import csv_text
 from mecopt.entities import Block, Model
 from mecopt.errors import InputError, shown
 from mecopt.files import read_bytes
@@ -30,11 +30,8 @@ def import_table(path: str, name: str | None) -> ModelDocument:
         With a line for every cell that is wrong, by row (the head is row 1) and column.
     """
     data = read_bytes(path)
-    other = not_text(data)
-    if other is not None:
-        raise InputError(other.replace("not JSON", "not CSV"), path)
     try:
-        rows = list(csv.reader(io.StringIO(without_mark(data).decode(), newline=""), strict=True))
+        rows = list(csv.reader(io.StringIO(csv_text(data, path), newline=""), strict=True))
     except csv.Error as error:
         raise InputError(f"not CSV: {error}", path) from None
     problems: list[str] = []

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mecopt.encoding import csv_text
 from mecopt.errors import InputError, shown
 from mecopt.files import read_bytes
 
@@ -46,13 +47,7 @@ def read(path: str, names: Sequence[Sequence[str]]) -> Links:
     InputError
         With a line for every cell that cannot be read, by its row (the heads are row 1) and column.
     """
-    from mecopt.encoding import not_text, without_mark
-
-    data = without_mark(read_bytes(path))
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        raise InputError(not_text(data) or "not UTF-8", path) from None
+    text = csv_text(read_bytes(path), path)
     numbers = {name: n for n, known in enumerate(names) for name in known}
     found: Links = {}
     problems: list[str] = []

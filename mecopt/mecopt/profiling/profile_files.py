@@ -10,6 +10,7 @@ from mecopt.errors import InputError, InstanceError
 from mecopt.files import read_bytes
 from mecopt.hardware import ESTIMATE
 from mecopt.profiling.profile_document import PROFILE, ProfileDoc
+from mecopt.repeated import repeated_keys
 
 
 def load(path: str | os.PathLike[str]) -> ProfileDoc:
@@ -25,7 +26,7 @@ def load(path: str | os.PathLike[str]) -> ProfileDoc:
         found: ProfileDoc = schema.parse(PROFILE, data)
     except InstanceError as error:
         raise InputError(error.problems, str(path)) from None
-    problems = list(_problems(found))
+    problems = repeated_keys(data, found) or _problems(found)
     if problems:
         raise InputError(problems, str(path))
     return found

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mecopt.encoding import csv_text
 from mecopt.errors import InputError, MissingExtraError
 from mecopt.files import read_bytes
 from mecopt.reporting.build import FOLDER, NEEDED, Made, check_folder, pictures, write_all
@@ -181,8 +182,8 @@ def _logs(folder: Path) -> Any:
 
 def _read(folder: Path, log: Path) -> ReportedTraining:
     try:
-        rows = tuple(csv.DictReader(io.StringIO(read_bytes(log).decode())))
-    except (UnicodeDecodeError, csv.Error) as error:
+        rows = tuple(csv.DictReader(io.StringIO(csv_text(read_bytes(log), str(log)))))
+    except csv.Error as error:
         raise InputError(f"no log of a training ({error})", str(log)) from None
     if not rows or not {"episodes", "gap"} <= rows[0].keys():
         raise InputError("no log of a training, expected columns episodes and gap", str(log))

@@ -128,13 +128,10 @@ def read_trace(path: str, templates: int) -> Stream:
     InputError
         If the file cannot be read or breaks this form; the line is named.
     """
+    from mecopt.encoding import csv_text
     from mecopt.files import read_bytes
 
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError("not UTF-8, expected a CSV file", path) from None
-    rows = csv.reader(io.StringIO(text, newline=""))
+    rows = csv.reader(io.StringIO(csv_text(read_bytes(path), path), newline=""), strict=True)
     try:
         head = [cell.strip() for cell in next(rows, [])]
         if "time_s" not in head or len(set(head)) < len(head) or not set(head) <= set(COLUMNS):

@@ -7,6 +7,7 @@ all.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -14,17 +15,48 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from mecopt.errors import InputError, MecoptError
-from mecopt.files import read_bytes, write_bytes
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from mecopt.errors import InputError, InstanceError, MecoptError
+from mecopt.files import PREFIX, read_bytes, write_bytes
 from mecopt.locks import FileLock
+from mecopt.repeated import plain_values
+from mecopt.schema import parse
+from mecopt.text import csv_cell
 
 SETTINGS, RUNS, TABLE = "simulation.json", "runs", "runs.csv"
 FORMAT = "mecopt-simulation/1"
 POLL_S = 0.1
 
 Key = tuple[str, int]  # name of a rule, and seed
+
+Estimate = Annotated[list[float | None], Field(min_length=3, max_length=3)]  # value, low, high
+
+
+class _RunDoc(BaseModel):
+    """What is read of a finished run; the rest of it is only handed on."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+    policy: str
+    seed: int
+    mean_s: Estimate
+    p50_s: Estimate
+    p95_s: Estimate
+    p99_s: Estimate
+    deadline_misses: Estimate | None
+    energy_j: Estimate
+    regret: float
+    bound_s: float
+    status: Literal["stable", "unsure", "unstable"]
+    busiest: Annotated[list[str | float | None], Field(min_length=4, max_length=4)]
+
+
+_RUN: TypeAdapter[_RunDoc] = TypeAdapter(_RunDoc)
+AGAIN = "delete it to make it again"
+LONGEST = 50  # characters of a rule in the name of a file
 
 
 class Folder:
@@ -58,7 +90,7 @@ class Folder:
             if kept.exists():
                 self._check_same(_document(kept), kept)
             else:
-                if any(path.name != lock.path.name for path in self.path.iterdir()):
+                if any(not path.name.startswith((lock.path.name, PREFIX)) for path in self.path.iterdir()):
                     raise InputError(
                         "is not empty and holds no simulation; choose another --out", str(self.path)
                     )
@@ -89,7 +121,7 @@ class Folder:
     def rows(self) -> list[dict[str, Any]]:
         """Return all finished runs, by rule and seed."""
         found = [_document(path) for path in sorted((self.path / RUNS).glob("*.json"))]
-        return sorted(found, key=lambda row: (str(row.get("policy")), int(row.get("seed", 0))))
+        return sorted(found, key=lambda row: (str(row.get("policy")), str(row.get("seed")).zfill(20)))
 
     def write_table(self) -> None:
         """Write the finished runs as a table too."""
@@ -98,19 +130,32 @@ class Folder:
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, heads, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
         write_bytes(self.path / TABLE, text.getvalue().encode())
 
     def file_of(self, key: Key) -> Path:
         """Return the file of a run."""
         name, seed = key
         safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+        if len(safe) > LONGEST:
+            mark = hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()
+            safe = f"{safe[:LONGEST]}-{mark[:12]}"
         code = f"-{self.codes[name]}" if name in self.codes else ""
         return self.path / RUNS / f"{safe}{code}-{seed}.json"
 
     def row(self, key: Key) -> dict[str, Any]:
         """Return a finished run."""
-        return _document(self.file_of(key))
+        path = self.file_of(key)
+        row = _document(path)
+        try:
+            doc = parse(_RUN, row)
+        except InstanceError as error:
+            raise InputError((f"{problem}; {AGAIN}" for problem in error.problems), str(path)) from None
+        if (doc.policy, doc.seed) != key:
+            raise InputError(
+                f"of {doc.policy} and seed {doc.seed}, expected {key[0]} and {key[1]}", str(path)
+            )
+        return row
 
     def _keep(self, key: Key, row: dict[str, Any]) -> None:
         try:
@@ -160,15 +205,11 @@ class Folder:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(read_bytes(path))
-    except ValueError as error:
-        raise InputError(
-            f"no JSON ({error}), expected what simulate wrote; delete it to make it again", str(path)
-        ) from None
+        document = plain_values(read_bytes(path), str(path))
+    except InputError as error:
+        raise InputError((f"{problem}; {AGAIN}" for problem in error.problems), str(path)) from None
     if not isinstance(document, dict):
-        raise InputError(
-            "no JSON object, expected what simulate wrote; delete it to make it again", str(path)
-        )
+        raise InputError(f"no JSON object, expected what simulate wrote; {AGAIN}", str(path))
     return document
 
 

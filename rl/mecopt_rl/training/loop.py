@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from mecopt._version import __version__
-from mecopt.errors import InputError, MecoptError
+from mecopt.errors import InputError
 from mecopt.ray_cluster import check_engine
 from mecopt_rl.learners.learner import LearnerKind, kind
 from mecopt_rl.training import cards
@@ -41,7 +41,7 @@ from mecopt_rl.training.lock import locked
 from mecopt_rl.training.logs import CSV_NAME, Logs
 from mecopt_rl.training.preconditions import check_folder, check_workers
 from mecopt_rl.training.resume import check_count, check_header, check_same, check_samples, check_shapes
-from mecopt_rl.training.rounds import OneShape
+from mecopt_rl.training.rounds import Diverged, OneShape
 from mecopt_rl.training.training_plan import TrainingPlan
 from mecopt_rl.training.validation import collapsed, rank, worth
 from mecopt_rl.training.validation_bounds import Bounds
@@ -252,7 +252,7 @@ class Training:
         tally = workers.run(number, after - done, done / plan.episodes, after / plan.episodes)
         if not all(bool(torch.isfinite(weight).all()) for weight in self.learner.network.parameters()):
             best = "no policy" if self.kept is None else f"the best policy ({worth(self.kept)})"
-            raise MecoptError(f"round {number}: a weight is no longer a finite number; {best} is kept")
+            raise Diverged(f"round {number}: a weight is no longer a finite number; {best} is kept")
         judged = validation.judge(self.learner.network)
         self.seconds += time.perf_counter() - start
         row = self._row(number, after, tally, judged)

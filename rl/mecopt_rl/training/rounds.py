@@ -31,6 +31,10 @@ from mecopt_rl.world.observation import Encoder
 SHOWN = 20  # episodes that a learner sees before its first decision
 
 
+class Diverged(MecoptError):
+    """A training that ended where its numbers are none any longer."""
+
+
 class Worker:
     """Runs rounds of a learner: every update there is, whatever is learnt from."""
 
@@ -157,7 +161,7 @@ def _rollouts(
         outcome = fleet.decide(actions)
         reward = outcome.reward  # 0 where an episode was over before
         if not (reward > -MOST_S).all():
-            raise MecoptError("a reward is not a finite number: a task costs more than can be counted")
+            raise Diverged("a reward is not a finite number: a task costs more than can be counted")
         following = fleet.observe()
         recorder.add(observations, actions, allowed, outcome, following, live)
         tally.decisions += left

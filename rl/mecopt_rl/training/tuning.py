@@ -23,6 +23,7 @@ from mecopt.files import read_bytes, write_bytes
 from mecopt_rl.learners.learner import kind
 from mecopt_rl.training.lock import LOCK, locked
 from mecopt_rl.training.loop import POLICY, Training
+from mecopt_rl.training.rounds import Diverged
 from mecopt_rl.training.training_plan import TrainingPlan
 from mecopt_rl.training.validation import worth
 
@@ -215,7 +216,8 @@ class Tuning:
 
     def _study(self) -> optuna.Study:
         import optuna
-        from optuna.storages.journal import JournalFileBackend
+
+        from mecopt_rl.training.study_journal import StudyJournal
 
         path, mine = self.folder / STORE, self.search.to_json()
         if path.exists():
@@ -224,12 +226,12 @@ class Tuning:
             n_startup_trials=FIRST, n_warmup_steps=self.search.plan.episodes // 4
         )
         try:
-            storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+            storage = optuna.storages.JournalStorage(StudyJournal(path))
             names = [study.study_name for study in storage.get_all_studies()]
             if names and STUDY not in names:
                 raise InputError(f"a study named {names[0][:40]!r}, expected one of `mecopt tune`", str(path))
             study = optuna.create_study(storage=storage, study_name=STUDY, pruner=pruner, load_if_exists=True)
-        except InputError:
+        except MecoptError:
             raise
         except Exception as error:  # whatever a damaged file makes of Optuna
             raise InputError(f"no study that can be read ({said(error)[:80]})", str(path)) from None
@@ -262,10 +264,10 @@ class Tuning:
 
         try:
             training = Training(plan, folder, report=report, note=lambda text: None)
+            for row in training.rows:  # of a trial that goes on
+                report(row)
             training.run()
-        except InputError:
-            raise
-        except MecoptError as error:  # such as weights that are no numbers any longer
+        except Diverged as error:
             trial.set_user_attr("error", str(error)[:200])
         finally:
             if training is not None and training.kept is not None:

@@ -94,7 +94,7 @@ def test_what_is_no_setting(yard, tmp_path):
     (tmp_path / "list.json").write_text("[1]")
     (tmp_path / "no.json").write_text("{")
     assert "list.json: no object; expected" in str(run("generate", "--setting", "list.json").exception)
-    assert "no.json: no JSON" in str(run("generate", "--setting", "no.json").exception)
+    assert "no.json: not JSON" in str(run("generate", "--setting", "no.json").exception)
     assert "none.json" in str(run("generate", "--setting", "none.json").exception)
     assert "expected one of them" in str(run("generate", "paper", "--setting", yard).exception)
     assert "ends in .json" in str(run("generate", "--setting", "paper").exception)

@@ -7,7 +7,7 @@ import pytest
 
 import mecopt
 from mecopt.importing import model_document as models
-from mecopt.profiling import assembling, links
+from mecopt.profiling import assembling, links, profile_files
 
 LINKS = "from,to,rate_bps,latency_s\ndev,edge,1e8,0.001\n"
 
@@ -159,3 +159,16 @@ def test_tables_of_spreadsheets_are_read(tmp_path):
     (tmp_path / "l.csv").write_bytes(text.encode("utf-16"))
     with pytest.raises(mecopt.InputError, match="UTF-16"):
         links.read(str(tmp_path / "l.csv"), [["dev"], ["edge"]])
+
+
+def test_a_profile_is_read_with_a_mark_and_names_what_is_wrong(tmp_path, model_of, profile_of):
+    data, path = profile_files.text(profile_of(model_of(), "dev")), tmp_path / "p.json"
+    path.write_bytes(b"\xef\xbb\xbf" + data)
+    assert profile_files.text(profile_files.load(path)) == data
+    for spoilt, text in (
+        (data.replace(b'"hardware"', b'"hardware": "x", "hardware"', 1), "p.json: hardware: given twice"),
+        (data.decode().encode("utf-16"), "not JSON: not UTF-8 but UTF-16"),
+    ):
+        path.write_bytes(spoilt)
+        with pytest.raises(mecopt.InputError, match=text):
+            profile_files.load(path)

@@ -1,6 +1,8 @@
 """The folder of a simulation: killed, taken up, shared, on a full disk, and what it refuses."""
 
+import csv
 import errno
+import io
 import json
 import os
 import signal
@@ -67,6 +69,44 @@ def test_a_rule_in_a_file_is_made_again_when_its_code_changes(tmp_path):
     second = mecopt.simulate(SPEC, f"{rule}:one", out=tmp_path / "out", **GIVEN).runs
     assert first[0]["node_share"] == [0.0, 1.0, 0.0]
     assert second[0]["node_share"] == [0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("runs/nominal-0.json", "{}", "nominal-0.json: policy: missing; delete it to make it again"),
+        ("runs/nominal-0.json", '{"a": 1, "a": 2}', "a: given twice; delete it to make it again"),
+        ("runs/nominal-0.json", "[]", "no JSON object"),
+        ("runs/nominal-0.json", "\x00", "not JSON"),
+        ("runs/selfish-3.json", "[", "selfish-3.json: not JSON"),
+        ("simulation.json", "{}", "format None"),
+    ],
+)
+def test_spoilt_files_are_named(tmp_path, name, text, expected):
+    out = tmp_path / "out"
+    mecopt.simulate(SPEC, "nominal", out=out, **GIVEN)
+    (out / name).write_text(text)
+    with pytest.raises(mecopt.InputError) as error:
+        mecopt.simulate(SPEC, "nominal", out=out, **GIVEN)
+    assert expected in str(error.value)
+
+
+def test_a_run_under_the_name_of_another_is_refused(tmp_path):
+    out = tmp_path / "out"
+    mecopt.simulate(SPEC, "nominal", out=out, **GIVEN)
+    (out / "runs" / "nominal-0.json").rename(out / "runs" / "selfish-0.json")
+    with pytest.raises(mecopt.InputError, match="of nominal and seed 0, expected selfish and 0"):
+        mecopt.simulate(SPEC, "selfish", out=out, **GIVEN)
+
+
+def test_any_name_of_a_rule_gets_a_file_and_a_cell(tmp_path):
+    names = ["=1+1", "\x1b[31m\n", "x" * 400, "カメラ" * 100]
+    rules = [mecopt.simulation.Rule(name, "", lambda setting: lambda view: [1] * 6) for name in names]
+    out = tmp_path / "out"
+    mecopt.simulate(SPEC, rules, out=out, **GIVEN)
+    assert len(kept(out)) == len(names)
+    rows = list(csv.DictReader(io.StringIO((out / "runs.csv").read_text())))
+    assert {row["policy"] for row in rows} == {"'=1+1", r"\x1b[31m\n", *names[2:]}
 
 
 def test_a_full_disk_keeps_what_was_finished(tmp_path, monkeypatch):

@@ -2,14 +2,19 @@
 
 import csv
 import json
+import os
+import resource
+import signal
 
 import pytest
 from click.testing import CliRunner
 
+from mecopt import files
 from mecopt.cli import INTERRUPTED, cli
-from mecopt.errors import InputError
+from mecopt.errors import InputError, MecoptError
 from mecopt_rl.training import tuning
 from mecopt_rl.training.checkpoint import load_policy
+from mecopt_rl.training.study_journal import StudyJournal
 from mecopt_rl.training.training_plan import TrainingPlan
 from mecopt_rl.training.tuning import STORE, TABLE, Axis, TuningSpace
 
@@ -59,6 +64,58 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path, monkeypatch):
     assert runs[2] == runs[1]  # the trial that was ended is begun again
     assert len(runs) == 3
     assert len(json.loads(again.stdout)["trials"]) == 2
+
+
+def test_what_a_kill_leaves_of_an_entry_is_cut_off(tmp_path):
+    """Optuna would write behind it, and refuse its own file from then on."""
+    out = tmp_path / "study"
+    first = json.loads(run("--out", str(out), "--trials", "1", "--json").stdout)
+    journal = out / STORE
+    whole = journal.read_bytes()
+    os.symlink(journal, f"{journal}.lock")  # of Optuna's own, which outlives a kill
+    for part in (b'{"op_', b'{"op_code":5,"worker_id":"x'):
+        journal.write_bytes(whole + part)
+        again = run("--out", str(out), "--trials", "1", "--json")
+        assert json.loads(again.stdout) == first
+        assert journal.read_bytes().startswith(whole)
+        assert all(json.loads(line) for line in journal.read_text().splitlines())
+    (tmp_path / "letter").mkdir()
+    (tmp_path / "letter" / STORE).write_text("a letter")
+    assert "no study that can be read" in str(run("--out", str(tmp_path / "letter")).exception)
+    assert (tmp_path / "letter" / STORE).read_text() == "a letter"
+
+
+def test_a_full_disk_leaves_whole_entries_and_no_trial_that_did_not_end(tmp_path, monkeypatch):
+    out, written = tmp_path / "study", []
+
+    def full(path, data):
+        written.append(path)
+        if len(written) == 2:
+            raise MecoptError(f"{path}: could not be written: No space left on device")
+        return files.write_bytes(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mecopt_rl.training.logs.write_bytes", full)
+        assert "No space left" in str(run("--out", str(out), "--trials", "2").exception)
+    entries = [json.loads(line) for line in (out / STORE).read_text().splitlines()]
+    assert len(entries) > 3
+    whole = json.loads(run("--out", str(tmp_path / "whole"), "--trials", "2", "--json").stdout)
+    assert json.loads(run("--out", str(out), "--trials", "2", "--json").stdout)["trials"] == whole["trials"]
+
+
+def test_a_journal_takes_entries_whole_or_not_at_all(tmp_path):
+    journal = StudyJournal(tmp_path / STORE)
+    journal.append_logs([{"op_code": 1}])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
+        with pytest.raises(MecoptError, match="could not be written"):
+            journal.append_logs([{"op_code": 2, "text": "x" * 50}])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(StudyJournal(tmp_path / STORE).read_logs(0)) == [{"op_code": 1}]
 
 
 def test_another_study_or_folder_is_refused(tmp_path):

@@ -1,24 +1,14 @@
 """`mecopt explain` as a process: what people see, one JSON document, and the exit status."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from commands import environment, mecopt
 from places import INSTANCES
-
-
-def environment():
-    unwanted = ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "MECOPT_DEBUG")
-    return {**{k: v for k, v in os.environ.items() if k not in unwanted}, "PYTHONWARNINGS": "error"}
-
-
-def mecopt(*args):
-    command = [sys.executable, "-m", "mecopt", *map(str, args)]
-    return subprocess.run(command, capture_output=True, encoding="utf-8", env=environment(), timeout=60)
 
 
 def document(*args, status=0):

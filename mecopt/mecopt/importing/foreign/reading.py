@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from mecopt.errors import InputError, shown
 from mecopt.files import read_bytes
 from mecopt.importing.model_document import Source
+from mecopt.repeated import plain_values
 
 
 class Fields:
@@ -76,10 +76,7 @@ class Fields:
 
 def read_json(path: Path) -> Fields:
     """Return the object in a JSON file."""
-    try:
-        return Fields(json.loads(read_bytes(path)), str(path))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON: {error}", str(path)) from None
+    return Fields(plain_values(read_bytes(path), str(path)), str(path))
 
 
 def chosen(names: Iterable[str], name: str | None, source: str) -> str:

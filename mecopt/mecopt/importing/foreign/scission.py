@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mecopt.encoding import csv_text
 from mecopt.entities import Block, Device, Links, Model, Rules, Server, Tasks
 from mecopt.errors import InputError, said
 from mecopt.files import read_bytes
@@ -119,7 +120,7 @@ def _model(name: str, machines: dict[str, tuple[str, dict[str, Any]]], place: st
 
 def _links(table: Path) -> Links_:
     try:
-        rows = list(csv.reader(io.StringIO(read_bytes(table).decode(errors="replace"), newline="")))
+        rows = list(csv.reader(io.StringIO(csv_text(read_bytes(table), str(table)), newline="")))
     except csv.Error as error:
         raise InputError(f"not CSV: {error}", str(table)) from None
     found: Links_ = {}

@@ -126,6 +126,7 @@ def _content(path: Path) -> Mapping[str, Any]:
     from pydantic import TypeAdapter  # late: shipped models need no validation
 
     from mecopt.files import read_bytes
+    from mecopt.repeated import repeated_keys
     from mecopt.schema import parse
 
     try:
@@ -133,4 +134,7 @@ def _content(path: Path) -> Mapping[str, Any]:
     except InputError as error:  # which names the file already
         raise InputError(error.problems) from None
     content: dict[str, Any] = parse(TypeAdapter(dict[str, Any]), data)
+    repeated = repeated_keys(data, content)
+    if repeated:
+        raise InputError(repeated)
     return content
