@@ -119,8 +119,9 @@ def carried_out(
         with agents() as there:
             for pipeline, plan in [*((False, one) for one in chosen), (True, "optimum")]:
                 found = deploy(
-                    instance, [chosen[plan]], whole, there, inputs, shapes=shapes(rate), pipeline=pipeline
-                )
+                    instance, [chosen[plan]], whole, there, inputs,
+                    shapes=shapes(rate), pipeline=pipeline, blocks=False,
+                )  # fmt: skip
                 low, high = np.nanquantile(found.delays_s, (0.25, 0.75))
                 rows.append(
                     {

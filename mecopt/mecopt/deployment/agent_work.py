@@ -115,13 +115,15 @@ class AgentWork:
     def _calculate(self) -> None:
         while (item := self._waiting.get()) is not None and not self._ended.is_set():
             try:
-                self._stage(item)
+                while item is not None and not self._ended.is_set():
+                    item = self._stage(item)
             except MecoptError as error:
                 self._fail(self.node, str(error))
             except Exception as error:  # whatever a library raises is the end of the run, not of the agent
                 self._fail(self.node, f"{type(error).__name__}: {error}")
 
-    def _stage(self, item: Item) -> None:
+    def _stage(self, item: Item) -> Item | None:
+        """Calculate a stage and pass its outputs on; return them where this node has the next stage too."""
         stage, started = self.stages[item.stage], time.perf_counter()
         passed = {name: item.tensors[name] for name in item.tensors if name in self.everywhere}
         if stage.part is None:
@@ -142,14 +144,14 @@ class AgentWork:
         after = Item(item.number, item.stage + 1, {**passed, **outputs})
         if after.stage == len(self.stages):
             self.results.put(after)
+        elif self.stages[after.stage].node == self.node:
+            return after
         else:
             self._send(after)
+        return None
 
     def _send(self, item: Item) -> None:
         node = self.stages[item.stage].node
-        if node == self.node:
-            self._stage(item)
-            return
         shape = self.shapes.setdefault(node, LinkShape())
         if node not in self._leaving:
             self._leaving[node] = queue.Queue(WAITING)

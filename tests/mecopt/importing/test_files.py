@@ -35,6 +35,13 @@ def test_files_that_are_no_onnx_files(tmp_path):
     assert "expected a name that ends in" in refused(tmp_path / "net.tflite")
 
 
+@pytest.mark.parametrize("version", [0, 99])
+def test_an_opset_that_nobody_knows(tmp_path, version):
+    proto = graphs.convolutions()
+    proto.opset_import[0].version = version
+    assert f"opset {version}, expected 1 to " in refused(graphs.save(proto, tmp_path))
+
+
 def test_a_cycle_and_what_nothing_makes(tmp_path):
     nodes = [graphs.node("Add", "x b", "a"), graphs.node("Relu", "a", "b"), graphs.node("Relu", "b", "y")]
     path = graphs.save(graphs.model(nodes, {"x": (2,)}, ["y"], []), tmp_path)
