@@ -87,7 +87,7 @@ def _graph(nodes: dict[int, Fields], edges: list[Fields], file: Fields) -> Opera
 def _parts_a_colour(order: places.Order, place: int, nodes: dict[int, Fields]) -> bool:
     """Say whether nodes of one colour stand on both sides of a place."""
     sides = [
-        {nodes[int(one.name)].content.get("colorClass", f"own {one.name}") for one in part}
+        {str(nodes[int(one.name)].content.get("colorClass", f"own {one.name}")) for one in part}
         for part in (order.operators[:place], order.operators[place:])
     ]
     return bool(sides[0] & sides[1])
