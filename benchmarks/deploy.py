@@ -133,8 +133,9 @@ def carried_out(
         with agents() as there:
             for pipeline, plan in [*single, (True, "optimum"), (True, PERIOD)]:
                 found = deploy(
-                    instance, [chosen[plan]], whole, there, inputs, shapes=shapes(rate), pipeline=pipeline
-                )
+                    instance, [chosen[plan]], whole, there, inputs,
+                    shapes=shapes(rate), pipeline=pipeline, blocks=False,
+                )  # fmt: skip
                 low, high = np.nanquantile(found.delays_s, (0.25, 0.75))
                 rows.append(
                     {

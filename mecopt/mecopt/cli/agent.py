@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mecopt.cli import common
+
+if TYPE_CHECKING:
+    from mecopt.deployment.agent import Agent
 
 DEFAULT = "127.0.0.1:7070"
 
@@ -41,6 +48,9 @@ DEFAULT = "127.0.0.1:7070"
     default=1,
     help="Run every part so often, to stand for a slower machine.",
 )
+@click.option(
+    "--tied", is_flag=True, help="End when standard input ends, as it does with whatever started the agent."
+)
 @common.json_option
 def agent(
     listen: str,
@@ -52,6 +62,7 @@ def agent(
     memory_bytes: int,
     calculation_s: float,
     slower: int,
+    tied: bool,
     as_json: bool,
 ) -> None:
     """Listen for `mecopt run`, until interrupted: take parts of models, run them, pass tensors on.
@@ -59,7 +70,8 @@ def agent(
     An agent listens on loopback, where only this machine reaches it. Anywhere else it wants a token and a
     certificate first. The address is printed once it listens.
 
-    Exit status: 2 bad usage, or an address that cannot be had; 130 interrupted.
+    Exit status: 0 its standard input ended (--tied), 2 bad usage, or an address that cannot be had; 130
+    interrupted.
     """
     from mecopt.deployment.agent import Agent, AgentLimits, Secrets
 
@@ -68,6 +80,8 @@ def agent(
     )
     made = Agent(listen, AgentLimits(memory_bytes, calculation_s, threads), secrets, slower)
     address = made.start()
+    if tied:
+        threading.Thread(target=_end_with_stdin, args=(made,), daemon=True).start()
     if as_json:
         common.emit_json({"address": address})
     else:
@@ -76,6 +90,15 @@ def agent(
         made.wait()
     finally:
         made.stop()
+
+
+def _end_with_stdin(agent: Agent) -> None:
+    """End the process when its standard input does: whoever holds the other end is gone, killed too."""
+    with suppress(OSError):
+        while os.read(0, 1 << 16):
+            pass
+    agent.stop()
+    os._exit(0)  # a calculation that is under way has nobody to go to, and is not waited for
 
 
 def read_token(path: str | None) -> str:

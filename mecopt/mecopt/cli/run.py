@@ -16,10 +16,8 @@ from mecopt.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from mecopt.deployment.outcome import Deployment
     from mecopt.instance import Instance
 
-PARTS = ("transfer", "calculation")
 LOCAL = "local"
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -59,6 +57,11 @@ def agent_options(command: Decorated) -> Decorated:
     "--task", type=click.IntRange(0), default=0, show_default=True, help="Task of the instance to run."
 )
 @click.option("--pipeline", is_flag=True, help="Let inputs overlap; else one at a time.")
+@click.option(
+    "--blocks/--no-blocks",
+    default=True,
+    help="Time single blocks too: some inputs go through block by block after the run. [default: blocks]",
+)
 @click.option("--replan", is_flag=True, help="Where a node is lost, plan again without it and go on.")
 @click.option(
     "--shape",
@@ -92,6 +95,7 @@ def run(
     count: int,
     task: int,
     pipeline: bool,
+    blocks: bool,
     replan: bool,
     shapes: tuple[str, ...],
     limit_s: float | None,
@@ -129,7 +133,7 @@ def run(
             deployment.deploy(
                 instance, placement, whole, there, given,
                 task=task, pipeline=pipeline, replan=replan, shapes=shaped(shapes),
-                credentials=credentials(token_file, tls_ca), seed=seed, limit_s=limit_s,
+                credentials=credentials(token_file, tls_ca), seed=seed, limit_s=limit_s, blocks=blocks,
             )
             for placement in plans
         ]  # fmt: skip
@@ -155,6 +159,8 @@ def run(
     if as_json:
         common.emit_json(document)
     else:
+        from mecopt.cli.run_tables import show
+
         for path, one in zip(solution_files, found, strict=True):
             show(one, path if len(found) > 1 else "")
 
@@ -220,32 +226,3 @@ def shaped(texts: Sequence[str]) -> dict[tuple[str, str], tuple[float, float]]:
         if arrow == "<>":
             found[to, start] = (rate, latency)
     return found
-
-
-def show(found: Deployment, title: str) -> None:
-    """Print what came of a plan."""
-    from mecopt.drawing.timeline import seconds
-
-    frame = found.to_frame()
-    rows = []
-    for one, row in zip(found.stretches, frame.itertuples(), strict=True):
-        what = one.blocks or ("input" if row.Index == 0 else "result")
-        times = (getattr(row, f"{kind}_{part}_s") for part in PARTS for kind in ("predicted", "measured"))
-        rows.append(
-            (one.node, what, *("-" if value != value else seconds(max(value, 0.0), 4) for value in times))
-        )
-    if title:
-        common.say(title)
-    heads = ("node", "blocks", "transfer predicted", "measured", "calculation predicted", "measured")
-    common.table(heads, rows, numbers=4, wraps=())
-    what = "Period" if found.pipeline else "Delay"
-    measured = "nothing"
-    if found.measured_s is not None and found.error is not None:
-        side = "more" if found.error > 0 else "less"
-        measured = f"{seconds(found.measured_s)} (predicted {abs(found.error):.1%} {side})"
-    apart = f"{found.difference:.2g}" if math.isfinite(found.difference) else "beyond all numbers"
-    click.echo(
-        f"{what}: predicted {seconds(found.predicted_s)}, measured {measured}, "
-        f"{common.counted(len(found.outputs), 'input')}; "
-        f"largest difference from the whole model {apart}"
-    )

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mecopt._version import __version__
 from mecopt.deployment.agent_work import AgentWork, Item, Stage
 from mecopt.deployment.client import OPTIONS, Client, Credentials, grpc_module
-from mecopt.deployment.sessions import Parts, Watchdog
+from mecopt.deployment.sessions import Parts
 from mecopt.deployment.shaping import LinkShape
 from mecopt.deployment.wire import SERVICE, field, is_loopback, packed, unpacked
 from mecopt.errors import InputError, MecoptError
@@ -36,6 +36,7 @@ Answer = tuple[dict[str, Any], Arrays]
 HANDLERS = 16  # calls at the same time
 MOST_RUNS = 8
 LONGEST_WAIT_S = 30.0
+ABANDONED_S = 60.0  # callers ask every quarter of a second
 
 
 @dataclass(frozen=True)
@@ -210,22 +211,38 @@ class Agent:
         shapes = {str(name): _shape(one) for name, one in field(header, "links", dict).items()}
         if not stages or {stage.node for stage in stages} - {node} - peers.keys():
             raise InputError("message: stages: none, or on nodes that no address is given of")
-        watchdog = Watchdog(self.limits.calculation_s)
         with self._lock:
+            self._drop_abandoned()
             if len(self.works) >= MOST_RUNS:
                 raise InputError(f"{MOST_RUNS} runs are under way, which is the most")
             if run in self.works:
                 raise InputError("message: run: there is one of that name")
             self.works[run] = AgentWork(
-                run, node, stages, everywhere, peers, shapes, self.parts, watchdog, self.slower
+                run,
+                node,
+                stages,
+                everywhere,
+                peers,
+                shapes,
+                self.parts,
+                self.limits.calculation_s,
+                self.slower,
             )
         return {}, {}
+
+    def _drop_abandoned(self) -> None:
+        """End the runs that nobody has asked for any more: a caller that is killed does not say goodbye."""
+        for name, work in list(self.works.items()):
+            if time.monotonic() - work.asked > ABANDONED_S:
+                self.works.pop(name).close()
 
     def _work(self, header: dict[str, Any]) -> AgentWork:
         run = field(header, "run", str)
         if run not in self.works:
             raise InputError("message: run: there is none of that name")
-        return self.works[run]
+        work = self.works[run]
+        work.asked = time.monotonic()
+        return work
 
     def _pass(self, header: dict[str, Any], tensors: Arrays) -> Answer:
         work = self._work(header)
@@ -254,11 +271,9 @@ class Agent:
 
     def _end(self, header: dict[str, Any], tensors: Arrays) -> Answer:
         work = self._work(header)
-        work.end()
         with self._lock:
             self.works.pop(work.run, None)
-        for client in work.peers.values():
-            client.close()
+        work.close()
         return {}, {}
 
     def _probe(self, header: dict[str, Any], tensors: Arrays) -> Answer:

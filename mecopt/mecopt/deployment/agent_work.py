@@ -60,7 +60,8 @@ class AgentWork:
     shapes : mapping of node to Shape
         Links from here that are made slower.
     parts : Parts
-    watchdog : Watchdog
+    calculation_s : float
+        Longest time of a calculation.
     slower : int
         How often each part is run, to stand for a slower machine.
     """
@@ -74,12 +75,12 @@ class AgentWork:
         peers: Mapping[str, Client],
         shapes: Mapping[str, LinkShape],
         parts: Parts,
-        watchdog: Watchdog,
+        calculation_s: float,
         slower: int = 1,
     ) -> None:
         self.run, self.node, self.stages, self.everywhere = run, node, stages, everywhere
         self.peers, self.shapes = peers, dict(shapes)
-        self.watchdog, self.slower = watchdog, slower
+        self.slower, self.asked = slower, time.monotonic()  # when a caller last asked for it
         mine = [stage for stage in stages if stage.node == node and stage.part is not None]
         self.sessions = {stage.part: parts.session(str(stage.part)) for stage in mine}
         self.names = {part: [one.name for one in s.get_inputs()] for part, s in self.sessions.items()}
@@ -90,6 +91,7 @@ class AgentWork:
         self._waiting: queue.Queue[Item | None] = queue.Queue(WAITING)
         self._leaving: dict[str, queue.Queue[tuple[Item, int, float] | None]] = {}
         self._ended = threading.Event()
+        self.watchdog = Watchdog(calculation_s)
         threading.Thread(target=self._calculate, daemon=True, name=f"{run}-calculates").start()
 
     @property
@@ -108,20 +110,29 @@ class AgentWork:
     def end(self) -> None:
         """Stop; what is under way is dropped."""
         self._ended.set()
+        self.watchdog.close()
         _tell_to_stop(self._waiting)
         for leaving in self._leaving.values():
             _tell_to_stop(leaving)
 
+    def close(self) -> None:
+        """Stop, and close the connections to others."""
+        self.end()
+        for client in self.peers.values():
+            client.close()
+
     def _calculate(self) -> None:
         while (item := self._waiting.get()) is not None and not self._ended.is_set():
             try:
-                self._stage(item)
+                while item is not None and not self._ended.is_set():
+                    item = self._stage(item)
             except MecoptError as error:
                 self._fail(self.node, str(error))
             except Exception as error:  # whatever a library raises is the end of the run, not of the agent
                 self._fail(self.node, f"{type(error).__name__}: {error}")
 
-    def _stage(self, item: Item) -> None:
+    def _stage(self, item: Item) -> Item | None:
+        """Calculate a stage and pass its outputs on; return them where this node has the next stage too."""
         stage, started = self.stages[item.stage], time.perf_counter()
         passed = {name: item.tensors[name] for name in item.tensors if name in self.everywhere}
         if stage.part is None:
@@ -142,14 +153,14 @@ class AgentWork:
         after = Item(item.number, item.stage + 1, {**passed, **outputs})
         if after.stage == len(self.stages):
             self.results.put(after)
+        elif self.stages[after.stage].node == self.node:
+            return after
         else:
             self._send(after)
+        return None
 
     def _send(self, item: Item) -> None:
         node = self.stages[item.stage].node
-        if node == self.node:
-            self._stage(item)
-            return
         shape = self.shapes.setdefault(node, LinkShape())
         if node not in self._leaving:
             self._leaving[node] = queue.Queue(WAITING)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import time
-import uuid
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mecopt.arrays import Floats
-from mecopt.deployment.agent import Agent
-from mecopt.deployment.client import AgentError, Client, Credentials
-from mecopt.deployment.outcome import Deployment, medians
-from mecopt.deployment.replanning import Measured, as_measured, drifts, planned
-from mecopt.deployment.stages import Stretch, stretches
+from mecopt.deployment.block_times import block_times, one_by_one
+from mecopt.deployment.client import AgentError, Credentials
+from mecopt.deployment.outcome import Deployment
+from mecopt.deployment.replanning import as_measured, drifts, planned
+from mecopt.deployment.stages import stretches
+from mecopt.deployment.under_way import ReachedNodes, Running, send_through
 from mecopt.errors import InputError, MecoptError
 from mecopt.schedule import node_names
 
@@ -31,82 +27,6 @@ Arrays = Mapping[str, NDArray[Any]]
 
 WINDOW = 4  # inputs under way in a pipeline
 LEAST_WAIT_S, WAIT_FACTOR = 5.0, 10.0  # an input that takes longer than this is stuck
-LOOK_EVERY_S = 0.25
-WARM_UP = 2  # inputs that are sent first and not counted
-COMPARISONS = 20  # of clocks; the quickest counts
-
-
-@dataclass
-class Running:
-    """One plan on its agents."""
-
-    run: str
-    plan: list[Stretch]
-    clients: dict[str, Client]  # of the nodes of the plan
-    offsets: dict[str, float] = field(default_factory=dict)  # seconds that a node's clock is ahead of ours
-    clock_error_s: float = 0.0
-    seen: dict[str, int] = field(default_factory=dict)
-    times: dict[tuple[int, int], tuple[float, float, float]] = field(default_factory=dict)
-
-    def look(self) -> None:
-        """Ask every agent for its times and whether something went wrong.
-
-        Raises
-        ------
-        AgentError
-            If an agent is gone, or one of them has failed.
-        """
-        failed: dict[str, str] | None = None
-        for node, client in self.clients.items():
-            state, _ = client.call("State", {"run": self.run, "seen": self.seen.get(node, 0)}, limit_s=3.0)
-            for one in state["records"]:
-                ahead = self.offsets[node]
-                key = (int(one["input"]), int(one["stage"]))
-                self.times[key] = tuple(float(one[name]) - ahead for name in ("arrived", "started", "ended"))  # type: ignore[assignment]
-            self.seen[node] = self.seen.get(node, 0) + len(state["records"])
-            failed = failed or state["failure"]
-        if failed is not None:
-            lost = failed["node"] in self.clients and not _answers(self.clients[failed["node"]])
-            raise AgentError(failed["node"], failed["text"], lost=lost)
-
-    def measured(self) -> Measured:
-        """Return the medians of what is known by now."""
-        found = self.table(max((number for number, _ in self.times), default=-1) + 1)
-        transfers = medians(found[0, :, 1:] - found[2, :, :-1])
-        return Measured(np.append(0.0, transfers), medians(found[2] - found[1]))
-
-    def table(self, inputs: int) -> Floats:
-        """Return arrivals, starts and ends, (3, inputs, stretches); NaN where they are not known."""
-        found: Floats = np.full((3, inputs, len(self.plan)), np.nan)
-        for (number, stage), times in self.times.items():
-            if 0 <= number < inputs:
-                found[:, number, stage] = times
-        return found
-
-    def stuck(self, number: int, limit_s: float) -> AgentError:
-        """Say where an input is that did not come through."""
-        at = max((stage for one, stage in self.times if one == number), default=-1)
-        here = self.plan[min(at + 1, len(self.plan) - 1)]
-        before = self.plan[at].node if at >= 0 else here.node
-        where = f"{before} to {here.node}" if before != here.node else here.node
-        return AgentError(
-            here.node, f"input {number} did not get through ({where}) in {limit_s:.1f} s", lost=True
-        )
-
-    def end(self) -> None:
-        """Tell the agents that the run is over, as far as they are there."""
-        for client in self.clients.values():
-            with contextlib.suppress(MecoptError):
-                client.call("End", {"run": self.run}, limit_s=2.0)
-            client.close()
-
-
-def _answers(client: Client) -> bool:
-    try:
-        client.call("Hello", {}, limit_s=2.0)
-    except AgentError:
-        return False
-    return True
 
 
 def deploy(
@@ -124,6 +44,7 @@ def deploy(
     seed: int = 0,
     limit_s: float | None = None,
     tolerance: float = 0.2,
+    blocks: bool = True,
 ) -> Deployment:
     """Run a task's model by its placement on agents, and compare what it takes with what was predicted.
 
@@ -151,6 +72,8 @@ def deploy(
         Longest time for one input. [default: ten times what is predicted, at least 5 s]
     tolerance : float
         Nodes and links that are further from what the instance says, a fraction, are named in `events`.
+    blocks : bool
+        Time single blocks as well: after the run a few inputs go through block by block, each a session.
 
     Raises
     ------
@@ -170,8 +93,8 @@ def deploy(
     if credentials is not None and credentials.authority and node_names(instance)[0] not in agents:
         raise InputError("agents: none for device: behind TLS others reach it by an agent of its own alone")
     given = whole.random(inputs, seed) if isinstance(inputs, int) else [whole.checked(one) for one in inputs]
-    with _Nodes(dict(agents), instance, credentials or Credentials(), shapes) as nodes:
-        return _carried_out(judged, task, whole, nodes, given, pipeline, replan, limit_s, tolerance)
+    with ReachedNodes(dict(agents), instance, credentials or Credentials(), shapes) as nodes:
+        return _carried_out(judged, task, whole, nodes, given, pipeline, replan, limit_s, tolerance, blocks)
 
 
 def _called(
@@ -198,92 +121,6 @@ def _called(
     if unknown is not None:
         raise InputError(f"shapes: {unknown!r} is no node, expected {', '.join(names)}")
     return {name(node): address for node, address in agents.items()}, links
-
-
-class _Nodes:
-    """The agents' addresses; this process stands for a device that has none."""
-
-    def __init__(
-        self,
-        addresses: dict[str, str],
-        instance: Instance,
-        credentials: Credentials,
-        shapes: Mapping[tuple[str, str], tuple[float, float]],
-    ) -> None:
-        self.addresses, self.credentials, self.shapes = addresses, credentials, shapes
-        self.device = node_names(instance)[0]
-        self.own: Agent | None = None
-
-    def __enter__(self) -> _Nodes:
-        if self.device not in self.addresses:
-            self.own = Agent()
-            self.addresses[self.device] = self.own.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.own is not None:
-            self.own.stop()
-
-    def running(self, plan: list[Stretch]) -> Running:
-        """Return a run of a plan, which has not begun yet."""
-        used = dict.fromkeys(one.node for one in plan)
-        clients = {node: Client(node, self.addresses[node], self.credentials) for node in used}
-        return Running(uuid.uuid4().hex, plan, clients)
-
-    def begin(self, running: Running, whole: WholeModel) -> None:
-        """Hand the parts out and let the agents begin.
-
-        Raises
-        ------
-        AgentError
-            If one is gone or refuses.
-        """
-        plan, clients = running.plan, running.clients
-        parts = [whole.part(one.first, one.last) if one.first >= 0 else None for one in plan]
-        names = [None if part is None else hashlib.sha256(part).hexdigest() for part in parts]
-        for one, part, name in zip(plan, parts, names, strict=True):
-            client = clients[one.node]
-            if part is not None and not client.call("Has", {"parts": [name]})[0]["parts"]:
-                client.upload(str(name), part)
-        stages = [
-            {
-                "node": one.node,
-                "part": name,
-                "outputs": whole.crossing(one.last + 1) if one.first >= 0 else [],
-            }
-            for one, name in zip(plan, names, strict=True)
-        ]
-        for node, client in clients.items():
-            running.offsets[node], error = _compared(client)
-            running.clock_error_s = max(running.clock_error_s, 2 * error)
-        for node, client in clients.items():
-            links = {
-                to: {"rate_bps": rate, "latency_s": latency}
-                for (start, to), (rate, latency) in self.shapes.items()
-                if start == node
-            }
-            client.call(
-                "Begin",
-                {
-                    "run": running.run,
-                    "node": node,
-                    "stages": stages,
-                    "everywhere": list(whole.everywhere),
-                    "peers": {other: self.addresses[other] for other in clients if other != node},
-                    "links": links,
-                },
-            )
-
-
-def _compared(client: Client) -> tuple[float, float]:
-    """Compare clocks: return how far the agent's is ahead, and by how much that may be wrong."""
-    best = (np.inf, 0.0)
-    for _ in range(COMPARISONS):
-        before = time.perf_counter()
-        now = float(client.call("Clock", {})[0]["now"])
-        after = time.perf_counter()
-        best = min(best, (after - before, now - 0.5 * (before + after)))
-    return best[1], 0.5 * best[0]
 
 
 def _check(judged: Evaluation, task: int, whole: WholeModel, agents: Mapping[str, str]) -> None:
@@ -317,12 +154,13 @@ def _carried_out(
     judged: Evaluation,
     task: int,
     whole: WholeModel,
-    nodes: _Nodes,
+    nodes: ReachedNodes,
     inputs: Sequence[Arrays],
     pipeline: bool,
     replan: bool,
     limit_s: float | None,
     tolerance: float,
+    blocks: bool,
 ) -> Deployment:
     events: list[str] = []
     outputs: dict[int, Arrays] = {}
@@ -332,7 +170,7 @@ def _carried_out(
         limit = limit_s or max(LEAST_WAIT_S, WAIT_FACTOR * float(judged.task_delay_s[task]))
         try:
             nodes.begin(running, whole)
-            _through(running, whole, inputs, outputs, WINDOW if pipeline else 1, limit)
+            send_through(running, whole, inputs, outputs, WINDOW if pipeline else 1, limit)
             break
         except AgentError as error:
             events.append(str(error))
@@ -345,40 +183,31 @@ def _carried_out(
             events.append(f"planned again without {error.node}")
         finally:
             running.end()
-    return _outcome(judged, task, running, whole, inputs, outputs, pipeline, events, tolerance)
+    found = _outcome(judged, task, running, whole, inputs, outputs, pipeline, events, tolerance)
+    return _with_blocks(found, judged, task, running, whole, nodes, inputs, limit) if blocks else found
 
 
-def _through(
+def _with_blocks(
+    found: Deployment,
+    judged: Evaluation,
+    task: int,
     running: Running,
     whole: WholeModel,
+    nodes: ReachedNodes,
     inputs: Sequence[Arrays],
-    outputs: dict[int, Arrays],
-    window: int,
     limit_s: float,
-) -> None:
-    """Send inputs through, so many at a time; fills outputs, by number."""
-    first, last = running.clients[running.plan[0].node], running.clients[running.plan[-1].node]
-    left = [number for number in range(len(inputs)) if number not in outputs]
-    queue = [-1 - i for i in range(WARM_UP)] + left
-    sent: dict[int, float] = {}
-    while queue or sent:
-        while queue and len(sent) < window:
-            number = queue.pop(0)
-            sending = {"run": running.run, "input": number, "stage": 0}
-            first.call("Pass", sending, inputs[max(number, 0) if number >= 0 else 0], limit_s=limit_s)
-            sent[number] = time.perf_counter()
-        header, tensors = last.call("Take", {"run": running.run, "wait_s": LOOK_EVERY_S})
-        number_back = header["input"]
-        if number_back is None:
-            running.look()
-            number, since = min(sent.items(), key=lambda item: item[1])
-            if time.perf_counter() - since > limit_s * window:
-                raise running.stuck(number, limit_s * window)
-            continue
-        sent.pop(int(number_back), None)
-        if number_back >= 0:
-            outputs[int(number_back)] = {name: tensors[name] for name in whole.outputs if name in tensors}
-        running.look()
+) -> Deployment:
+    """Add the seconds of single blocks; the run is over, so what goes wrong now is only said."""
+    try:
+        single = all(one.first == one.last for one in running.plan)
+        if single and not found.pipeline and found.measured_s is not None:
+            times = block_times(judged, task, running, len(inputs), apart=False)
+        else:
+            times = one_by_one(judged, task, whole, nodes, inputs, limit_s)
+    except MecoptError as error:
+        events = (*found.events, f"single blocks were not timed: {error}")
+        return dataclasses.replace(found, events=events)
+    return dataclasses.replace(found, blocks=times)
 
 
 def _outcome(
@@ -415,8 +244,6 @@ def _outcome(
 
 def _period(judged: Evaluation, task: int) -> float:
     """Return the longest that one input keeps a resource busy: what a pipeline can keep up."""
-    import dataclasses
-
     from mecopt.entities import Deadline
     from mecopt.entities.rules import PERIOD
     from mecopt.judge import evaluate

@@ -1,4 +1,7 @@
-"""Agents on this machine, each a process of its own, for as long as a run needs them."""
+"""Agents on this machine, each a process of its own, for as long as a run needs them.
+
+Each holds the end of a pipe from this process, and ends when that is closed: also when this one is killed.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +37,13 @@ def local_agents(nodes: Iterable[str], slower: int = 1) -> Iterator[dict[str, st
         If one does not start.
     """
     started: dict[str, subprocess.Popen[str]] = {}
-    command = [sys.executable, SAFE, "-m", "mecopt", "agent", "--listen", "127.0.0.1:0"]
+    command = [sys.executable, SAFE, "-m", "mecopt", "agent", "--tied", "--listen", "127.0.0.1:0"]
     command += ["--slower", str(slower)] if slower > 1 else []
     try:
         for node in nodes:
             started[node] = subprocess.Popen(
                 command,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -69,6 +73,6 @@ def _ended(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    for pipe in (process.stdout, process.stderr):
+    for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             pipe.close()

@@ -20,6 +20,58 @@ FORMAT = "mecopt-deployment/1"
 
 
 @dataclass(frozen=True, eq=False)
+class BlockTimes:
+    """What each of the M blocks of a placement took as a session of its own; N inputs, seconds.
+
+    Parameters
+    ----------
+    names : sequence of str, of length M
+    alone : sequence of Stretch, of length M
+        Each block by itself, with what was predicted so: what it takes at the start of a stretch is in it.
+    inside_s : array of shape (M,)
+        Predicted in the stretch of the placement that it belongs to.
+    transfers_s, calculations_s : array of shape (N, M)
+        Measured: until the block's input is there, and of the block.
+    apart : bool
+        Whether the blocks went through one by one after the run; else every stretch of the run is one block.
+    """
+
+    names: Sequence[str]
+    alone: Sequence[Stretch]
+    inside_s: Floats
+    transfers_s: Floats
+    calculations_s: Floats
+    apart: bool
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a block; measured are medians, and quartiles of the calculation."""
+        import pandas as pd
+
+        lower, middle, upper = np.quantile(self.calculations_s, (0.25, 0.5, 0.75), axis=0)
+        return pd.DataFrame(
+            {
+                "block": list(self.names),
+                "node": [one.node for one in self.alone],
+                "predicted_transfer_s": [one.transfer_s for one in self.alone],
+                "measured_transfer_s": medians(self.transfers_s),
+                "predicted_inside_s": self.inside_s,
+                "predicted_alone_s": [one.calculation_s for one in self.alone],
+                "measured_alone_s": middle,
+                "lower_quartile_s": lower,
+                "upper_quartile_s": upper,
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "measured": "one by one, after the run" if self.apart else "in the run",
+            "inputs": len(self.calculations_s),
+            "rows": self.to_frame().to_dict(orient="records"),
+        }
+
+
+@dataclass(frozen=True, eq=False)
 class Deployment:
     """Inputs that went through a placement on real machines; S stretches, N inputs, seconds.
 
@@ -42,6 +94,8 @@ class Deployment:
         How far the clocks of two agents may be apart after they were compared.
     events : sequence of str
         Nodes that were lost, plans that were changed, drifts.
+    blocks : BlockTimes, optional
+        Of the last placement; None where they were not wanted, or could not be had (`events` then says why).
     """
 
     stretches: Sequence[Stretch]
@@ -54,6 +108,7 @@ class Deployment:
     predicted_s: float
     clock_error_s: float
     events: Sequence[str] = field(default_factory=tuple)
+    blocks: BlockTimes | None = None
 
     @property
     def delays_s(self) -> Floats:
@@ -127,6 +182,7 @@ class Deployment:
             "largest_difference": self.difference if np.isfinite(self.difference) else None,
             "clock_error_s": self.clock_error_s,
             "stretches": rows,
+            "blocks": None if self.blocks is None else self.blocks.to_dict(),
             "events": list(self.events),
         }
 

@@ -46,9 +46,11 @@ def ratios(plan: list[Stretch], measured: Measured) -> dict[str, float]:
     """Return how many times longer than predicted every node of a plan calculated."""
     found = {}
     for node in {one.node for one in plan}:
-        mine = [s for s, one in enumerate(plan) if one.node == node and one.first >= 0]
+        # A node that was lost early may have told of some of its stretches, or of none.
+        known = np.isfinite(measured.calculations_s)
+        mine = [s for s, one in enumerate(plan) if one.node == node and one.first >= 0 and known[s]]
         predicted = sum(plan[s].calculation_s for s in mine)
-        took = float(np.sum(measured.calculations_s[mine])) if mine else np.nan
+        took = float(np.sum(measured.calculations_s[mine]))
         if predicted > 0.0 and max(predicted, 0.1 * took) > LEAST_S:
             found[node] = took / predicted
     return found

@@ -118,10 +118,21 @@ def _outside(graph: Any) -> bool:
 
 
 class Watchdog:
-    """Runs a session for a bounded time."""
+    """Runs sessions for a bounded time, one at once.
+
+    One thread looks for as long as the watchdog is not closed: one for each calculation would take longer
+    than a small block does.
+    """
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
+        self._now: tuple[float, onnxruntime.RunOptions] | None = None  # when it is to end, and by what
+        self._closed = threading.Event()
+        threading.Thread(target=self._look, daemon=True, name="watchdog").start()
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._closed.set()
 
     def run(
         self, session: onnxruntime.InferenceSession, outputs: list[str], inputs: dict[str, NDArray[Any]]
@@ -135,30 +146,25 @@ class Watchdog:
         """
         import onnxruntime
 
-        options = onnxruntime.RunOptions()
-        ended = threading.Event()
-
-        def end() -> None:
-            ended.set()
-            options.terminate = True
-
-        timer = threading.Timer(self.limit_s, end)
-        timer.daemon = True
-        timer.start()
-        began = time.perf_counter()
+        options, until = onnxruntime.RunOptions(), time.perf_counter() + self.limit_s
+        self._now = (until, options)
         try:
             made = list(session.run(outputs, inputs, options))
-            if time.perf_counter() - began > self.limit_s:
-                raise InputError(f"took longer than {self.limit_s:g} s")
-            return made
-        except InputError:
-            raise
         except Exception as error:
-            if ended.is_set():
-                raise InputError(f"took longer than {self.limit_s:g} s") from error
-            raise InputError(f"onnxruntime: {_first_line(error)}") from error
+            if time.perf_counter() <= until:
+                raise InputError(f"onnxruntime: {_first_line(error)}") from error
         finally:
-            timer.cancel()
+            self._now = None
+        if time.perf_counter() > until:
+            raise InputError(f"took longer than {self.limit_s:g} s")
+        return made
+
+    def _look(self) -> None:
+        every_s = min(max(self.limit_s / 10, 0.01), 0.25)
+        while not self._closed.wait(every_s):
+            now = self._now
+            if now is not None and time.perf_counter() > now[0]:
+                now[1].terminate = True
 
 
 def _first_line(error: BaseException) -> str:

@@ -89,6 +89,7 @@ def watch(
             credentials=credentials,
             replan=True,
             tolerance=np.inf,
+            blocks=False,
         )
         lost = {
             node for node in there if any(event == f"planned again without {node}" for event in found.events)

@@ -22,7 +22,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 STRING = 8  # onnx.TensorProto.STRING
 LARGEST_PART = 2**31 - 1  # bytes: a longer one is no protobuf message
-WORDS = 2  # random whole numbers stay below this, so that they are words of nearly any vocabulary
+WORDS = 2  # random whole numbers stay below this: words of nearly any vocabulary
 
 
 class WholeModel:
@@ -147,14 +147,29 @@ class WholeModel:
         }
 
     def random(self, count: int, seed: int) -> list[Arrays]:
-        """Return random inputs: normal numbers, small whole ones, or ones for what masks."""
+        """Return random inputs: normal numbers, small whole ones, or ones for what masks.
+
+        Whole numbers are all 0 where the model does not run with others, such as words of a short table.
+        """
         if count < 1:
             raise InputError(f"inputs: {count}, expected at least one")
+        drawn = self._drawn(count, seed, WORDS)
+        whole = any(kind.kind in "ui" for _, kind in self.inputs.values())
+        return drawn if not whole or self._takes(drawn[0]) else self._drawn(count, seed, 1)
+
+    def _drawn(self, count: int, seed: int, words: int) -> list[Arrays]:
         draw = np.random.default_rng(seed)
         return [
-            {name: _drawn(draw, name, shape, kind) for name, (shape, kind) in self.inputs.items()}
+            {name: _draw(draw, name, shape, kind, words) for name, (shape, kind) in self.inputs.items()}
             for _ in range(count)
         ]
+
+    def _takes(self, given: Arrays) -> bool:
+        try:
+            self._session.run(list(self.outputs), dict(given))
+        except Exception:  # onnxruntime has an exception of its own for each status
+            return False
+        return True
 
     def checked(self, given: Arrays) -> Arrays:
         """Return an input in the kinds of the model.
@@ -186,11 +201,13 @@ class WholeModel:
         return max((_apart(np.asarray(made[name]), np.asarray(value)) for name, value in pairs), default=0.0)
 
 
-def _drawn(draw: np.random.Generator, name: str, shape: list[int], kind: np.dtype[Any]) -> NDArray[Any]:
+def _draw(
+    draw: np.random.Generator, name: str, shape: list[int], kind: np.dtype[Any], words: int
+) -> NDArray[Any]:
     if "mask" in name:
         return np.ones(shape, dtype=kind)
     if kind.kind in "bui":
-        return draw.integers(0, 2 if kind.kind == "b" else WORDS, shape).astype(kind)
+        return draw.integers(0, 2 if kind.kind == "b" else words, shape).astype(kind)
     return draw.standard_normal(shape).astype(kind)
 
 

@@ -16,7 +16,7 @@ from mecopt.importing.onnx_file import bodies
 from mecopt.importing.shapes import Shape, known
 
 if TYPE_CHECKING:
-    from onnx import NodeProto
+    from onnx import GraphProto, NodeProto
 
 Shapes = Mapping[str, Shape]
 
@@ -176,8 +176,8 @@ FREE = VIEWS | PICKERS | frozenset(OTHERS.split())
 BODIES = frozenset({"If", "Loop", "Scan"})
 
 
-def count(node: NodeProto, shapes: Shapes) -> Count:
-    """Return the multiply-adds of a node.
+def count(node: NodeProto, shapes: Shapes, wholes: Mapping[str, int] | None = None) -> Count:
+    """Return the multiply-adds of a node; `wholes` are the tensors that are one whole number, and constant.
 
     An If counts its larger branch, a Loop or Scan its body as often as it runs: once, and it is named as not
     known, where neither a constant nor what it collects tells.
@@ -185,7 +185,7 @@ def count(node: NodeProto, shapes: Shapes) -> Count:
     """
     kind = node.op_type
     if kind in BODIES:
-        return _of_bodies(node, shapes)
+        return _of_bodies(node, shapes, wholes or {})
     if kind in FREE:
         return Count(0.0)
     try:
@@ -205,27 +205,38 @@ def as_product(node: NodeProto, shapes: Shapes) -> float:
     return math.sqrt(float(inputs[0]) * inputs[1] * output)
 
 
-def _of_bodies(node: NodeProto, shapes: Shapes) -> Count:
+def _of_bodies(node: NodeProto, shapes: Shapes, wholes: Mapping[str, int]) -> Count:
     totals, strange = [], []
     for body in bodies(node):
         inside = {**shapes, **known(body)}
-        counts = [count(inner, inside) for inner in body.node]
+        counts = [count(inner, inside, wholes) for inner in body.node]
         totals.append(sum(one.macs for one in counts))
         strange += [one.unknown for one in counts if one.unknown]
-    times = 1 if node.op_type == "If" else _times(node, shapes)
+    times = 1 if node.op_type == "If" else _times(node, shapes, wholes)
     if times is None and any(totals):
         strange.append(node.op_type)
     return Count(max(totals, default=0.0) * (times or 1), strange[0] if strange else None)
 
 
-def _times(node: NodeProto, shapes: Shapes) -> int | None:
-    """Return how often the body of a Loop or Scan runs: it collects one slice each time."""
+def _times(node: NodeProto, shapes: Shapes, wholes: Mapping[str, int]) -> int | None:
+    """Return how often the body of a Loop or Scan runs: it collects one slice each time, or only counts."""
     body = bodies(node)[0]
     carried = len(node.input) - 2 if node.op_type == "Loop" else _carried(node)
     collected = [name for name in node.output[carried:] if shapes.get(name)]
     if node.op_type == "Scan" and not collected and len(body.input) > carried:
         collected = [name for name in node.input[carried:] if shapes.get(name)]
-    return shapes[collected[0]][0] if collected else None
+    if collected:
+        return shapes[collected[0]][0]
+    return wholes.get(node.input[0]) if node.op_type == "Loop" and _only_counts(body) else None
+
+
+def _only_counts(body: GraphProto) -> bool:
+    """Say whether the body of a Loop hands its condition on as it is, so that only the count ends it."""
+    given, handed_on = body.input[1].name, body.output[0].name
+    makers = {name: node for node in body.node for name in node.output}
+    while handed_on in makers and makers[handed_on].op_type == "Identity":
+        handed_on = makers[handed_on].input[0]
+    return handed_on == given
 
 
 def _carried(node: NodeProto) -> int:

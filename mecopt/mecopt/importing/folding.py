@@ -33,7 +33,7 @@ def fold(model: ModelProto, source: str) -> None:
     """Infer shapes and fold constants in turn, until neither tells more; names stay."""
     graph = model.graph
     for _ in range(ROUNDS):
-        shapes.infer(model)
+        shapes.infer(model, source)
         changed = _literals(graph)
         changed += _measured(graph)
         changed += _computed(model, source)

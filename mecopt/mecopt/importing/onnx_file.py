@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 EXTRA = "onnx"
 FOLDER = "mecopt.external_data"  # metadata of a model that was read: where its external data lies
 RUN = "mecopt.shapes_from_a_run"  # and of how many tensors only a run told the shape
+STATED = "mecopt.shapes_from_the_file"  # or the file itself
 MOST_LOADED = 1_900_000_000  # bytes of parameters that one message holds
 SMALL = 1 << 20  # bytes of external data that are always read, since shapes may be among them
 
@@ -44,6 +45,14 @@ def parse(data: bytes, source: str) -> ModelProto:
     if not model.ir_version or not model.graph.node:
         found = "holds no operators" if model.ir_version else "not an ONNX file"
         raise InputError(f"{found}, expected an ONNX model", source)
+    if model.ir_version > onnx.IR_VERSION:
+        known = f"at most {onnx.IR_VERSION}, which onnx {onnx.__version__} knows"
+        raise InputError(f"format version {model.ir_version}, expected {known}", source)
+    latest = onnx.defs.onnx_opset_version()
+    for opset in model.opset_import:
+        if opset.domain in ("", "ai.onnx") and not 1 <= opset.version <= latest:
+            known = f"1 to {latest}, which onnx {onnx.__version__} knows"
+            raise InputError(f"opset {opset.version}, expected {known}", source)
     if model.graph.sparse_initializer:
         raise InputError("holds sparse parameters, expected dense ones", source)
     return model
@@ -65,7 +74,9 @@ def check_external(model: ModelProto, path: Path) -> None:
             problems[place] = f"{data} lies outside the folder of the model"
         elif not place.is_file():
             problems[place] = f"{data} is missing, expected it beside the model"
-        elif place.stat().st_size < int(entries.get("offset", 0)) + size(tensor):
+        elif (begins := _begins(entries, size(tensor))) is None:
+            problems[place] = f"{data}: parameter {shown(tensor.name)} says no place of {size(tensor)} bytes"
+        elif place.stat().st_size < begins + size(tensor):
             problems[place] = f"{data} ends too early: parameter {shown(tensor.name)} is not in it"
         elif size(tensor) <= SMALL:
             load_external_data_for_tensor(tensor, str(folder))
@@ -74,6 +85,14 @@ def check_external(model: ModelProto, path: Path) -> None:
         raise InputError(problems.values(), str(path))
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
         onnx.helper.set_model_props(model, {FOLDER: str(folder)})
+
+
+def _begins(entries: Mapping[str, str], length: int) -> int | None:
+    """Return where external data of a length begins in its file; None where its entries say no such place."""
+    offset, given = entries.get("offset", "0"), entries.get("length", str(length))
+    if not offset.isdecimal() or not given.isdecimal() or int(given) != length:
+        return None
+    return int(offset)
 
 
 def loaded(model: ModelProto, source: str) -> ModelProto:

@@ -11,7 +11,7 @@ from mecopt.errors import InputError
 from mecopt.importing import pieces
 from mecopt.importing.graph_file import is_program, read
 from mecopt.importing.model_document import ModelDocument, Source
-from mecopt.importing.onnx_file import FOLDER, RUN
+from mecopt.importing.onnx_file import FOLDER, RUN, STATED
 from mecopt.importing.options import Options
 
 if TYPE_CHECKING:
@@ -49,5 +49,7 @@ def _notes(model: ModelProto) -> Iterator[str]:
     said = {entry.key: entry.value for entry in model.metadata_props}
     if RUN in said:
         yield f"the shapes of {said[RUN]} tensors were read from a run on made-up inputs"
+    if STATED in said:
+        yield f"the shapes of what {said[STATED]} makes are those that the file states: nothing here runs it"
     if FOLDER in said:
         yield "parameters lie in external data, which the SHA-256 does not cover"

@@ -82,8 +82,9 @@ def of_onnx(graph: GraphProto) -> OperatorGraph:
     for value in (*graph.input, *graph.value_info, *graph.output):
         if value.name in have and value.type.HasField("tensor_type"):
             bits[value.name] = math.prod(have[value.name]) * element_bits(value.type.tensor_type.elem_type)
+    wholes = shapes.whole_numbers(graph)
     return OperatorGraph(
-        operators=tuple(_operator(node, have, bits, params) for node in graph.node),
+        operators=tuple(_operator(node, have, bits, params, wholes) for node in graph.node),
         bits=bits,
         params=params,
         inputs=tuple(value.name for value in graph.input),
@@ -102,12 +103,13 @@ def _operator(
     have: Mapping[str, shapes.Shape],
     bits: Mapping[str, float],
     params: Mapping[str, int],
+    wholes: Mapping[str, int],
 ) -> Operator:
     names = used(node)
     own = (*(name for name in names if name in params), *_inside(node))
     others = tuple(name for name in names if name not in params)
     outputs = tuple(name for name in node.output if name)
-    counted = counting.count(node, have)
+    counted = counting.count(node, have, wholes)
     written = sum(bits.get(name, 0.0) for name in outputs) / 8
     read, param_read = sum(bits.get(name, 0.0) for name in others) / 8, float(sum(params[n] for n in own))
     if node.op_type in counting.VIEWS:

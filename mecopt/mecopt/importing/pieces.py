@@ -11,7 +11,7 @@ from mecopt.errors import InputError
 from mecopt.importing import folding, shapes
 from mecopt.importing.graph_file import read
 from mecopt.importing.model_document import ModelDocument
-from mecopt.importing.onnx_file import loaded, sort, used
+from mecopt.importing.onnx_file import STATED, loaded, sort, used
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
@@ -51,16 +51,44 @@ def prepared(model: ModelProto, dims: Mapping[str, int], source: str) -> ModelPr
         model = _inlined(model)
     graph = model.graph
     sort(graph, source)
+    stated = shapes.stated(graph, dims)
     shapes.freeze(model, dims, source)
     _name(graph)
     folding.drop_unused(graph)
     _check_path(graph, source)
     folding.fold(model, source)
-    left = shapes.unknown(graph)
-    if left:
-        shapes.read_from_run(model, left, source)
+    _complete(model, stated, source)
     shapes.infer_bodies(model)
     return model
+
+
+def _complete(model: ModelProto, stated: Mapping[str, ValueInfoProto], source: str) -> None:
+    """Find the shapes that inference leaves open by a run, or by what the file says where nothing can run it.
+
+    Raises
+    ------
+    InputError
+        If neither tells them.
+    """
+    from onnx import defs
+
+    graph = model.graph
+    left = shapes.unknown(graph)
+    if not left:
+        return
+    try:
+        shapes.read_from_run(model, left, source)
+    except InputError:
+        strange = [node for node in graph.node if not defs.has(node.op_type, node.domain)]
+        believed = [stated[name] for node in strange for name in node.output if name in stated]
+        if not believed:
+            raise
+        shapes.infer(model, source, believed)
+        have = {value.name for value in (*graph.value_info, *graph.output)}
+        graph.value_info.extend(value for value in believed if value.name not in have)
+        if shapes.unknown(graph):
+            raise
+        model.metadata_props.add(key=STATED, value=", ".join(dict.fromkeys(one.op_type for one in strange)))
 
 
 def _inlined(model: ModelProto) -> ModelProto:

@@ -81,12 +81,35 @@ def _is_whole_scalar(value: ValueInfoProto) -> bool:
     return value.type.tensor_type.elem_type in whole and shape_of(value) in ((), (1,))
 
 
-def infer(model: ModelProto) -> None:
-    """Infer shapes statically, and write those that are known into the graph."""
+def stated(graph: GraphProto, dims: Mapping[str, int]) -> dict[str, ValueInfoProto]:
+    """Return what the file itself says of the shapes of tensors, as far as `dims` closes them."""
+    found = {}
+    for value in (*graph.value_info, *graph.output):
+        copy = type(value).FromString(value.SerializeToString())
+        for dim in copy.type.tensor_type.shape.dim:
+            if dim.dim_param in dims:
+                dim.dim_value = dims[dim.dim_param]
+        if shape_of(copy) is not None:
+            found[value.name] = copy
+    return found
+
+
+def infer(model: ModelProto, source: str, believed: Iterable[ValueInfoProto] = ()) -> None:
+    """Infer shapes statically, and write those that are known into the graph; some are taken as they are.
+
+    Raises
+    ------
+    InputError
+        If an operator cannot be told at all, such as one of a domain that the file names no opset of.
+    """
     import onnx
 
     skeleton = _skeleton(model)
-    inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
+    skeleton.graph.value_info.extend(believed)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise InputError(f"no shapes can be inferred ({said(error)})", source) from None
     graph = model.graph
     del graph.value_info[:]
     graph.value_info.extend(inferred.graph.value_info)
@@ -142,6 +165,9 @@ def infer_bodies(model: ModelProto) -> None:
         body.graph.input.extend(values[name] for name in taken)
         inferred = onnx.shape_inference.infer_shapes(_skeleton(body), data_prop=True)
         found = bodies(node)[0]
+        for inner, other in zip(found.node, inferred.graph.node, strict=True):
+            if bodies(inner):
+                inner.CopyFrom(other)
         found.value_info.extend(inferred.graph.value_info)
         for value, ended in zip(found.output, inferred.graph.output, strict=True):
             value.type.CopyFrom(ended.type)
@@ -159,6 +185,18 @@ def known(graph: GraphProto) -> dict[str, Shape]:
         if shape is not None:
             found[value.name] = shape
     return found
+
+
+def whole_numbers(graph: GraphProto) -> dict[str, int]:
+    """Return the parameters that are one whole number."""
+    import onnx
+
+    whole = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+    return {
+        tensor.name: int(onnx.numpy_helper.to_array(tensor).ravel()[0])
+        for tensor in graph.initializer
+        if tensor.data_type in whole and math.prod(tensor.dims) == 1
+    }
 
 
 def shape_of(value: ValueInfoProto) -> Shape | None:
@@ -182,7 +220,6 @@ def read_from_run(model: ModelProto, names: Iterable[str], source: str) -> None:
     import onnx
 
     names = list(names)
-    model.metadata_props.add(key=RUN, value=str(len(names)))
     declared = {value.name: value for value in model.graph.value_info}
     outputs = {value.name for value in model.graph.output}
     probe = loaded(model, source)
@@ -198,10 +235,14 @@ def read_from_run(model: ModelProto, names: Iterable[str], source: str) -> None:
             next(v for v in model.graph.output if v.name == name).CopyFrom(value)
         else:
             model.graph.value_info.append(value)
+    model.metadata_props.add(key=RUN, value=str(len(names)))
 
 
 def run(model: ModelProto, names: Iterable[str], source: str) -> dict[str, Any]:
-    """Run a model on made-up inputs without any optimisation, and return tensors of it by their names."""
+    """Run a model on made-up inputs without any optimisation, and return tensors of it by their names.
+
+    Whole numbers are ones, or where it does not run with those zeros, which every table has.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -213,14 +254,21 @@ def run(model: ModelProto, names: Iterable[str], source: str) -> dict[str, Any]:
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
-        feeds = {value.name: made_up(value) for value in model.graph.input}
-        return dict(zip(names, session.run(names, feeds), strict=True))
+
+        def values(whole: int) -> dict[str, Any]:
+            feeds = {value.name: made_up(value, whole) for value in model.graph.input}
+            return dict(zip(names, session.run(names, feeds), strict=True))
+
+        try:
+            return values(1)
+        except Exception:
+            return values(0)
     except Exception as error:  # onnxruntime has no common base for its own
         raise InputError(f"onnxruntime does not run it ({said(error)})", source) from None
 
 
-def made_up(value: ValueInfoProto) -> Any:
-    """Return an array that an input of the graph takes: numbers in [0, 1), ones where they are whole."""
+def made_up(value: ValueInfoProto, whole: int = 1) -> Any:
+    """Return an array that an input of the graph takes: numbers in [0, 1), `whole` where they are whole."""
     import numpy as np
     import onnx
 
@@ -232,4 +280,4 @@ def made_up(value: ValueInfoProto) -> Any:
         return np.full(shape, "a", dtype=object)
     if np.issubdtype(kind, np.floating):
         return np.random.default_rng(0).random(math.prod(shape)).reshape(shape).astype(kind)
-    return np.ones(shape, dtype=kind)
+    return np.full(shape, whole, dtype=kind)

@@ -79,6 +79,19 @@ def test_only_the_part_that_was_said(client, whole):
     assert client.call("Has", {"parts": ["0" * 64]})[0]["parts"] == []
 
 
+def test_runs_that_nobody_asks_for_make_room(agent, client):
+    begin = {"node": "es1", "stages": [{"node": "es1", "part": None, "outputs": []}]}
+    begin |= {"everywhere": [], "peers": {}, "links": {}}
+    for i in range(8):
+        client.call("Begin", {**begin, "run": f"r{i}"})
+    with pytest.raises(AgentError, match="8 runs are under way"):
+        client.call("Begin", {**begin, "run": "r8"})
+    agent.works["r3"].asked -= 100
+    client.call("Begin", {**begin, "run": "r8"})
+    assert client.call("Hello", {})[0]["runs"] == 8
+    assert "r3" not in agent.works
+
+
 def digest(data):
     import hashlib
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from places import ROOT
 
@@ -64,6 +65,9 @@ def test_run(files, address):
     assert document == json.loads((files / "out.json").read_text())
     assert len(document["plans"]) == 2
     assert all(plan["largest_difference"] <= 1e-4 for plan in document["plans"])
+    (rows, _) = (plan["blocks"]["rows"] for plan in document["plans"])
+    assert [one["node"] for one in rows] == ["device", "device", "es1", "es1"]
+    assert all(one["measured_alone_s"] > 0 for one in rows)
     with np.load(files / "y.npz") as outputs:
         assert outputs["y"].shape == (3, 1, 10)
     shown = mecopt_says(
@@ -73,6 +77,15 @@ def test_run(files, address):
     assert "Period: predicted" in shown.stdout
     assert (files / "run.png").read_bytes().startswith(b"\x89PNG")
     assert "largest difference from the whole model" in shown.stdout
+    assert "4 inputs went through block by block, each block a session of its own" in shown.stdout
+    assert "es1, blocks 2-3: " in shown.stdout
+    (short,) = json.loads(
+        mecopt_says(
+            "run", files / "instance.json", files / "plan.json", "--model", files / "small.json",
+            "--agents", f"es1={address}", "--random", 1, "--no-blocks", "--json",
+        ).stdout
+    )["plans"]  # fmt: skip
+    assert short["blocks"] is None
 
 
 def test_from_a_file_to_a_measured_run_in_five_commands(files, tmp_path):
@@ -100,6 +113,33 @@ def test_local_agents_serve_plans_on_servers(files):
     done = mecopt_says("run", *plan, "--agents", "local", "--random", 1, "--json")
     (found,) = json.loads(done.stdout)["plans"]
     assert [one["node"] for one in found["stretches"]] == ["device", "es1", "device"]
+
+
+def test_local_agents_end_with_a_run_that_is_killed(files):
+    """Nobody is left to end them."""
+    run = subprocess.Popen(
+        command(
+            "run", files / "instance.json", files / "plan.json", "--model", files / "small.json",
+            "--agents", "local", "--random", 500, "--shape", "device>es1=1e7,0.02",
+        ),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    me = psutil.Process(run.pid)
+    until(lambda: me.children())
+    agents = me.children(recursive=True)
+    until(lambda: any(one.net_connections() for one in agents))
+    run.kill()
+    run.wait()
+    gone, left = psutil.wait_procs(agents, timeout=15)
+    assert (len(gone), left) == (1, [])
+
+
+def until(holds, seconds=20):
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_probe(files, address):

@@ -1,5 +1,6 @@
 """Plans carried out by agents: outputs are the whole model's, times are told, failures have names."""
 
+import dataclasses
 import shutil
 import subprocess
 import threading
@@ -11,6 +12,7 @@ import pytest
 import mecopt
 from mecopt.deployment.agent import Agent, Secrets
 from mecopt.deployment.client import AgentError, Credentials
+from mecopt.deployment.whole import WholeModel
 
 
 def row(instance, *nodes):
@@ -45,6 +47,66 @@ def test_predicted_and_measured_stand_side_by_side(instance, whole, agents):
     document = found.to_dict()
     assert document["largest_difference"] == found.difference
     assert len(document["stretches"]) == 4
+
+
+def with_starts(instance):
+    """The instance with 1 s a block inside a stretch and 0.25 s more at the start of one."""
+    (model,) = instance.models
+    blocks = [
+        dataclasses.replace(block, measured_seconds={"here": 1.0}, start_seconds={"here": 0.25})
+        for block in model.blocks
+    ]
+    nodes = {
+        "devices": [dataclasses.replace(instance.devices[0], hardware="here")],
+        "servers": [dataclasses.replace(server, hardware="here") for server in instance.servers],
+    }
+    return instance.replace(models=[dataclasses.replace(model, blocks=blocks)], **nodes)
+
+
+def test_single_blocks_are_timed_by_themselves(instance, whole, agents):
+    _, addresses = agents
+    placement = row(instance, 1, 2)
+    instance = with_starts(instance)
+    found = mecopt.deploy(instance, placement, whole, addresses, 2)
+    times, (nodes,) = found.blocks, placement
+    assert times.apart
+    frame = times.to_frame()
+    assert frame["block"].tolist() == [block.name for block in instance.models[0].blocks]
+    assert frame["node"].tolist() == [f"es{node}" for node in nodes]
+    assert (frame["measured_alone_s"] > 0).all()
+    assert times.calculations_s.shape == (2, len(nodes))
+    crosses = [m for m in range(len(nodes)) if m == 0 or nodes[m] != nodes[m - 1]]
+    assert [m for m in range(len(nodes)) if frame["predicted_transfer_s"][m] > 0] == crosses
+    # Alone each block begins a piece; inside, only the first of a stretch does.
+    assert frame["predicted_alone_s"].tolist() == [1.25] * len(nodes)
+    assert frame["predicted_inside_s"].tolist() == [1.25 if m in crosses else 1.0 for m in range(len(nodes))]
+    document = found.to_dict()["blocks"]
+    assert (document["measured"], document["inputs"]) == ("one by one, after the run", 2)
+    assert len(document["rows"]) == len(nodes)
+
+
+def test_a_plan_of_single_blocks_is_timed_in_the_run_itself(instance, whole, agents):
+    _, addresses = agents
+    placement = [[1 + m % 2 for m in range(instance.max_blocks)]]
+    found = mecopt.deploy(instance, placement, whole, addresses, 3)
+    assert not found.blocks.apart
+    assert found.blocks.calculations_s == pytest.approx(found.calculations_s()[:, 1:-1])
+    assert found.blocks.transfers_s == pytest.approx(found.transfers_s()[:, 1:-1])
+    assert mecopt.deploy(instance, placement, whole, addresses, 1, blocks=False).blocks is None
+
+
+def test_a_round_of_blocks_that_fails_leaves_the_run(instance, whole, agents, monkeypatch):
+    from mecopt.deployment import deploying
+
+    def lost(*_):
+        raise AgentError("es1", "no agent at 127.0.0.1:1", lost=True)
+
+    monkeypatch.setattr(deploying, "one_by_one", lost)
+    _, addresses = agents
+    found = mecopt.deploy(instance, row(instance, 1), whole, addresses, 2)
+    assert found.blocks is None
+    assert found.events[-1] == "single blocks were not timed: es1: no agent at 127.0.0.1:1"
+    assert len(found.outputs) == 2
 
 
 def test_a_shaped_link_takes_its_time(instance, whole, agents):
@@ -188,3 +250,18 @@ def test_a_calculation_that_takes_too_long_ends(instance, whole):
             mecopt.deploy(instance, row(instance, 1), whole, {"es1": agent.start()}, 1)
     finally:
         agent.stop()
+
+
+def test_words_of_a_table_of_one_row(tmp_path, agents):
+    """Random whole numbers are such that the model runs."""
+    import onnx_graphs as graphs
+
+    nodes = [graphs.node("Gather", "table ids", "h"), graphs.node("MatMul", "h w", "y")]
+    params = [graphs.param("table", 1, 8), graphs.param("w", 8, 4)]
+    proto = graphs.model(nodes, {"ids": (1, 5)}, ["y"], params, {"ids": graphs.INT})
+    short = WholeModel.of(str(graphs.save(proto, tmp_path)))
+    assert {int(one["ids"].max()) for one in short.random(3, 0)} == {0}
+    params[0] = graphs.param("table", 2, 8)
+    proto = graphs.model(nodes, {"ids": (1, 5)}, ["y"], params, {"ids": graphs.INT})
+    longer = WholeModel.of(str(graphs.save(proto, tmp_path)))
+    assert {int(one["ids"].max()) for one in longer.random(3, 0)} == {1}

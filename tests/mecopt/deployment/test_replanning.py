@@ -45,6 +45,17 @@ def test_what_was_measured_is_predicted_then(slow, nodes, calculation, transfer)
     assert now.total_delay_s == pytest.approx(expected, rel=0.02)  # what is below a tenth of a millisecond
 
 
+def test_what_a_lost_node_never_told_is_taken_as_predicted(slow):
+    plan, measured = made_up(slow, [0, 1, 0, 2], 3.0, 2.0)
+    measured.calculations_s[2:], measured.transfers_s[1:] = np.nan, np.nan
+    assert ratios(plan, measured) == {"device": pytest.approx(3.0), "es1": pytest.approx(3.0)}
+    assert rates(slow, 0, plan, measured) == {}
+    nothing = Measured(np.full(len(plan), np.nan), np.full(len(plan), np.nan))
+    assert drifts(slow, 0, plan, nothing, 0.2) == []
+    same = mecopt.evaluate(as_measured(slow, 0, plan, nothing), [[0, 1, 0, 2]])
+    assert same.total_delay_s == mecopt.evaluate(slow, [[0, 1, 0, 2]]).total_delay_s
+
+
 def test_drifts_have_a_tolerance(slow):
     plan, measured = made_up(slow, [0, 0, 1, 1], 1.3, 1.0)
     assert drifts(slow, 0, plan, measured, 0.5) == []

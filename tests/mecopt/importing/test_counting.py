@@ -5,6 +5,7 @@ import onnx_graphs as graphs
 import pytest
 from onnx import helper
 
+import mecopt
 from mecopt.importing import counting, operators, pieces
 
 
@@ -111,3 +112,53 @@ def test_a_branch_counts_the_larger_and_a_loop_each_time():
     assert branch.macs == 2 * 16 * 8 + 2 * 8 * 8
     loop = operators.of_onnx(pieces.prepared(graphs.looped(5), {}, "made up").graph)
     assert loop.macs == 2 * 16 * 8 + 5 * 2 * 8 * 8 + 2 * 8 * 8
+
+
+def test_a_loop_that_collects_nothing_counts_as_often_as_its_constant_says():
+    """With an If inside, which takes the state of the loop from outside itself."""
+    proto = graphs.looped(5)
+    loop = next(node for node in proto.graph.node if node.op_type == "Loop")
+    body = loop.attribute[0].g
+    inner = {
+        name: helper.make_graph(
+            [graphs.node("MatMul", "state wb", f"{name}_out", f"{name}_product")],
+            name,
+            [],
+            [helper.make_tensor_value_info(f"{name}_out", graphs.FLOAT, None)],
+        )
+        for name in ("then_branch", "else_branch")
+    }
+    del body.output[2:], loop.output[1:], proto.graph.output[1:]
+    steps = [graphs.node("If", "flag", "next", "choice", **inner), graphs.node("Identity", "go", "go_on")]
+    del body.node[:]
+    body.node.extend(steps)
+    flag = helper.make_tensor_value_info("flag", onnx.TensorProto.BOOL, ())
+    proto.graph.input.append(flag)
+    found = operators.of_onnx(pieces.prepared(proto, {}, "made up").graph)
+    assert found.macs == 2 * 16 * 8 + 5 * 2 * 8 * 8 + 2 * 8 * 8
+    assert not any(operator.unknown for operator in found.operators)
+    # A condition of its own may end it earlier: then it is named.
+    inside = next(node for node in proto.graph.node if node.op_type == "Loop").attribute[0].g
+    inside.node[1].CopyFrom(graphs.node("Not", "go", "go_on"))
+    proto.graph.node[1].attribute[0].g.CopyFrom(inside)
+    ended = operators.of_onnx(pieces.prepared(proto, {}, "made up").graph)
+    assert [operator.unknown for operator in ended.operators if operator.unknown] == ["Loop"]
+
+
+def test_the_file_is_believed_about_what_nothing_here_runs(tmp_path):
+    nodes = [
+        graphs.node("MatMul", "x w", "h"),
+        helper.make_node("Mystery", ["h"], ["m"], name="m", domain="somebody"),
+        graphs.node("MatMul", "m w", "y"),
+    ]
+    proto = graphs.model(nodes, {"x": ("batch", 8)}, ["y"], [graphs.param("w", 8, 8)])
+    proto.opset_import.append(helper.make_opsetid("somebody", 1))
+    with pytest.raises(mecopt.InputError, match="somebody:Mystery"):
+        mecopt.import_model(graphs.save(proto, tmp_path), dims={"batch": 2})
+    proto.graph.value_info.append(helper.make_tensor_value_info("m", graphs.FLOAT, ("batch", 8)))
+    found = mecopt.import_model(graphs.save(proto, tmp_path), dims={"batch": 2})
+    assert [block.input_bits for block in found.model.blocks] == [2 * 8 * 32] * 3
+    assert [note.split(",")[0] for note in found.notes] == [
+        "operator Mystery (1): not known",
+        "the shapes of what Mystery makes are those that the file states: nothing here runs it",
+    ]

@@ -9,6 +9,7 @@ import pytest
 import mecopt
 from mecopt import importing
 from mecopt.errors import InputError, MissingExtraError
+from mecopt.importing import pieces
 
 
 def refused(path, **options):
@@ -33,6 +34,48 @@ def test_files_that_are_no_onnx_files(tmp_path):
     assert "no such file" in refused(tmp_path / "missing.onnx")
     assert "is a folder" in refused(tmp_path / "folder.onnx") if (tmp_path / "folder.onnx").mkdir() else True
     assert "expected a name that ends in" in refused(tmp_path / "net.tflite")
+
+
+@pytest.mark.parametrize("version", [0, 99])
+def test_an_opset_that_nobody_knows(tmp_path, version):
+    proto = graphs.convolutions()
+    proto.opset_import[0].version = version
+    assert f"opset {version}, expected 1 to " in refused(graphs.save(proto, tmp_path))
+
+
+def test_a_format_of_tomorrow_and_operators_of_no_opset(tmp_path):
+    proto = graphs.convolutions()
+    proto.ir_version = 99
+    assert "format version 99, expected at most " in refused(graphs.save(proto, tmp_path))
+    proto = graphs.convolutions()
+    del proto.opset_import[:]
+    assert "No opset import" in refused(graphs.save(proto, tmp_path))
+
+
+@pytest.mark.parametrize(("key", "value"), [("offset", "-4"), ("offset", "x"), ("length", "3")])
+def test_external_data_at_no_place(tmp_path, key, value):
+    apart = {"save_as_external_data": True, "location": "net.data", "size_threshold": 0}
+    onnx.save_model(graphs.masked(wide=128), tmp_path / "net.onnx", **apart)
+    model = onnx.load_model(tmp_path / "net.onnx", load_external_data=False)
+    next(e for e in model.graph.initializer[0].external_data if e.key == key).value = value
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    assert "says no place of " in refused(tmp_path / "net.onnx", dims={"batch": 1})
+
+
+def test_parameters_of_gigabytes_are_counted_and_not_read(tmp_path):
+    proto = graphs.model([graphs.node("MatMul", "x w", "y")], {"x": (1, 30000)}, ["y"], [])
+    weight = onnx.TensorProto(name="w", data_type=graphs.FLOAT, dims=[30000, 30000], data_location=1)
+    for key, text in (("location", "w.data"), ("offset", "0"), ("length", "3600000000")):
+        weight.external_data.add(key=key, value=text)
+    proto.graph.initializer.append(weight)
+    with (tmp_path / "w.data").open("wb") as file:
+        file.truncate(3_600_000_000)  # a hole, no bytes
+    path = graphs.save(proto, tmp_path)
+    (block,) = mecopt.import_model(path).model.blocks
+    assert (block.cycles, block.param_bytes) == (9e8, 3.6e9)
+    document, ready = mecopt.import_model(path), pieces.prepare(path)
+    with pytest.raises(InputError, match="3,600,000,000 bytes of parameters to run, expected at most"):
+        pieces.piece(ready, document, 0, 0)
 
 
 def test_a_cycle_and_what_nothing_makes(tmp_path):

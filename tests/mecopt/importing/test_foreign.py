@@ -120,6 +120,7 @@ def test_pipeedge_says_what_is_wrong_where(tmp_path):
         ("models.yml", "[1, 2, 3]", "[1, 2]", "vit.mem_MB: 2 numbers, expected 3"),
         ("models.yml", "[1, 2, 3]", "[1, x, 3]", r"vit.mem_MB.1: 'x', expected a number"),
         ("devices.yml", "small", "other", "other: no such type"),
+        ("devices.yml", "[c]", "7", "large: 7, expected a list"),
         ("device_types.yml", "torch.float32", "torch.int7", "torch.int7"),
         ("device_types.yml", "vit:", "vit: [", "not YAML"),
     ):
@@ -167,6 +168,12 @@ def test_colours_stay_together_and_some_nodes_stay_on_the_cpu(tmp_path):
     assert [block.name for block in document.model.blocks] == ["node 1..2", "node 3", "node 4"]
     _, instance = import_foreign(msr(tmp_path, node3={"supportedOnFpga": 0}), "msr", None)
     assert mecopt.solve(instance).placement[0, 2] == 0
+
+
+def test_accelerators_beyond_the_blocks_are_left_out(tmp_path):
+    path = tmp_path / "work.json"
+    path.write_text(json.dumps({**workload(), "maxFPGAs": 1e308}))
+    assert import_foreign(str(path), "msr", None)[1].server_count == 4
 
 
 def test_training_and_graphs_that_are_no_chain_are_refused(tmp_path):
@@ -226,3 +233,9 @@ def test_distilp_refuses_what_an_instance_cannot_say(tmp_path):
         import_foreign(distilp(tmp_path, has_cuda=True), "distilp", None)
     with pytest.raises(InputError, match="0 machines have is_head"):
         import_foreign(distilp(tmp_path, is_head=False), "distilp", None)
+    folder = distilp(tmp_path)
+    profile = json.loads((tmp_path / "model_profile.json").read_text())
+    profile["f_q"]["decode"]["b_1"].pop()
+    (tmp_path / "model_profile.json").write_text(json.dumps(profile))
+    with pytest.raises(InputError, match="lists of one length"):
+        import_foreign(folder, "distilp", None)

@@ -56,10 +56,13 @@ def _model(name: str, profile: Fields) -> tuple[Model, float]:
     phases = work.names() if BATCH not in work.content else []
     flops = [work.fields(p).numbers(BATCH) for p in phases] or [work.numbers(BATCH)]
     weights, entering, leaving = (profile.numbers(key) for key in ("b", "b_i", "b_o"))
-    columns = {"b": weights, "b_i": entering, "b_o": leaving, "f_q": flops[0]}
+    columns = {"b": weights, "b_i": entering, "b_o": leaving}
+    columns |= {f"f_q.{phase}": own for phase, own in zip(phases or [BATCH], flops, strict=True)}
     for key, values in columns.items():
         if len(values) not in (layers, layers + 1):  # the first is the embedding, counted as nothing
             raise profile.error(key, f"{len(values)} values for {layers} layers")
+    if len({len(values) for values in columns.values()}) > 1 or not layers:
+        raise profile.error("L", f"{layers} layers, expected some, and lists of one length")
     state = KV_BYTES * profile.number("n_kv")
     state *= profile.number("hk") * profile.number("ek") + profile.number("hv") * profile.number("ev")
     # In a decoding pass one token enters where in a prefill `seq_len` of them do.

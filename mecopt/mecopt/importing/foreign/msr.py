@@ -87,7 +87,7 @@ def _graph(nodes: dict[int, Fields], edges: list[Fields], file: Fields) -> Opera
 def _parts_a_colour(order: places.Order, place: int, nodes: dict[int, Fields]) -> bool:
     """Say whether nodes of one colour stand on both sides of a place."""
     sides = [
-        {nodes[int(one.name)].content.get("colorClass", f"own {one.name}") for one in part}
+        {str(nodes[int(one.name)].content.get("colorClass", f"own {one.name}")) for one in part}
         for part in (order.operators[:place], order.operators[place:])
     ]
     return bool(sides[0] & sides[1])
@@ -112,7 +112,8 @@ def _model(
 
 
 def _instance(model: Model, held: list[list[Fields]], file: Fields, nodes: dict[int, Fields]) -> Instance:
-    count = int(file.number("maxFPGAs"))
+    # Each runs one stretch at most, so that more of them than blocks are never used.
+    count = int(min(file.number("maxFPGAs"), len(held)))
     if count < 1 or file.number("maxCPUs") < 1:
         raise InputError(f"maxFPGAs {shown(count)}, expected at least one accelerator and CPU", file.source)
     only_cpu = tuple(i for i, part in enumerate(held) if not all(n.number("supportedOnFpga") for n in part))

@@ -32,7 +32,8 @@ def read(place: str, name: str | None) -> tuple[ModelDocument, Instance]:
     models, types, hosts = (_yaml(folder / file) for file in FILES)
     there = [one for one in models.names() if models.fields(one).number("layers")]
     wanted = chosen(there, name, str(folder / FILES[0]))
-    kinds = {kind: [str(host) for host in hosts.content.get(kind) or []] for kind in types.names()}
+    given = {kind: hosts.entries(kind) for kind in types.names() if hosts.content.get(kind)}
+    kinds = {kind: [str(host) for host in names] for kind, names in given.items()}
     kinds = {kind: names for kind, names in kinds.items() if names}
     unknown = [kind for kind in hosts.names() if hosts.content[kind] and kind not in kinds]
     if unknown:
