@@ -146,10 +146,14 @@ class EventLoop:
             float(pricing.keep), float(pricing.rate), bool(pricing.told), pricing.head is not None,
         )  # fmt: skip
         self.rule = (
-            np.array(pricing.prices, dtype=np.float64), _rows(pricing.grow, pricing), _rows(pricing.curve,
-            pricing), np.array(pricing.mean, dtype=np.float64), np.array([0.0, *WINDOW_TASKS]),
-            float(pricing.unit), no_head() if pricing.head is None else pricing.head.table(),
-        )  # fmt: skip
+            np.array(pricing.prices, dtype=np.float64, order="C"),
+            _rows(pricing.grow, pricing),
+            _rows(pricing.curve, pricing),
+            np.array(pricing.mean, dtype=np.float64),
+            np.array([0.0, *WINDOW_TASKS]),
+            float(pricing.unit),
+            no_head() if pricing.head is None else pricing.head.table(),
+        )
         moved = np.zeros((3, world.resources))
         self.scratch = (np.zeros(world.resources), np.ones(servers, dtype=bool), moved, *world.room())
         self.work_of = np.zeros(servers + 2)
@@ -262,7 +266,7 @@ class EventLoop:
 
 def _rows(values: Floats, pricing: Pricing) -> Floats:
     """Return figures of resources as a row for every row of prices."""
-    return np.array(np.broadcast_to(values, pricing.prices.shape), dtype=np.float64)
+    return np.array(np.broadcast_to(values, pricing.prices.shape), dtype=np.float64, order="C")
 
 
 def node_shares(nodes: NDArray[np.int8], servers: int) -> Floats:
