@@ -1,7 +1,7 @@
 """Learners: policies trained by reinforcement; found by mecopt through its entry points.
 
-Imported after Gymnasium, it registers the environment ``mecopt/Partition-v0`` there; `mecopt_rl.gym`
-always does.
+Imported after Gymnasium, it registers ``mecopt/Partition-v0`` and ``mecopt/Online-v0`` there;
+`mecopt_rl.gym` always does.
 """
 
 import sys

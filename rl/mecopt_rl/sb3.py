@@ -74,3 +74,44 @@ def make_sb3_env(
         source, num_envs, parts=parts, encoder=encoder, seed=seed, instance=instance, spec=spec
     )
     return PartitionVecEnv(vector, discrete=discrete)
+
+
+def make_sb3_online_env(
+    source: Any = None, num_envs: int = 8, *, seed: int | None = None, **setting: Any
+) -> PartitionVecEnv:
+    """Return episodes of tasks that arrive one by one as one `VecEnv` of Stable-Baselines3.
+
+    Parameters
+    ----------
+    source : Instance, path, name or spec
+    num_envs : int
+        Episodes side by side.
+    seed : int, optional
+        Of the first episodes, unless the learner gives one.
+    setting
+        load, rate, arrivals, staleness, discipline and tasks, as for `mecopt_rl.world.online_env.Online`.
+
+    Returns
+    -------
+    VecEnv
+
+    Raises
+    ------
+    MissingExtraError
+        If Stable-Baselines3 is not installed.
+    InputError
+        If something is out of range.
+
+    Examples
+    --------
+    >>> from stable_baselines3 import PPO
+    >>> from mecopt_rl.sb3 import make_sb3_online_env
+    >>> env = make_sb3_online_env("camera-vgg:tasks=individual,slots=1,release_rate=40", load=0.9)
+    >>> model = PPO("MlpPolicy", env, gamma=0.99)  # doctest: +SKIP
+    """
+    if any(find_spec(name) is None for name in ("stable_baselines3", "gymnasium")):
+        raise MissingExtraError("an environment for Stable-Baselines3", "sb3")
+    from mecopt_rl.world.online_vector import VectorOnline
+    from mecopt_rl.world.sb3_env import PartitionVecEnv
+
+    return PartitionVecEnv(VectorOnline(source, num_envs, seed=seed, **setting))

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from mecopt.errors import InputError, shown
 KINDS = ("poisson", "bursty", "heavy", "both")
 TRACE = "trace:"
 COLUMNS = ("time_s", "task", "size")
+SHIPPED = "traces"  # folder beside the instances
 
 # Bursts: a fifth of the time has three times the mean rate, the rest half of it (their mean is 1).
 BURST_SHARE, BURST_RATE = 0.2, 3.0
@@ -121,6 +123,8 @@ def _bursty(gaps: Floats, rng: np.random.Generator) -> tuple[Floats, NDArray[np.
 def read_trace(path: str, templates: int) -> Stream:
     """Read arrivals from a CSV file with a head: `time_s`, and where wanted `task` and `size`.
 
+    A name without folder and ending that is no file is that of a trace that comes with mecopt.
+
     Without `task` the templates come in turn; without `size` every task has size 1.
 
     Raises
@@ -131,6 +135,7 @@ def read_trace(path: str, templates: int) -> Stream:
     from mecopt.encoding import csv_text
     from mecopt.files import read_bytes
 
+    path = _place(path)
     rows = csv.reader(io.StringIO(csv_text(read_bytes(path), path), newline=""), strict=True)
     try:
         head = [cell.strip() for cell in next(rows, [])]
@@ -155,6 +160,13 @@ def read_trace(path: str, templates: int) -> Stream:
         raise InputError("all arrivals at one time, expected rising time_s", path)
     task = table["task"].astype(np.int64) if "task" in table else np.arange(len(time_s)) % templates
     return Stream.of(time_s - time_s[0], task, table.get("size", np.ones(len(time_s))))
+
+
+def _place(path: str) -> str:
+    from mecopt.sources import folder
+
+    shipped = folder() / SHIPPED / f"{path}.csv"
+    return str(shipped) if Path(path).name == path and not Path(path).exists() and shipped.exists() else path
 
 
 def _cells(row: list[str], head: list[str], templates: int, line: int, path: str) -> list[float]:

@@ -13,6 +13,8 @@ from mecopt.simulation.world import World
 
 CUTS = (1.0, 0.99, 0.9, 0.5)  # quantiles of the tasks' work at which it is cut off
 BEYOND = (1.5, 2.5, 5.0)  # and multiples of the largest, for the same with less weight on the queue
+MOST_TOLLS = 4  # that are tried
+CHARGED = 0.95  # of a cut, that counts of a task where there are tolls
 ROOM = 48  # points of a frontier
 STEPS = 160  # prices of work that are tried, on a scale that is finer near 0
 TRIAL_TASKS = 10_000  # on so many the figures are chosen that the bound is then formed with
@@ -48,10 +50,11 @@ class _Pairs:
 
 @dataclass(frozen=True, eq=False)
 class _Lines:
-    """What the prices of one trial say of every pair: the frontier of seconds and priced work."""
+    """What the prices of one trial say of every pair: the frontier of seconds, priced work and tolls."""
 
     work: Floats  # (P,) of the fastest path
-    points: tuple[Floats, Floats, Ints]  # (P, ROOM) seconds and work, (P,) how many
+    points: tuple[Floats, Floats, Floats, Ints]  # (P, ROOM) seconds, work and tolls, (P,) how many
+    toll: Floats  # (N,)
     ahead: Floats  # (P,)
     behind: Floats  # (P,)
     half: float  # what work times itself costs at least while it is done, (seconds a work)
@@ -70,8 +73,9 @@ def bound_of(world: World, stream: Stream, price: Floats | None = None) -> Strea
     unloaded = float(share @ pairs.unloaded)
     trials = []
     few = min(len(stream), TRIAL_TASKS)
-    for weights in _prices(world, price):
-        lines = _lines(world, pairs, weights)
+    prices, none = _prices(world, price), np.zeros(world.servers)
+    for weights, toll in [(one, none) for one in prices] + [(prices[0], toll) for toll in _tolls(world)]:
+        lines = _lines(world, pairs, weights, toll)
         if lines is None:
             continue
         cuts = _cuts(lines.work, share)
@@ -84,14 +88,32 @@ def bound_of(world: World, stream: Stream, price: Floats | None = None) -> Strea
 
 def _prices(world: World, price: Floats | None) -> list[Floats]:
     """Return prices of resources to try; any that are >= 0 with sum 1 give a bound."""
-    work = world.tables[2][:, :, 1:].sum(axis=1)  # (K, N)
-    finite = np.where(np.isfinite(work), work, np.nanmax(np.where(np.isfinite(work), work, 0.0)))
-    speed = 1.0 / np.maximum(finite.mean(axis=0), 1e-12)
+    speed = 1.0 / np.maximum(_mean_work(world), 1e-12)
     even, by_speed = np.zeros(world.resources), np.zeros(world.resources)
     even[: world.servers] = 1.0 / world.servers
     by_speed[: world.servers] = speed / speed.sum()
     found = [by_speed] if np.allclose(even, by_speed) else [by_speed, even]
     return found if price is None else [*found, price]
+
+
+def _mean_work(world: World) -> Floats:
+    """Return the mean seconds of a whole task on every server, (N,)."""
+    work = world.tables[2][:, :, 1:].sum(axis=1)  # (K, N)
+    finite: Floats = np.where(np.isfinite(work), work, np.nanmax(np.where(np.isfinite(work), work, 0.0)))
+    mean: Floats = finite.mean(axis=0)
+    return mean
+
+
+def _tolls(world: World) -> list[Floats]:
+    """Return tolls of a second of every server to try: those that make some servers equally good at leisure.
+
+    With them a task takes as long on a faster server, tolls and all, as on one that has none.
+    """
+    work = np.maximum(_mean_work(world), 1e-12)
+    even = np.unique(work)[1:]
+    if len(even) > MOST_TOLLS:
+        even = even[np.linspace(0, len(even) - 1, MOST_TOLLS).astype(np.int64)]
+    return [np.maximum(seconds / work - 1.0, 0.0) for seconds in even]
 
 
 def _pairs(world: World, stream: Stream) -> _Pairs:
@@ -127,17 +149,17 @@ def _ends(world: World, task: Ints, size: Floats) -> tuple[Floats, Floats]:
     return ahead, behind
 
 
-def _lines(world: World, pairs: _Pairs, price: Floats) -> _Lines | None:
+def _lines(world: World, pairs: _Pairs, price: Floats, toll: Floats) -> _Lines | None:
     """Return the frontier at some prices, None where nothing that costs is needed."""
     from mecopt.simulation.bound_kernels import frontiers
 
     count, nodes = len(pairs.task), world.servers + 1
-    points = np.zeros((count, ROOM)), np.zeros((count, ROOM)), np.zeros(count, dtype=np.int64)
-    shape = (nodes, ROOM)
+    seconds, paid = np.zeros((count, ROOM)), np.zeros((count, ROOM))
+    points = seconds, np.zeros((count, ROOM)), paid, np.zeros(count, dtype=np.int64)
     labels = [
-        part for _ in range(2) for part in (np.empty(shape), np.empty(shape), np.zeros(nodes, np.int64))
+        part for _ in range(2) for part in (*np.empty((3, nodes, ROOM)), np.zeros(nodes, dtype=np.int64))
     ]
-    frontiers(pairs.task, pairs.size, world.tables, price, tuple(labels), *points)
+    frontiers(pairs.task, pairs.size, world.tables, price, toll, tuple(labels), *points)
     work = points[1][:, 0]
     if not (work > 0).any():
         return None
@@ -146,6 +168,7 @@ def _lines(world: World, pairs: _Pairs, price: Floats) -> _Lines | None:
     return _Lines(
         work,
         points,
+        toll,
         pairs.ahead if early else none,
         pairs.behind if early else none,
         0.5 / float(price.max()),
@@ -164,23 +187,33 @@ def _formed(stream: Stream, pairs: _Pairs, lines: _Lines, cut: float, count: int
     """Return the bound on the mean of the first `count` tasks."""
     from mecopt.simulation.bound_kernels import best_pay, longest_busy
 
-    of = pairs.of[:count]
-    arrive = stream.time_s[:count] + lines.ahead[of]
+    of, came = pairs.of[:count], stream.time_s[:count]
+    seconds, work, paid, many = lines.points
+    real = np.arange(ROOM) < many[:, None]
+    most = cut * CHARGED if lines.toll.any() else cut
+    counted = np.where(real, np.minimum(work, most), 0.0)
+    fixed = (lines.ahead + lines.behind)[:, None]
+    left = 1.0 - counted / cut
+    rest = np.where(real, np.maximum(seconds - fixed, 0.0) * left, np.inf)
+    rest = rest + np.where(real, lines.half * counted * work / cut, 0.0)
+    income = 0.0
+    if lines.toll.any():
+        # Who may be served behind the last arrival for less than the tolls pays none: a second row a pair.
+        patient = np.where(real, (fixed + rest + paid) / left, 0.0).max(axis=1)
+        of = np.where(came[-1] - came >= patient[of], of, of + len(rest))
+        rest = np.concatenate([rest + paid, rest])
+        income = float(lines.toll.sum()) * float(came[-1] - came[0])
+        fixed, counted, real = (np.concatenate([part, part]) for part in (fixed, counted, real))
+    arrive = came + np.tile(lines.ahead, 2)[of]
     if lines.ahead.any():
         order = np.argsort(arrive, kind="stable")
         arrive, of = arrive[order], of[order]
-    seconds, work, many = lines.points
-    real = np.arange(ROOM) < many[:, None]
-    counted = np.where(real, np.minimum(work, cut), 0.0)
-    fixed = lines.ahead + lines.behind
-    rest = np.where(real, np.maximum(seconds - fixed[:, None], 0.0) * (1.0 - counted / cut), np.inf)
-    rest = rest + np.where(real, lines.half * counted * work / cut, 0.0)
     top = min(longest_busy(arrive, of, counted[:, 0]) / cut, _highest(rest, counted, real))
     prices = top * (np.arange(STEPS + 1) / STEPS) ** 2
     pay = np.full((len(rest), STEPS + 1), np.inf)
     for s in range(int(many.max())):
         pay = np.minimum(pay, rest[:, s, None] + counted[:, s, None] * prices)
-    return float(best_pay(arrive, of, pay + fixed[:, None], top, 1.0 / cut)) / count
+    return (float(best_pay(arrive, of, pay + fixed, top, 1.0 / cut)) - income) / count
 
 
 def _highest(rest: Floats, counted: Floats, real: NDArray[np.bool_]) -> float:

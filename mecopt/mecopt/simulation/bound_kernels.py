@@ -22,65 +22,60 @@ def longest_busy(arrive, pair, work):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _add(seconds, work, count, j, t, w):  # type: ignore[no-untyped-def]
-    """Add a path to the frontier of a node, sorted by seconds, unless one there is as good.
+def _add(seconds, work, paid, count, j, t, w, p):  # type: ignore[no-untyped-def]
+    """Add a path to the frontier of a node, unless one there is as good in all three.
 
-    A frontier without room takes its last two for one that is better than both, so that it stays a bound.
+    A frontier without room takes it together with its nearest for one that is better than both, so that it
+    stays a bound.
     """
-    n = count[j]
-    at = 0
-    while at < n and seconds[j, at] <= t:
-        at += 1
-    if at > 0 and work[j, at - 1] <= w:
-        return
-    end = at
-    while end < n and work[j, end] >= w:
-        end += 1
-    if end == at:
-        if n == seconds.shape[1]:
-            if at == n:
-                work[j, n - 1] = w
-                return
-            work[j, n - 2] = work[j, n - 1]
-            n -= 1
-            at = min(at, n)
-            if at == n:
-                work[j, n - 1] = min(work[j, n - 1], w)
-                seconds[j, n - 1] = min(seconds[j, n - 1], t)
-                count[j] = n
-                return
-        for e in range(n, at, -1):
-            seconds[j, e], work[j, e] = seconds[j, e - 1], work[j, e - 1]
+    n = 0
+    for at in range(count[j]):
+        s, v, q = seconds[j, at], work[j, at], paid[j, at]
+        if s <= t and v <= w and q <= p:
+            return
+        if not (t <= s and w <= v and p <= q):
+            seconds[j, n], work[j, n], paid[j, n] = s, v, q
+            n += 1
+    if n < seconds.shape[1]:
+        seconds[j, n], work[j, n], paid[j, n] = t, w, p
         count[j] = n + 1
-    else:
-        gone = end - at - 1
-        for e in range(at + 1, n - gone):
-            seconds[j, e], work[j, e] = seconds[j, e + gone], work[j, e + gone]
-        count[j] = n - gone
-    seconds[j, at], work[j, at] = t, w
+        return
+    count[j] = n
+    near, least = 0, np.inf
+    for at in range(n):
+        far = abs(seconds[j, at] - t) / (seconds[j, at] + t + 1e-300)
+        far += abs(work[j, at] - w) / (work[j, at] + w + 1e-300)
+        far += abs(paid[j, at] - p) / (paid[j, at] + p + 1e-300)
+        if far < least:
+            near, least = at, far
+    seconds[j, near] = min(seconds[j, near], t)
+    work[j, near] = min(work[j, near], w)
+    paid[j, near] = min(paid[j, near], p)
 
 
 @njit(cache=True)
-def frontiers(task, size, tables, price, room, seconds, work, count):  # type: ignore[no-untyped-def]
-    """Write the frontier of unloaded seconds and priced work of every pair's paths, by label setting.
+def frontiers(task, size, tables, price, toll, room, seconds, work, paid, count):  # type: ignore[no-untyped-def]
+    """Write the frontier of unloaded seconds, priced work and tolls of every pair's paths, by label setting.
 
     Parameters
     ----------
     task, size : arrays (P,)
     price : array (R,)
+    toll : array (N,)
+        Of a second of a server.
     room : tuple of arrays
-        Two frontiers of all nodes: seconds and work (J, L), number (J,), twice.
-    seconds, work : arrays (P, L)
-        Out.
+        Two frontiers of all nodes: seconds, work and tolls (J, L), number (J,), twice.
+    seconds, work, paid : arrays (P, L)
+        Out; the fastest path first.
     count : array (P,)
         Out: points of each.
     """
     blocks, device, works, start, starts, up, down, bits, lat, hop_s, hop_lat = tables
     servers = up.shape[2]
     devices = (len(price) - servers) // 2
-    s0, w0, c0, s1, w1, c1 = room
-    for p in range(len(task)):
-        k, z = task[p], size[p]
+    s0, w0, p0, c0, s1, w1, p1, c1 = room
+    for pair in range(len(task)):
+        k, z = task[pair], size[pair]
         own = servers + device[k]
         radio = price[own + devices]
         for m in range(blocks[k]):
@@ -93,7 +88,9 @@ def frontiers(task, size, tables, price, room, seconds, work, count):  # type: i
                     x = z * works[k, m, j]
                     if starts and (m == 0 or i != j):
                         x += start[k, m, j]
-                    t, w = x, here * x
+                    t, w, p = x, here * x, 0.0
+                    if j > 0 and toll[j - 1] > 0.0:
+                        p = toll[j - 1] * x
                     if i > 0 and j > 0 and i != j:
                         t += hop_lat[i - 1, j - 1] + z * bits[k, m] * hop_s[i - 1, j - 1]
                     elif i != j:
@@ -104,11 +101,11 @@ def frontiers(task, size, tables, price, room, seconds, work, count):  # type: i
                     if not t < 1e300:
                         continue
                     if m == 0:
-                        _add(s1, w1, c1, j, t, w)
+                        _add(s1, w1, p1, c1, j, t, w, p)
                     else:
                         for a in range(c0[i]):
-                            _add(s1, w1, c1, j, s0[i, a] + t, w0[i, a] + w)
-            s0, w0, c0, s1, w1, c1 = s1, w1, c1, s0, w0, c0
+                            _add(s1, w1, p1, c1, j, s0[i, a] + t, w0[i, a] + w, p0[i, a] + p)
+            s0, w0, p0, c0, s1, w1, p1, c1 = s1, w1, p1, c1, s0, w0, p0, c0
         c1[0] = 0
         for j in range(servers + 1):
             f, after = 0.0, 0.0
@@ -117,10 +114,15 @@ def frontiers(task, size, tables, price, room, seconds, work, count):  # type: i
             if not f < 1e300:
                 continue
             for a in range(c0[j]):
-                _add(s1, w1, c1, 0, s0[j, a] + f + after, w0[j, a] + radio * f)
-        count[p] = c1[0]
+                _add(s1, w1, p1, c1, 0, s0[j, a] + f + after, w0[j, a] + radio * f, p0[j, a])
+        count[pair] = c1[0]
+        first = 0
         for a in range(c1[0]):
-            seconds[p, a], work[p, a] = s1[0, a], w1[0, a]
+            seconds[pair, a], work[pair, a], paid[pair, a] = s1[0, a], w1[0, a], p1[0, a]
+            if seconds[pair, a] < seconds[pair, first]:
+                first = a
+        for row in (seconds[pair], work[pair], paid[pair]):
+            row[0], row[first] = row[first], row[0]
 
 
 @njit(cache=True)

@@ -14,6 +14,7 @@ from mecopt.arrays import Floats, Ints
 from mecopt.errors import InputError, MecoptError, MethodError, said, shown
 from mecopt.simulation.arrivals import Stream
 from mecopt.simulation.online_rule import POOLS, SEES, Decide, Pricing, View
+from mecopt.simulation.price_head import WINDOW_TASKS, no_head
 from mecopt.simulation.world import World
 
 BATCHES = 20  # of which intervals are made
@@ -82,7 +83,7 @@ def simulate_stream(
     MethodError
         If a rule of one's own raises, or returns what is no placement.
     """
-    loop = _Loop(world, stream, decide, lag_s, discipline, seed)
+    loop = EventLoop(world, stream, decide, lag_s, discipline, seed)
     loop.go(rest)
     return StreamRun(
         loop.delay, loop.unloaded, loop.spent, loop.place, loop.offered, int(loop.state[2]), loop.cpu_s
@@ -93,7 +94,7 @@ def replay(world: World, stream: Stream, discipline: str = "fifo") -> Callable[[
     """Return a function that says what delays placements of shape (T, M) lead to, (T,)."""
 
     def run(nodes: NDArray[np.int8]) -> Floats:
-        loop = _Loop(world, stream, Pricing.free(world), 0.0, discipline, 0)
+        loop = EventLoop(world, stream, Pricing.free(world), 0.0, discipline, 0)
         loop.place[:] = nodes
         loop.state[3] = 2
         loop.go(lambda: None)
@@ -102,22 +103,25 @@ def replay(world: World, stream: Stream, discipline: str = "fifo") -> Callable[[
     return run
 
 
-class _Loop:
-    """The arrays in which a simulation stands."""
+class EventLoop:
+    """The arrays in which a simulation stands.
+
+    With a function to decide, `next_task`, `view` and `decide` go from task to task, and `go` does all that.
+    """
 
     def __init__(
         self,
         world: World,
         stream: Stream,
-        decide: Pricing | Decide,
+        rule: Pricing | Decide,
         lag_s: float,
         discipline: str,
         seed: int,
     ) -> None:
         count, servers = len(stream.time_s), world.servers
         self.world, self.stream, self.lag_s = world, stream, lag_s
-        self.own = None if isinstance(decide, Pricing) else decide
-        pricing = decide if isinstance(decide, Pricing) else Pricing.free(world)
+        self.own = None if isinstance(rule, Pricing) else rule
+        pricing = rule if isinstance(rule, Pricing) else Pricing.free(world)
         self.place = np.full((count, world.stages), -1, dtype=np.int8)
         self.position = np.zeros(count, dtype=np.int16)
         self.delay, self.spent, self.unloaded = np.zeros(count), np.zeros(count), np.zeros(count)
@@ -139,23 +143,39 @@ class _Loop:
         self.cpu_s = 0.0
         self.how = (
             SEES[pricing.sees], POOLS[pricing.pool], seed, float(lag_s), float(pricing.own),
-            float(pricing.keep), float(pricing.rate), bool(pricing.told),
+            float(pricing.keep), float(pricing.rate), bool(pricing.told), pricing.head is not None,
         )  # fmt: skip
         self.rule = (
-            np.array(pricing.prices, dtype=np.float64), _rows(pricing.grow, pricing), _rows(pricing.curve,
-            pricing), np.array(pricing.mean, dtype=np.float64), np.zeros(1), float(pricing.unit),
-        )  # fmt: skip
-        self.scratch = (np.zeros(world.resources), np.ones(servers, dtype=bool), *world.room())
+            np.array(pricing.prices, dtype=np.float64, order="C"),
+            _rows(pricing.grow, pricing),
+            _rows(pricing.curve, pricing),
+            np.array(pricing.mean, dtype=np.float64),
+            np.array([0.0, *WINDOW_TASKS]),
+            float(pricing.unit),
+            no_head() if pricing.head is None else pricing.head.table(),
+        )
+        moved = np.zeros((3, world.resources))
+        self.scratch = (np.zeros(world.resources), np.ones(servers, dtype=bool), moved, *world.room())
         self.work_of = np.zeros(servers + 2)
 
     def go(self, rest: Callable[[], None]) -> None:
+        """Go on to the end; a rule of one's own is asked about every task."""
+        while (i := self.next_task(rest)) is not None:
+            if self.own is None:
+                k = int(self.stream.task[i])
+                raise MecoptError(f"tasks[{k}]: no finite path at the prices of this rule")
+            try:
+                nodes = self.own(self.view())
+            except (KeyboardInterrupt, InputError):
+                raise
+            except BaseException as error:  # the code of a third party may raise anything
+                raise MethodError(f"the rule raised at task {i}: {said(error)}") from error
+            self.decide(self._checked(nodes, int(self.stream.task[i]), i))
+
+    def next_task(self, rest: Callable[[], None]) -> int | None:
+        """Go on to the next task that is not decided by compiled code; None when all are at their end."""
         from mecopt.simulation import engine_kernels as kernels
 
-        steps: dict[int, Callable[[], None]] = {
-            kernels.GROW: self._grow,
-            kernels.DECIDE: self._decide,
-            kernels.REST: rest,
-        }
         stream, world = self.stream, self.world
         fixed = (
             (stream.time_s, stream.task, stream.size, stream.phase),
@@ -182,8 +202,27 @@ class _Loop:
             )
             self.cpu_s += time.process_time() - start
             if code == kernels.DONE:
-                return
-            steps[code]()
+                return None
+            if code == kernels.DECIDE:
+                return int(self.state[1])
+            if code == kernels.GROW:
+                self._grow()
+            else:
+                rest()
+
+    def view(self) -> View:
+        """Return what the decision about the next task sees."""
+        i = int(self.state[1])
+        t, k, size = float(self.stream.time_s[i]), int(self.stream.task[i]), float(self.stream.size[i])
+        device = int(self.world.tables[1][k]) + self.world.servers
+        own = np.maximum(self.free[[device, device + self.world.devices]] - t, 0.0)
+        backlog, flight = self.seen.copy()
+        return View(self.world, t, k, size, backlog, flight, self.lag_s, float(own[0]), float(own[1]))
+
+    def decide(self, place: NDArray[np.int8]) -> None:
+        """Decide the next task: a row of placements, which a path must have."""
+        self.place[int(self.state[1])] = place
+        self.state[3] = 1
 
     def _grow(self) -> None:
         """Give twice the room to what is nearly full."""
@@ -202,26 +241,6 @@ class _Loop:
             self.virtual, self.member = (
                 np.concatenate([a, np.zeros_like(a)], axis=1) for a in (self.virtual, self.member)
             )
-
-    def _decide(self) -> None:
-        """Ask a rule of one's own about the next task."""
-        i = int(self.state[1])
-        if self.own is None:
-            k = int(self.stream.task[i])
-            raise MecoptError(f"tasks[{k}]: no finite path at the prices of this rule")
-        t, k, size = float(self.stream.time_s[i]), int(self.stream.task[i]), float(self.stream.size[i])
-        device = int(self.world.tables[1][k]) + self.world.servers
-        own = np.maximum(self.free[[device, device + self.world.devices]] - t, 0.0)
-        backlog, flight = self.seen.copy()
-        view = View(self.world, t, k, size, backlog, flight, self.lag_s, float(own[0]), float(own[1]))
-        try:
-            nodes = self.own(view)
-        except (KeyboardInterrupt, InputError):
-            raise
-        except BaseException as error:  # the code of a third party may raise anything
-            raise MethodError(f"the rule raised at task {i}: {said(error)}") from error
-        self.place[i] = self._checked(nodes, k, i)
-        self.state[3] = 1
 
     def _checked(self, nodes: Any, k: int, i: int) -> NDArray[np.int8]:
         """Return the nodes of a task as a row of placements, or say what is wrong with them."""
@@ -247,7 +266,7 @@ class _Loop:
 
 def _rows(values: Floats, pricing: Pricing) -> Floats:
     """Return figures of resources as a row for every row of prices."""
-    return np.array(np.broadcast_to(values, pricing.prices.shape), dtype=np.float64)
+    return np.array(np.broadcast_to(values, pricing.prices.shape), dtype=np.float64, order="C")
 
 
 def node_shares(nodes: NDArray[np.int8], servers: int) -> Floats:

@@ -11,6 +11,7 @@ import numpy as np
 
 from mecopt.compiling import njit
 from mecopt.simulation.choosing_kernels import INF, choose, load_of
+from mecopt.simulation.price_head_kernels import count_arrival, move_prices
 
 DONE, GROW, DECIDE, REST = 0, 1, 2, 3
 REST_EVENTS = 2_000_000  # between two looks at the keyboard
@@ -128,9 +129,9 @@ def _onwards(  # type: ignore[no-untyped-def]
 def _decide(task, t, k, size, phase, world, how, rule, free, seen, scratch, place):  # type: ignore[no-untyped-def]
     """Choose the path of a task by a compiled rule; returns whether there is one."""
     tables, servers, devices = world
-    sees, pool, seed, lag, own_weight, keep, rate, told = how
-    prices, grow, curve, mean, meter, unit = rule
-    backlog, inside = scratch[0], scratch[1]
+    sees, pool, seed, lag, own_weight, keep, rate, told, headed = how
+    prices, grows, curves, mean, meter, unit, head = rule
+    backlog, inside, moved = scratch[0], scratch[1], scratch[2]
     inside[:] = True
     for n in range(servers):
         u = seen[0, n]
@@ -158,17 +159,26 @@ def _decide(task, t, k, size, phase, world, how, rule, free, seen, scratch, plac
         at = min(phase, len(prices) - 1)
     elif len(prices) > 1:
         at = int(_random(seed, task, 0) * len(prices))
-    price = prices[at]
+    price, grow, curve = prices[at], grows[at], curves[at]
+    if headed:
+        for r in range(3):
+            row = (price, grow, curve)[r]
+            moved[r, :servers] = row[:servers]
+            moved[r, own], moved[r, own + devices] = row[own], row[own + devices]
+        price, grow, curve = moved[0], moved[1], moved[2]
+        count_arrival(t, head, meter)
+        device, radio = max(0.0, free[own] - t), max(0.0, free[own + devices] - t)
+        move_prices(head, meter, seen, lag, size, device, radio, backlog, price, grow, curve)
     if rate > 0.0:
         past = t - meter[0]
         meter[0] = t
         for n in range(servers):
             share = 1.0 - 1.0 / np.sqrt(1.0 + price[n])
             price[n] = max(1e-4, price[n] * np.exp(-rate * share * past / unit))
-    cost = choose(k, size, tables, backlog, price, grow[at], curve[at], 1.0, inside, scratch[2:], place)
+    cost = choose(k, size, tables, backlog, price, grow, curve, 1.0, inside, scratch[3:], place)
     if cost == INF and pool != ALL:
         inside[:] = True
-        cost = choose(k, size, tables, backlog, price, grow[at], curve[at], 1.0, inside, scratch[2:], place)
+        cost = choose(k, size, tables, backlog, price, grow, curve, 1.0, inside, scratch[3:], place)
     return cost < INF
 
 

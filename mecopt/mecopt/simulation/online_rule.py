@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,13 @@ import numpy as np
 from mecopt.arrays import Floats
 from mecopt.errors import InputError, MecoptError, said, shown, words
 from mecopt.own import method_file
+from mecopt.simulation.price_head import PriceHead
 from mecopt.simulation.world import World
 
 GROUP = "mecopt.rules"
+FILES = (
+    "mecopt.rule_files"  # entry points that read a rule from a file, each named by the end of the file's name
+)
 
 SEES = {"nothing": 0, "backlog": 1, "flight": 2}
 POOLS = {"all": 0, "least": 1, "two": 2}
@@ -128,6 +133,8 @@ class Pricing:
         Seconds that one step is measured by.
     told : bool
         Whether the row is that of the true state of the arrivals (0 calm, 1 burst), which no rule can know.
+    head : PriceHead, optional
+        What moves u, p, q and r of the servers with what is seen.
     """
 
     prices: Floats
@@ -141,6 +148,7 @@ class Pricing:
     rate: float = 0.0
     unit: float = 1.0
     told: bool = False
+    head: PriceHead | None = None
 
     @classmethod
     def free(cls, world: World, **changes: Any) -> Pricing:
@@ -169,8 +177,8 @@ class Rule:
 
 
 @cache
-def _entries() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+def _entries(group: str = GROUP) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=group)}
 
 
 def names() -> tuple[str, ...]:
@@ -179,7 +187,7 @@ def names() -> tuple[str, ...]:
 
 
 def find(given: str | Rule | Decide) -> Rule:
-    """Return the rule of a registered name, ``file.py:NAME``, a `Rule` or a function of a `View`.
+    """Return the rule of a registered name, ``file.py:NAME``, a policy's file, a `Rule` or a function.
 
     Raises
     ------
@@ -192,21 +200,38 @@ def find(given: str | Rule | Decide) -> Rule:
         return _of(given, "rule")
     if method_file.names_a_file(given):
         return _of(method_file.load(given), given)
+    reader = _entries(FILES).get(Path(given).suffix.removeprefix("."))
+    if reader is not None:
+        value = _loaded(reader, given)(given)
+        return replace(value, name=given) if isinstance(value, Rule) else _of(value, given)
     entry = _entries().get(given)
     if entry is None:
         near = difflib.get_close_matches(given, _entries(), n=2)
         offer = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names())}"
         raise InputError(f"no rule {shown(given)}; {offer}, or file.py:NAME")
+    value = _loaded(entry, given)
+    if not isinstance(value, Rule):
+        raise MecoptError(f"rule {given!r} ({entry.value}) is a {type(value).__name__}, expected a Rule")
+    return replace(value, name=given)
+
+
+def file_of(given: Any) -> Path | None:
+    """Return the file that a rule is read from, None where it is in none."""
+    if not isinstance(given, str):
+        return None
+    if method_file.names_a_file(given):
+        return method_file.path_of(given)
+    return Path(given) if Path(given).suffix.removeprefix(".") in _entries(FILES) else None
+
+
+def _loaded(entry: EntryPoint, given: str) -> Any:
     try:
-        value = entry.load()
+        return entry.load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the code of a third party may raise anything
         why = words(error) if isinstance(error, Exception) else said(error)
         raise MecoptError(f"rule {given!r} ({entry.value}) cannot be loaded: {why}") from error
-    if not isinstance(value, Rule):
-        raise MecoptError(f"rule {given!r} ({entry.value}) is a {type(value).__name__}, expected a Rule")
-    return replace(value, name=given)
 
 
 def _of(value: Any, place: str) -> Rule:

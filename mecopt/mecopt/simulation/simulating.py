@@ -6,26 +6,21 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mecopt._version import __version__
-from mecopt.errors import InputError, shown
-from mecopt.own import method_file
+from mecopt.errors import InputError
 from mecopt.simulation import online_rule
 from mecopt.simulation.keeping import Folder, Key
-from mecopt.simulation.online_rule import Decide, Rule, Setting
+from mecopt.simulation.online_plan import OnlinePlan
+from mecopt.simulation.online_rule import Decide, Rule
 
 if TYPE_CHECKING:
     from mecopt.instance import Instance
-    from mecopt.simulation.arrivals import Stream
 
-DISCIPLINES = ("fifo", "ps")
 RuleLike = str | Rule | Decide
-MOST_LAG_SLOTS = 1e6
-SMALLEST_LOAD, LARGEST_LOAD = 1e-6, 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +85,8 @@ def simulate(
     ----------
     instance : Instance, path, name or spec
     policy : rule or several
-        Registered names, ``file.py:NAME``, `Rule` objects, or functions of a `View` that return a node for
-        every block. All of them meet the same tasks.
+        Registered names, ``file.py:NAME``, files of trained policies, `Rule` objects, or functions of a
+        `View` that return a node for every block. All of them meet the same tasks.
     load : float, optional
         Share of the rate at which some resource is always busy, though tasks leave on their devices what
         they would without waiting and spread the rest evenly over the servers. 0.7 by default; a trace
@@ -124,12 +119,7 @@ def simulate(
     MethodError
         If a rule of one's own raises, or returns what is no placement.
     """
-    from mecopt.simulation import arrivals as coming
-    from mecopt.simulation.batch_means import LEAST_TASKS
-
-    plan = _Plan(instance, arrivals, load, rate, staleness, discipline, tasks)
-    if plan.count < LEAST_TASKS or plan.count > coming.MOST_TASKS:
-        raise InputError(f"tasks: {plan.count:,}, expected {LEAST_TASKS} to {coming.MOST_TASKS:,}")
+    plan = OnlinePlan(instance, arrivals, load, rate, staleness, discipline, tasks)
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise InputError(f"seeds: {seeds}, expected a whole number >= 1")
     chosen = _named(policy)
@@ -145,90 +135,10 @@ def simulate(
     return Simulation(plan.settings, [folder.row(key) for key in wanted])
 
 
-class _Plan:
-    """What all runs share."""
-
-    def __init__(
-        self,
-        source: Any,
-        arrivals: str,
-        load: float | None,
-        rate: float | None,
-        staleness: float,
-        discipline: str,
-        tasks: int | None,
-    ) -> None:
-        from mecopt.simulation import arrivals as coming
-        from mecopt.simulation.capacity import load_one
-        from mecopt.simulation.world import World
-        from mecopt.sources import instance_of
-
-        if discipline not in DISCIPLINES:
-            raise InputError(f"discipline: {shown(discipline)}, expected {' or '.join(DISCIPLINES)}")
-        if not 0.0 <= staleness <= MOST_LAG_SLOTS:
-            raise InputError(f"staleness: {staleness:g}, expected slots >= 0")
-        if load is not None and rate is not None:
-            raise InputError("load and rate: both given, expected one of them")
-        for name, value in (("load", load), ("rate", rate)):
-            if value is not None and not (SMALLEST_LOAD <= value < np.inf):
-                raise InputError(f"{name}: {value:g}, expected a finite number > 0")
-        if load is not None and load > LARGEST_LOAD:
-            raise InputError(f"load: {load:g}, expected at most {LARGEST_LOAD:g}")
-        traced = arrivals.startswith(coming.TRACE)
-        if not traced and arrivals not in coming.KINDS:
-            kinds = ", ".join((*coming.KINDS, coming.TRACE + "FILE"))
-            raise InputError(f"arrivals: {shown(arrivals)}, expected one of {kinds}")
-        instance = instance_of(source)
-        self.world = World.of(instance)
-        self.trace = (
-            coming.read_trace(arrivals.removeprefix(coming.TRACE), instance.task_count) if traced else None
-        )
-        self.capacity = load_one(self.world)
-        if self.trace is not None:
-            self.count = len(self.trace) if tasks is None else min(tasks, len(self.trace))
-            own = len(self.trace) / self.trace.span_s
-            given = rate if rate is not None else own if load is None else load * self.capacity.rate
-            first = slice(self.count)
-            time_s = self.trace.time_s[first] * (own / given)
-            self.trace = coming.Stream.of(time_s, self.trace.task[first], self.trace.size[first])
-        else:
-            self.count = 200_000 if tasks is None else tasks
-            given = rate if rate is not None else (0.7 if load is None else load) * self.capacity.rate
-        self.rate, self.arrivals, self.discipline = float(given), arrivals, discipline
-        self.lag_s = staleness * instance.slot_s
-        self.settings = {
-            "instance": instance.name,
-            "instance_sha256": instance.sha256,
-            "arrivals": arrivals if self.trace is None else f"trace {_digest(self.trace)}",
-            "rate_per_s": self.rate,
-            "load": self.rate / self.capacity.rate,
-            "staleness_slots": float(staleness),
-            "discipline": discipline,
-            "tasks": self.count,
-        }
-
-    def stream(self, seed: int) -> Stream:
-        from mecopt.simulation.arrivals import draw
-
-        if self.trace is not None:
-            return self.trace
-        return draw(self.arrivals, self.world.templates, self.rate, self.count, seed)
-
-    def setting(self) -> Setting:
-        from mecopt.simulation.arrivals import sizes_of
-
-        sizes, chances = sizes_of(self.arrivals)
-        if self.trace is not None:
-            sizes, counts = np.unique(self.trace.size, return_counts=True)
-            chances = counts / counts.sum()
-        kind = "trace" if self.trace is not None else self.arrivals
-        return Setting(self.world, self.rate, self.lag_s, sizes, chances, kind, self.discipline)
-
-
 class _Work:
     """Makes a run; the last stream and its bound are kept for the next rule."""
 
-    def __init__(self, plan: _Plan, chosen: dict[str, Rule], rest: Callable[[], None]) -> None:
+    def __init__(self, plan: OnlinePlan, chosen: dict[str, Rule], rest: Callable[[], None]) -> None:
         self.plan, self.chosen, self.rest = plan, chosen, rest
         self._prepared: dict[str, Any] = {}
         self._seed: int | None = None
@@ -288,13 +198,7 @@ def _codes(chosen: dict[str, tuple[Rule, RuleLike]]) -> dict[str, str]:
     """Return digests of the code of rules in files, so that runs of other code are not taken for theirs."""
     own = {}
     for name, (_, given) in chosen.items():
-        if isinstance(given, str) and method_file.names_a_file(given):
-            own[name] = hashlib.sha256(Path(method_file.path_of(given)).read_bytes()).hexdigest()[:16]
+        file = online_rule.file_of(given)
+        if file is not None:
+            own[name] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     return own
-
-
-def _digest(stream: Stream) -> str:
-    digest = hashlib.sha256()
-    for values in (stream.time_s, stream.task, stream.size):
-        digest.update(values.tobytes())
-    return digest.hexdigest()[:16]

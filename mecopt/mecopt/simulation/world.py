@@ -188,12 +188,13 @@ class World:
             Seconds on every server, the task's device and its radio.
         """
         from mecopt.simulation.choosing_kernels import choose_many
+        from mecopt.simulation.choosing_lane_kernels import LANES, choose_side_by_side, lane_room
 
         task = np.ascontiguousarray(task, dtype=np.int64)
         count, zero = len(task), np.zeros(self.resources)
         nodes = np.empty((count, self.stages), dtype=np.int8)
         cost, loads = np.empty(count), np.zeros((count, self.servers + 2))
-        choose_many(
+        given = (
             task,
             np.ones(count) if size is None else np.ascontiguousarray(size, dtype=np.float64),
             self.tables,
@@ -202,12 +203,13 @@ class World:
             zero if grow is None else grow,
             zero if curve is None else curve,
             time,
-            np.ones(self.servers, dtype=bool),
-            self.room(),
-            nodes,
-            cost,
-            loads,
         )
+        if count >= LANES:
+            room = np.empty(lane_room(self.stages, self.servers))
+            choose_side_by_side(*given, room, nodes, cost, loads)
+        else:
+            every = np.ones(self.servers, dtype=bool)
+            choose_many(*given, every, self.room(), nodes, cost, loads)
         return nodes, cost, loads
 
     def mean_load(self, task: Ints, loads: Floats, weight: Floats | None = None) -> Floats:

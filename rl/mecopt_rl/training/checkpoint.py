@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from mecopt.arrays import Floats
 from mecopt.errors import InputError
 from mecopt.files import read_bytes, write_bytes
 from mecopt_rl.learners.learner import LearnerKind, Shape, kind, need_torch
@@ -57,6 +60,17 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: M
     from safetensors.torch import save
 
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    text = json.dumps(header, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, save(plain, metadata={HEADER: text}))
+
+
+def write_arrays(
+    path: str | os.PathLike[str], arrays: Mapping[str, Floats], header: Mapping[str, Any]
+) -> None:
+    """Write arrays as `write` does tensors; torch is not even loaded."""
+    from safetensors.numpy import save
+
+    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = json.dumps(header, ensure_ascii=False, allow_nan=False)
     write_bytes(path, save(plain, metadata={HEADER: text}))
 

@@ -1,4 +1,4 @@
-"""`VectorPartition` as the `VecEnv` of Stable-Baselines3; made by `mecopt_rl.sb3.make_sb3_env`."""
+"""The vector environments as a `VecEnv` of Stable-Baselines3; `mecopt_rl.sb3` makes it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
 from mecopt.errors import InputError
+from mecopt_rl.world.online_vector import VectorOnline
 from mecopt_rl.world.spaces import joint_count, joint_masks, nodes_of
 from mecopt_rl.world.vector import VectorPartition
 
@@ -27,23 +28,25 @@ class PartitionVecEnv(VecEnv):
 
     Parameters
     ----------
-    vector : VectorPartition
+    vector : VectorPartition or VectorOnline
     discrete : bool
-        A placement is one number, `mecopt_rl.world.spaces.nodes_of`, in place of one node a block.
+        A placement is one number, `mecopt_rl.world.spaces.nodes_of`, in place of one node a block; of
+        `VectorPartition` alone.
 
     Attributes
     ----------
-    vector : VectorPartition
+    vector : VectorPartition or VectorOnline
     infos : dict of arrays
         Of the last step, `mecopt_rl.world.env.step_infos`.
     """
 
-    def __init__(self, vector: VectorPartition, *, discrete: bool = False) -> None:
-        self.vector, self.discrete = vector, discrete
+    def __init__(self, vector: VectorPartition | VectorOnline, *, discrete: bool = False) -> None:
+        self.vector = vector
         self.infos: dict[str, Any] = {}
         action: spaces.Space[Any] = vector.single_action_space
-        if discrete:
-            action = spaces.Discrete(joint_count(vector.encoder))
+        self._joint = vector.encoder if discrete and isinstance(vector, VectorPartition) else None
+        if self._joint is not None:
+            action = spaces.Discrete(joint_count(self._joint))
         super().__init__(vector.num_envs, vector.single_observation_space, action)
         self._actions: NDArray[Any] = np.zeros(0, dtype=np.int64)
         self._begun = time.time()
@@ -69,7 +72,7 @@ class PartitionVecEnv(VecEnv):
         self,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         """Decide the next task of every episode; one that ends is followed by the next at once."""
-        actions = nodes_of(self._actions, self.vector.encoder) if self.discrete else self._actions
+        actions = self._actions if self._joint is None else nodes_of(self._actions, self._joint)
         observations, rewards, ends, _, self.infos = self.vector.step(actions)
         self._returns += rewards
         self._lengths += 1
@@ -95,7 +98,7 @@ class PartitionVecEnv(VecEnv):
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which actions can be meant, (E, M * (N + 1)), or (E, (N + 1) ** M) where they are joint."""
         branches = self.vector.action_masks()
-        masks: NDArray[np.bool_] = joint_masks(branches) if self.discrete else branches
+        masks: NDArray[np.bool_] = branches if self._joint is None else joint_masks(branches)
         return masks.reshape(self.num_envs, -1)
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
