@@ -133,7 +133,8 @@ def undone() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     alarm = hasattr(signal, "getitimer") and signal.getitimer(signal.ITIMER_REAL)[0] > 0
     streams, depth = (sys.stdin, sys.stdout, sys.stderr), sys.getrecursionlimit()
-    drawn, numpy_drawn = random.getstate(), np.random.get_state()  # noqa: NPY002 - a method may use it
+    drawn, loaded = random.getstate(), "numpy.random" in sys.modules
+    numpy_drawn = np.random.get_state() if loaded else None  # noqa: NPY002 - a method may use it
     try:
         with np.errstate():
             yield
@@ -156,7 +157,10 @@ def undone() -> Iterator[None]:
         sys.stdin, sys.stdout, sys.stderr = streams
         sys.setrecursionlimit(depth)
         random.setstate(drawn)
-        np.random.set_state(numpy_drawn)  # noqa: NPY002
+        if numpy_drawn is not None:
+            np.random.set_state(numpy_drawn)  # noqa: NPY002
+        elif "numpy.random" in sys.modules:
+            np.random.seed()  # noqa: NPY002 - as by chance as it would have been
 
 
 def _folder() -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mecopt.entities import block_number, name_problems
@@ -12,8 +12,16 @@ if TYPE_CHECKING:
     from mecopt.schema_docs import InstanceDoc
 
 
-def cross_problems(doc: InstanceDoc, models: Mapping[str, int], devices: Mapping[str, int]) -> Iterator[str]:
-    """Yield everything that only two fields together can show to be wrong."""
+def columns_of(tasks: Sequence[Any]) -> dict[str, list[Any]]:
+    """Return the fields of the tasks that are compared with other parts, a list for each field."""
+    columns = {name: [task[name] for task in tasks] for name in ("slot", "device", "model", "rate_bps")}
+    return columns | {"max_delay_s": [task.get("max_delay_s") for task in tasks]}
+
+
+def cross_problems(
+    doc: InstanceDoc, models: Mapping[str, int], devices: Mapping[str, int], columns: Mapping[str, list[Any]]
+) -> Iterator[str]:
+    """Yield everything that only two fields together can show to be wrong; `columns` are of `columns_of`."""
     count, slots = len(doc.servers), doc.slots.count
     yield from name_problems("models", [model.name for model in doc.models])
     yield from name_problems("devices", [device.name for device in doc.devices])
@@ -43,7 +51,7 @@ def cross_problems(doc: InstanceDoc, models: Mapping[str, int], devices: Mapping
     if wider:
         for i, one in enumerate(doc.models):
             yield from (f"models[{i}].{line}" for line in _model_problems(one))
-    for k, task in enumerate(doc.tasks):
+    for k, task in enumerate(() if _plainly_fine(doc, models, devices, columns) else doc.tasks):
         if task["slot"] >= slots:
             yield f"tasks[{k}].slot: {task['slot']}, expected 0 to {slots - 1}"
         if task["device"] not in devices:
@@ -58,6 +66,20 @@ def cross_problems(doc: InstanceDoc, models: Mapping[str, int], devices: Mapping
             yield f"tasks[{k}].max_delay_s: {len(tau)} delays for {blocks[model]} blocks"
         if wider:
             yield from _wider_task_problems(k, task, count, None if model is None else doc.models[model])
+
+
+def _plainly_fine(
+    doc: InstanceDoc, models: Mapping[str, int], devices: Mapping[str, int], columns: Mapping[str, list[Any]]
+) -> bool:
+    """Say whether no task can have a problem, which of tens of thousands is soon told."""
+    return (
+        not hasattr(doc, "allow")
+        and max(columns["slot"]) < doc.slots.count
+        and devices.keys() >= set(columns["device"])
+        and models.keys() >= set(columns["model"])
+        and set(map(len, columns["rate_bps"])) == {len(doc.servers)}
+        and list not in set(map(type, columns["max_delay_s"]))
+    )
 
 
 def _model_problems(model: Any) -> Iterator[str]:

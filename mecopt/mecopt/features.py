@@ -54,6 +54,11 @@ ALL = frozenset(Feature)
 
 def of(instance: Instance) -> frozenset[Feature]:
     """Return what an instance asks for."""
+    return instance.asked
+
+
+def look_for(instance: Instance) -> frozenset[Feature]:
+    """Work out what an instance asks for; `Instance.asked` keeps it."""
     rules, tasks = instance.rules, instance.tasks
     late = tasks.given("max_total_delay_s") is not None or tasks.given("max_phase_delay_s") is not None
     nodes: list[Device | Server] = [*instance.devices, *instance.servers]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecopt import allowing, hardware
+from mecopt import allowing, features, hardware
 from mecopt.arrays import Floats, Ints
 from mecopt.entities import (
     Allow,
@@ -128,6 +128,11 @@ class Instance:
     def barred(self) -> NDArray[np.bool_] | None:
         """Which nodes `allow` forbids, (tasks, longest model, servers + 1); None where it forbids none."""
         return allowing.barred(self)
+
+    @cached_property
+    def asked(self) -> frozenset[features.Feature]:
+        """What it asks for beyond links, block deadlines and couplings."""
+        return features.look_for(self)
 
     @property
     def phase_count(self) -> int:

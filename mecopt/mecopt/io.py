@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mecopt.cross_checks import cross_problems
+from mecopt.cross_checks import columns_of, cross_problems
 from mecopt.documents import to_dict
 from mecopt.entities import (
     ONE_PASS,
@@ -70,7 +74,8 @@ def from_json(data: bytes) -> Instance:
     """Build an instance from JSON text: UTF-8, with or without a byte-order mark; gives no warning."""
     from mecopt import schema
 
-    return _build(_unrepeated(schema.parse_instance(data), data))
+    with _uncollected():
+        return _build(_unrepeated(schema.parse_instance(data), data))
 
 
 def from_dict(document: Mapping[str, Any]) -> Instance:
@@ -114,6 +119,18 @@ def load_solution(path: str | os.PathLike[str]) -> SolutionDoc:
     return solution
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no garbage meanwhile: tens of thousands of new objects in use would set that off often."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 def _unrepeated(doc: Any, data: bytes) -> Any:
     """Refuse JSON text in which an object has a key twice."""
     from mecopt.repeated import repeated_keys
@@ -127,7 +144,8 @@ def _unrepeated(doc: Any, data: bytes) -> Any:
 def _build(doc: InstanceDoc) -> Instance:
     models = {doc.models[i].name: i for i in reversed(range(len(doc.models)))}
     devices = {doc.devices[i].name: i for i in reversed(range(len(doc.devices)))}
-    problems = list(cross_problems(doc, models, devices))
+    columns = columns_of(doc.tasks)
+    problems = list(cross_problems(doc, models, devices, columns))
     if problems:
         raise InstanceError(problems)
     links = doc.links
@@ -143,7 +161,7 @@ def _build(doc: InstanceDoc) -> Instance:
         devices=tuple(Device(**dict(device)) for device in doc.devices),
         servers=tuple(_server(s) for s in doc.servers),
         links=Links.of(count, links.server_bps or 0.0, links.server_latency_s, links.device_latency_s),
-        tasks=_tasks(doc, models, devices),
+        tasks=_tasks(doc, models, devices, columns),
         allow=tuple(_allow(entry) for entry in getattr(doc, "allow", None) or ()),
     )
 
@@ -184,26 +202,45 @@ def _placed(place: str, build: Callable[[Any], Model], doc: Any) -> Model:
         raise InstanceError([f"{place}: {line}" for line in error.problems]) from None
 
 
-def _tasks(doc: InstanceDoc, models: Mapping[str, int], devices: Mapping[str, int]) -> Tasks:
-    tasks = doc.tasks
-    blocks = max(len(model.blocks) for model in doc.models)
-    delays = np.full((len(tasks), blocks), np.inf)
-    for k, task in enumerate(tasks):
-        tau = task.get("max_delay_s")
+def _tasks(
+    doc: InstanceDoc, models: Mapping[str, int], devices: Mapping[str, int], columns: Mapping[str, list[Any]]
+) -> Tasks:
+    count, servers = len(doc.tasks), len(doc.servers)
+
+    def whole(values: Iterable[int]) -> NDArray[np.int64]:
+        return np.fromiter(values, np.int64, count)
+
+    model = [models[name] for name in columns["model"]]
+    rates = np.fromiter(chain.from_iterable(columns["rate_bps"]), float, count * servers)
+    return Tasks.of(
+        slot=whole(columns["slot"]),
+        device=whole(devices[name] for name in columns["device"]),
+        model=whole(model),
+        batch=whole(task.get("batch", 1) for task in doc.tasks),
+        rate_bps=rates.reshape(count, servers),
+        max_delay_s=_delays(columns["max_delay_s"], doc, model),
+        blocks=max(len(one.blocks) for one in doc.models),
+        **(_wider_tasks(doc) if hasattr(doc, "allow") else {}),
+    )
+
+
+def _delays(taus: Sequence[Any], doc: InstanceDoc, model: Sequence[int]) -> Any:
+    """Return the block deadlines of every task, (tasks, longest model), or inf where none has any."""
+    counts = [len(one.blocks) for one in doc.models]
+    given = set(map(type, taus))
+    if given == {type(None)}:
+        return np.inf
+    delays = np.full((len(taus), max(counts)), np.inf)
+    if list not in given:
+        delays[:] = np.array(taus, dtype=float)[:, None]  # None is NaN
+        delays[np.isnan(delays)] = np.inf
+        return delays  # `Instance` takes off what stands behind the end of shorter models
+    for k, tau in enumerate(taus):
         if isinstance(tau, list):
             delays[k, : len(tau)] = [np.inf if value is None else value for value in tau]
         elif tau is not None:
-            delays[k, : len(doc.models[models[task["model"]]].blocks)] = tau
-    return Tasks.of(
-        slot=[task["slot"] for task in tasks],
-        device=[devices[task["device"]] for task in tasks],
-        model=[models[task["model"]] for task in tasks],
-        batch=[task.get("batch", 1) for task in tasks],
-        rate_bps=[task["rate_bps"] for task in tasks],
-        max_delay_s=delays,
-        blocks=blocks,
-        **(_wider_tasks(doc) if hasattr(doc, "allow") else {}),
-    )
+            delays[k, : counts[model[k]]] = tau
+    return delays
 
 
 def _wider_tasks(doc: Any) -> dict[str, Any]:

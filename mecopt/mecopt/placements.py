@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,3 +103,15 @@ def placement_lists(placement: NDArray[np.int64], instance: Instance) -> list[li
     """Return a placement array as the lists of the file, without the padding."""
     counts = instance.block_count.tolist()
     return [row[:count] for row, count in zip(placement.tolist(), counts, strict=True)]
+
+
+def placement_text(placement: NDArray[np.int64], instance: Instance) -> str:
+    """Return a placement array as JSON, one task a line, without the padding."""
+    tasks, blocks = placement.shape
+    if placement.min() >= 0 and placement.max() <= 9:  # of nodes of one digit every line is alike
+        line = np.frombuffer(f"  {[0] * blocks},\n".encode(), dtype=np.uint8)
+        lines = np.tile(line, (tasks, 1))
+        lines[:, 3 : 3 * blocks + 1 : 3] += placement.astype(np.uint8)
+        return f"[\n{lines.tobytes()[:-2].decode()}\n ]"
+    rows = json.dumps(placement_lists(placement, instance))
+    return "[\n  " + rows[1:-1].replace("], [", "],\n  [") + "\n ]"

@@ -10,10 +10,11 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Literal
 
 from mecopt.errors import CouplingError, InputError, MecoptError, UnknownMethodError, said, words
+from mecopt.offers import offered
 
 if TYPE_CHECKING:
     from mecopt.entities import Coupling
@@ -123,7 +124,7 @@ class Method:
 
 @cache
 def _entries() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+    return offered(GROUP)
 
 
 def entry(name: str) -> EntryPoint:

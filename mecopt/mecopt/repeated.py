@@ -34,11 +34,11 @@ def repeated_keys(data: bytes, doc: BaseModel | Mapping[str, Any]) -> list[str]:
     data : bytes
         JSON text.
     doc : BaseModel or mapping
-        What was read from it. Where it has as many keys as the text has quotes before a colon, none is
-        there twice, and the text need not be read again.
+        What was read from it. Where it has as many keys as the text has colons, or quotes before a colon,
+        none is there twice, and the text need not be read again.
     """
-    keys = data.count(b'":') + len(re.findall(rb'"\s+:', data))
-    if keys == _keys(doc):
+    keys = _keys(doc)
+    if keys == data.count(b":") or keys == data.count(b'":') + len(re.findall(rb'"\s+:', data)):
         return []
     whole = json.loads(data, object_pairs_hook=_Object, parse_int=str)  # int() takes 4,300 digits at most
     return [f"{where(path)}: given twice" for path in _twice(whole, ())]

@@ -21,6 +21,7 @@ SUFFIXES = (".json", ".json.gz")
 STORE = "best_known.json"  # the best-known store, which lies among the instances
 OWN = Path("instances")  # in a clone
 
+LARGEST_SETTING = 1 << 20  # bytes of a file that holds a generator's setting; an instance may take more
 MOST_SHOWN = 80  # characters of a text in a message
 LIKE = 0.75  # likeness at which the name of a missing file is taken for that of a shipped instance
 
@@ -79,9 +80,12 @@ def find(text: str) -> Path | None:
     InputError
         If it is neither.
     """
+    there = os.path.exists(text) and not os.path.isdir(text)
+    if there and os.path.getsize(text) > LARGEST_SETTING:
+        return Path(text)
     from mecopt.generators.own_settings import SUFFIX, names_a_file
 
-    if os.path.exists(text) and not os.path.isdir(text):
+    if there:
         return None if text.endswith(SUFFIX) and names_a_file(text) else Path(text)
     from mecopt.generators.specs import names
 

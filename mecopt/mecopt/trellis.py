@@ -107,95 +107,107 @@ def _wide(costs: ChainCosts, node_cost: Floats | None) -> Paths:
 
 
 class _Stages:
-    """The numpy kernel on some of the tasks: K tasks of the slice, J = N + 1 nodes, stage by stage."""
+    """The numpy kernel on some of the tasks, stage by stage: J = N + 1 nodes, K tasks of the slice.
+
+    Tasks are the last axis of every array, since numpy is slow along short rows.
+    """
 
     def __init__(self, costs: ChainCosts, rows: slice, node_cost: Floats | None) -> None:
-        self.costs, self.node_cost = costs, node_cost
-        self.blocks, self.group = costs.blocks[rows], costs.group[rows]
-        self.batch, self.device_s = costs.batch[rows], costs.device_s[rows]
-        self.bits, self.result_bits = costs.bits[rows], costs.result_bits[rows]
-        self.send_s, self.linked = costs.send_s[rows], np.isfinite(costs.send_s[rows])
-        self.send_bits = np.where(self.linked, self.send_s, 0.0)  # times bits it is never NaN
-        self.tau, self.limit = costs.tau[rows], costs.limit[rows]
+        self.costs, self.blocks, self.group = costs, costs.blocks[rows], costs.group[rows]
+        self.node_cost = None if node_cost is None else node_cost.transpose(1, 2, 0)  # (M, J, K)
+        self.batch, self.device_s = costs.batch[rows], costs.device_s[rows].T  # (M, K)
+        self.bits, self.result_bits = costs.bits[rows].T, costs.result_bits[rows]
+        send_s = costs.send_s[rows].T  # (N, K)
+        self.unlinked = ~np.isfinite(send_s)
+        self.every_link = not self.unlinked.any()
+        self.send_bits = send_s if self.every_link else np.where(self.unlinked, 0.0, send_s)
+        self.tau, self.limit = costs.tau[rows].T, costs.limit[rows].T
         self.hard = bool(np.isfinite(self.limit).any())
         self.tasks = np.arange(len(self.blocks))
-        self.servers = self.send_s.shape[1]
+        self.servers = len(send_s)
 
     def solve(self) -> tuple[Floats, Ints]:
-        stages = self.device_s.shape[1]
-        values = np.empty((stages, len(self.tasks), self.servers + 1))
+        stages = len(self.device_s)
+        values = np.empty((stages, self.servers + 1, len(self.tasks)))
         reached = values  # values before the cost of the node itself is added
         if self.node_cost is not None:
             reached = np.empty_like(values)
         for m in range(stages):
             self._first(reached[0]) if m == 0 else self._forward(m, values[m - 1], reached[m])
             if self.node_cost is not None:
-                np.add(reached[m], self.node_cost[:, m], out=values[m])
+                np.add(reached[m], self.node_cost[m], out=values[m])
         return self._backward(values, reached)
 
-    def _weight(self, m: int, trans: Floats, calc: Floats) -> Floats:
-        """Objective of a step; `trans` and `calc` are (K, anything)."""
+    def _weight(self, m: int, trans: Floats | float, calc: Floats) -> Floats:
+        """Objective of a step; `trans` and `calc` are (anything, K)."""
         delay = trans + calc
         weight = delay
         if self.costs.penalty > 0:
-            over = delay - self.tau[:, m, None]
-            weight = delay + self.costs.penalty * np.where(over > 0, over, 0.0)
-        return np.where(delay > self.limit[:, m, None], np.inf, weight) if self.hard else weight
+            weight = delay + self.costs.penalty * np.maximum(delay - self.tau[m], 0.0)
+        return np.where(delay > self.limit[m], np.inf, weight) if self.hard else weight
 
     def _calc(self, m: int) -> Floats:
-        """Seconds of block m on every node, (K, J)."""
-        server = self.batch[:, None] * self.costs.server_s[self.group, m]
-        return np.concatenate([self.device_s[:, m, None], server], axis=1)
+        """Seconds of block m on every node, (J, K)."""
+        calc = np.empty((self.servers + 1, len(self.tasks)))
+        calc[0] = self.device_s[m]
+        np.multiply(self.batch, self.costs.server_s[:, m].T[:, self.group], out=calc[1:])
+        return calc
 
     def _radio(self, bits: Floats) -> Floats:
-        """Seconds to move the bits between device and every server, (K, N)."""
-        return np.where(self.linked, self.costs.send_lat + bits[:, None] * self.send_bits, np.inf)
+        """Seconds to move the bits between device and every server, (N, K)."""
+        seconds = bits * self.send_bits
+        seconds += self.costs.send_lat[:, None]
+        if not self.every_link:
+            seconds[self.unlinked] = np.inf
+        return seconds
 
-    def _return(self, m: int) -> Floats:
-        """Seconds of the step back to the device from every server, (K, N)."""
+    def _return(self, m: int) -> Floats | float:
+        """Seconds of the step back to the device from every server, (N, K) or the same for all."""
         if self.costs.return_transfer:
-            return self._radio(self.bits[:, m])
-        return np.where(self.linked, 0.0, np.inf)
+            return self._radio(self.bits[m])
+        return 0.0 if self.every_link else np.where(self.unlinked, np.inf, 0.0)
 
     def _first(self, value: Floats) -> None:
         calc = self._calc(0)
-        value[:, :1] = self._weight(0, np.zeros((len(calc), 1)), calc[:, :1])
-        value[:, 1:] = self._weight(0, self._radio(self.bits[:, 0]), calc[:, 1:])
+        value[0] = self._weight(0, 0.0, calc[0])
+        value[1:] = self._weight(0, self._radio(self.bits[0]), calc[1:])
 
     def _forward(self, m: int, before: Floats, value: Floats) -> None:
         calc = self._calc(m)
-        np.add(before, self._weight(m, np.zeros((len(calc), 1)), calc), out=value)  # staying
-        back = before[:, 1:] + self._weight(m, self._return(m), calc[:, :1])
-        value[:, 0] = np.minimum(value[:, 0], back.min(axis=1))
-        send = self._weight(m, self._radio(self.bits[:, m]), calc[:, 1:])
-        value[:, 1:] = np.minimum(value[:, 1:], before[:, :1] + send)
+        np.add(before, self._weight(m, 0.0, calc), out=value)  # staying
+        back = before[1:] + self._weight(m, self._return(m), calc[0])
+        np.minimum(value[0], back.min(axis=0), out=value[0])
+        send = self._weight(m, self._radio(self.bits[m]), calc[1:])
+        np.minimum(value[1:], before[0] + send, out=value[1:])
         if self.servers == 1:
             return
         if self.costs.uniform:
-            hop = self._weight(m, self._hop(m, 0)[:, 1:2], calc[:, 1:])
+            hop = self._weight(m, self._hop(m, 0, slice(1, 2)), calc[1:])
             # The least of all servers, j itself included: staying there is never dearer than a hop to itself.
-            least = before[:, 1:].min(axis=1, keepdims=True)
-            value[:, 1:] = np.minimum(value[:, 1:], least + hop)
+            np.minimum(value[1:], before[1:].min(axis=0) + hop, out=value[1:])
             return
         for i in range(self.servers):
-            hop = before[:, i + 1, None] + self._weight(m, self._hop(m, i), calc[:, 1:])
-            value[:, 1:] = np.minimum(value[:, 1:], hop)
+            hop = before[i + 1] + self._weight(m, self._hop(m, i, slice(None)), calc[1:])
+            np.minimum(value[1:], hop, out=value[1:])
 
-    def _hop(self, m: int, i: int) -> Floats:
-        """Seconds of the step from server i to every server, (K, N)."""
-        per_bit = self.costs.hop_s[i]
+    def _hop(self, m: int, i: int | slice, j: Ints | slice) -> Floats:
+        """Seconds of the step from server i to servers j, or from servers i to j of each task, (any, K)."""
+        per_bit, latency = self.costs.hop_s[i, j], self.costs.hop_lat[i, j]
+        if per_bit.ndim == 1:
+            per_bit, latency = per_bit[:, None], latency[:, None]
         linked = np.isfinite(per_bit)
-        flight = self.bits[:, m, None] * np.where(linked, per_bit, 0.0)
-        return np.where(linked, self.costs.hop_lat[i] + flight, np.inf)
+        if linked.all():
+            return latency + self.bits[m] * per_bit
+        return np.where(linked, latency + self.bits[m] * np.where(linked, per_bit, 0.0), np.inf)
 
     def _backward(self, values: Floats, reached: Floats) -> tuple[Floats, Ints]:
-        ends = values[self.blocks - 1, self.tasks]  # a copy, (K, J)
+        ends = values[self.blocks - 1, :, self.tasks].T  # a copy, (J, K)
         if self.costs.return_result:
-            ends[:, 1:] += self._radio(self.result_bits)
-        node = ends.argmin(axis=1)
-        best = ends[self.tasks, node]
-        placement = np.full(self.device_s.shape, -1, dtype=np.int64)
-        for m in range(self.device_s.shape[1] - 1, -1, -1):
+            ends[1:] += self._radio(self.result_bits)
+        node = ends.argmin(axis=0)
+        best = ends[node, self.tasks]
+        placement = np.full((len(self.tasks), len(values)), -1, dtype=np.int64)
+        for m in range(len(values) - 1, -1, -1):
             real = m < self.blocks
             placement[real, m] = node[real]
             if m > 0:
@@ -207,16 +219,20 @@ class _Stages:
         """Return the lowest node from which the value of `node` at stage m comes, (K,)."""
         on_server = node > 0
         server = np.maximum(node - 1, 0)
+        radio = self.costs.send_lat[server] + self.bits[m] * self.send_bits[server, self.tasks]
+        if not self.every_link:
+            radio[self.unlinked[server, self.tasks]] = np.inf
+        seconds = self.batch * self.costs.server_s[self.group, m, server]
         trans = np.empty_like(before)
-        trans[:, 0] = np.where(on_server, self._radio(self.bits[:, m])[self.tasks, server], 0.0)
-        per_bit = self.costs.hop_s.T[server]
-        linked = np.isfinite(per_bit)
-        flight = self.bits[:, m, None] * np.where(linked, per_bit, 0.0)
-        hop = np.where(linked, self.costs.hop_lat.T[server] + flight, np.inf)
-        trans[:, 1:] = np.where(on_server[:, None], hop, self._return(m))
-        trans[self.tasks, node] = 0.0
-        total = before + self._weight(m, trans, self._calc(m)[self.tasks, node][:, None])
-        found: Ints = (total == value[self.tasks, node][:, None]).argmax(axis=1)
+        trans[0] = np.where(on_server, radio, 0.0)
+        trans[1:] = self._return(m)
+        if self.servers > 1:
+            every = self.costs.uniform
+            hop = self._hop(m, 0, slice(1, 2)) if every else self._hop(m, slice(None), server)
+            np.copyto(trans[1:], hop, where=on_server)
+        trans[node, self.tasks] = 0.0
+        total = before + self._weight(m, trans, np.where(on_server, seconds, self.device_s[m]))
+        found: Ints = (total == value[node, self.tasks]).argmax(axis=0)
         return found
 
 

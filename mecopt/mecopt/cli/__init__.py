@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -26,6 +26,7 @@ from mecopt import interrupts
 from mecopt._version import __version__
 from mecopt.cli.streams import finish, open_streams
 from mecopt.errors import PREFIX, InputError, MecoptError, said, terminal_line, words
+from mecopt.offers import offered
 from mecopt.processes import left_behind
 from mecopt.text import like_ascii
 
@@ -49,7 +50,7 @@ class Commands(click.Group):
 
     @cached_property
     def _found(self) -> dict[str, EntryPoint]:
-        return {entry.name: entry for entry in entry_points(group=GROUP)}
+        return offered(GROUP)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""

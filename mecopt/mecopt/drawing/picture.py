@@ -30,6 +30,7 @@ from mecopt.drawing.timeline import (
 from mecopt.judge import Evaluation
 from mecopt.text import cells, cut, fit
 
+LARGEST_CODE = 2**62  # of numbers that stand for placements
 LONGEST_NAME = 16
 LEAST_BAR = 2  # columns for the bars of a task, however narrow the terminal
 HEAT_ROWS = 12  # servers shown before the least used are put together
@@ -179,8 +180,8 @@ def share_sentence(evaluation: Evaluation) -> str:
 
 def frequent_placements(evaluation: Evaluation, most: int = 5) -> Iterator[tuple[str, str]]:
     """Yield the placements that most tasks share: how many have it, and what runs where."""
-    rows, counts = np.unique(evaluation.placement, axis=0, return_counts=True)
-    names = node_names(evaluation.instance)
+    first, counts = _alike(evaluation.placement, evaluation.instance.server_count + 2)
+    rows, names = evaluation.placement[first], node_names(evaluation.instance)
     for i in np.argsort(-counts, kind="stable")[:most].tolist():
         nodes = [node for node in rows[i].tolist() if node >= 0]
         yield _percent(int(counts[i]), len(evaluation.placement)), _path(nodes, names)
@@ -188,6 +189,17 @@ def frequent_placements(evaluation: Evaluation, most: int = 5) -> Iterator[tuple
         rest, others = int(np.sort(counts)[:-most].sum()), len(counts) - most
         noun = "placement" if others == 1 else "placements"
         yield _percent(rest, len(evaluation.placement)), f"{others:,} other {noun}"
+
+
+def _alike(placement: Ints, values: int) -> tuple[Ints, Ints]:
+    """Return the first row of every kind, in the order of the kinds, and how many rows there are of each."""
+    code = np.zeros(len(placement), dtype=np.int64)  # numbers are sorted in a tenth of the time of rows
+    for column in placement.T:
+        if code.max() > LARGEST_CODE // values:
+            code = np.unique(code, return_inverse=True)[1]
+        code = code * values + column + 1
+    _, first, counts = np.unique(code, return_index=True, return_counts=True)
+    return first, counts
 
 
 def _path(nodes: Sequence[int], names: Sequence[str]) -> str:

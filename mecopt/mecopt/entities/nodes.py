@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -103,8 +104,8 @@ class Links:
             shaped(device_latency_s, (servers,), "links.device_latency_s"),
         )
 
-    @property
+    @cached_property
     def uniform(self) -> bool:
         """Whether every pair of servers has the same rate and latency."""
         off = ~np.eye(len(self.device_latency_s), dtype=bool)
-        return all(np.unique(matrix[off]).size <= 1 for matrix in (self.server_bps, self.server_latency_s))
+        return all((m[off] == m[off][:1]).all() for m in (self.server_bps, self.server_latency_s))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -79,12 +80,21 @@ class Tasks:
 
     def given(self, name: str) -> Floats | None:
         """Return an array that has a default, or None where it says no more than that."""
+        if name not in self._given:
+            self._given[name] = self._said(name)
+        return self._given[name]
+
+    @cached_property
+    def _given(self) -> dict[str, Floats | None]:
+        return {}  # by field; everybody asks, time and again
+
+    def _said(self, name: str) -> Floats | None:
         table: Floats = getattr(self, name)
         if name == "down_rate_bps":
             as_uplink = np.isnan(table)
             if as_uplink.all():
                 return None
-            down: Floats = np.where(as_uplink, self.rate_bps, table)
+            down: Floats = frozen(np.where(as_uplink, self.rate_bps, table))
             return None if np.array_equal(down, self.rate_bps) else down
         said = bool((table != (1.0 if name == "weight" else np.inf)).any())
         return table if said else None

@@ -17,10 +17,10 @@ from typing import Any
 from mecopt.errors import InputError, shown
 from mecopt.files import read_bytes
 from mecopt.generators.values import Range, from_text
+from mecopt.sources import LARGEST_SETTING
 
 FORMAT, SUFFIX = "mecopt-setting/1", ".json"
 FIELDS = ("format", "name", "about", "base", "parameters")
-MOST_BYTES = 1 << 20
 EXPECTED = 'expected {"name": ..., "base": a named setting, "parameters": {...}}'
 
 
@@ -39,7 +39,7 @@ def names_a_file(text: str) -> bool:
     if not text.endswith(SUFFIX):
         return False
     try:
-        if not os.path.isfile(text) or os.path.getsize(text) > MOST_BYTES:
+        if not os.path.isfile(text) or os.path.getsize(text) > LARGEST_SETTING:
             return False
         document = json.loads(read_bytes(text))
     except (InputError, OSError, ValueError, RecursionError):

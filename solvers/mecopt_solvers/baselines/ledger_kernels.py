@@ -180,7 +180,6 @@ def place_cuts(value, cut, server, energy, work, blocks, tasks, fixed, ledger, p
     tasks did not get their cheapest.
     """
     candidates, fallen = value.shape[1], 0
-    kept = np.empty(2 * ledger.place.shape[1] + 1)
     for r in range(len(tasks)):
         k = tasks[r]
         path = placement[k]
@@ -189,9 +188,8 @@ def place_cuts(value, cut, server, energy, work, blocks, tasks, fixed, ledger, p
             for c in range(candidates):
                 if value[r, c] < INF and (first < 0 or value[r, c] < value[r, first]):
                     first = c
-                if value[r, c] < INF and value[r, c] <= least:
-                    _lay(path, cut[c], server[c], blocks[r])
-                    price = value[r, c] + _try(ledger, k, r, server[c], path, energy, work, blocks[r], kept)
+                if value[r, c] < least or (value[r, c] == least and chosen < 0 and least < INF):
+                    price = value[r, c] + _try(ledger, k, r, cut[c], server[c], energy, work, blocks[r])
                     if price < least or (price == least and chosen < 0 and price < INF):
                         chosen, least = c, price
             if chosen < 0 and ledger.drop[k] < INF:
@@ -225,19 +223,45 @@ def _book_all(ledger, k, r, path, energy, work, blocks):  # type: ignore[no-unty
 
 
 @njit(cache=True, nogil=True)
-def _try(ledger, k, r, server, path, energy, work, blocks, kept):  # type: ignore[no-untyped-def]
+def _try(ledger, k, r, cut, server, energy, work, blocks):  # type: ignore[no-untyped-def]
     """Return what load adds to the cost of a whole candidate of task k, inf where it breaks a limit."""
-    before, own, done = 0, 0.0, 0
-    remember(ledger, k, kept)
-    while done < blocks:
-        node = path[done]
-        seconds = work[r, done, min(before, work.shape[2] - 1), node]
-        if not fits(ledger, k, done, node, seconds, energy[r, done, before, node]):
-            break
-        book(ledger, k, done, node, seconds, energy[r, done, before, node])
+    device, near, far = ledger.device[k], ledger.place[k, 0], ledger.place[k, server]
+    spent, here, there, own, before = ledger.spent[device], ledger.load[near], ledger.load[far], 0.0, 0
+    for m in range(blocks):
+        node = 0 if m < cut else server
+        seconds = work[r, m, min(before, work.shape[2] - 1), node]
+        spent += energy[r, m, before, node]
         if node > 0:
+            there += seconds
             own += seconds
-        before, done = node, done + 1
-    added = longer(ledger, k, server, 0.0, own)
-    take_back(ledger, k, path, done, kept)
-    return added if done == blocks else INF
+        else:
+            here += seconds
+        before = node
+    if spent > ledger.budget[device] or (cut > 0 and here > ledger.capacity[near]):
+        return INF
+    if cut < blocks and there > ledger.capacity[far]:
+        return INF
+    if min(ledger.memory[near], ledger.memory[far]) < INF and not _stores(ledger, k, cut, server, blocks):
+        return INF
+    return longer(ledger, k, server, own, own)
+
+
+@njit(cache=True, nogil=True)
+def _stores(ledger, k, cut, server, blocks):  # type: ignore[no-untyped-def]
+    """Say whether both nodes of a candidate have the memory for it."""
+    near, far, done = ledger.place[k, 0], ledger.place[k, server], 0
+    here, there = ledger.stored[near], ledger.stored[far]
+    while done < blocks:
+        place = near if done < cut else far
+        added = _new_bytes(ledger, k, done, place)
+        if done < cut:
+            here += added
+        else:
+            there += added
+        if added > 0 and (here if done < cut else there) > ledger.memory[place]:
+            break
+        _hold(ledger, k, done, place, 1)  # what one block has brought the next need not bring again
+        done += 1
+    for m in range(done):
+        _hold(ledger, k, m, near if m < cut else far, -1)
+    return done == blocks

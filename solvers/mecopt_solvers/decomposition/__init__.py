@@ -42,9 +42,9 @@ def warm_up() -> None:
 
 
 def _apart(instance: Instance) -> str:
-    """Say what does not go together; only the search under sharing knows the wider model."""
+    """Say what does not go together; only the search under sharing leaves tasks out and counts starts."""
     if not limits.SHARING.on(instance):
-        beside = sorted(str(feature) for feature in features.of(instance))
+        beside = sorted(str(feature) for feature in features.of(instance) & {Feature.START, Feature.DROP})
         return f"takes {', '.join(beside)} under sharing alone" if beside else ""
     others = instance.rules.couplings - {Coupling.SHARING, Coupling.CAPACITY}
     return f"does not take sharing together with {', '.join(sorted(others))}" if others else ""

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from places import DATA
 from reference import Reference
-from strategies import tiny_documents
+from strategies import examples, tiny_documents
+from wide_strategies import wide_documents
 
 import mecopt
 from mecopt.costs import chain_costs
@@ -300,3 +301,37 @@ def test_a_path_of_immense_cost_does_not_blur_the_search():
     result = mecopt.solve(instance, "decomposition")
     assert result.status == "optimal"
     assert result.objective == pytest.approx(1.245332486767798, rel=1e-9)  # by brute force
+
+
+@st.composite
+def costlier_documents(draw):
+    """Draw a document of which the wider fields only change what steps cost, with couplings of rows."""
+    document = draw(wide_documents(objectives=("delay", "sum"), joint=300))
+    some = draw(st.lists(st.sampled_from(["energy", "capacity", "memory"]), unique=True, min_size=1))
+    document["rules"] |= {"couplings": some, "one_run": "none"}
+    document["slots"]["seconds"] = draw(st.sampled_from([0.5, 4.0, 64.0, 1e4]))
+    for model in document["models"]:
+        model.pop("shared_params", None)
+        for block in model["blocks"]:
+            block.pop("start_seconds", None)
+            block.pop("state_bytes", None)
+    for task in document["tasks"]:
+        task.pop("max_total_delay_s", None)
+        task.pop("drop_cost", None)
+    return document
+
+
+@examples(50)
+@given(costlier_documents())
+def test_the_wider_model_where_only_steps_differ(document):
+    try:
+        instance = from_dict(document)
+    except mecopt.InstanceError:  # energy counts by now, and some device's cannot be told
+        return
+    result = mecopt.solve(instance, "decomposition", time_limit_s=30)
+    truth = Reference(document).best_coupled()
+    if truth is None:
+        assert result.status == "infeasible"
+        return
+    assert result.objective == pytest.approx(truth, rel=1e-6, abs=1e-18)
+    assert all(b <= truth * (1 + 1e-9) + 1e-18 for _, _, b in result.trace if b is not None)
