@@ -4,14 +4,17 @@
     python benchmarks/coupled_learners.py --train SETTING [--seed S] [--out FILE]
 
 The first trains N policies of each setting, measures them and the shipped ones, and writes
-reports/coupled_learners/ (ten minutes); the second trains one policy (a minute).
+reports/coupled_learners/ (a minute a training); what is in its runs.csv is not made again, and it is written
+after each training. The second trains one policy (half a minute).
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import statistics
+import io
+import math
+import os
 import sys
 import tempfile
 import time
@@ -19,14 +22,21 @@ from pathlib import Path
 from typing import Any
 
 from common import ROOT, clean_tree, machine, table
-from learners_page import FIRST_SEED, interval
+from learner_runs import FIRST_SEED, commit, commits, timed_alone
+from learners_page import interval, mean_of
 
 import mecopt
+from mecopt.files import write_bytes
 from mecopt.tolerances import excess
 from mecopt_rl.training.checkpoint import save_policy
 from mecopt_rl.training.priced_training import PricedPlan, train
 
 OUT = ROOT / "reports" / "coupled_learners"
+RUNS = OUT / "runs.csv"
+KINDS = {  # of columns that hold numbers
+    **dict.fromkeys(("objective", "lower_bound", "energy_j", "cpu_s", "load"), float),
+    **dict.fromkeys(("seed", "violations", "repairs"), int),
+}
 DECISIONS = {"energy": 600_000, "crowd": 480_000}  # of a training
 ENVIRONMENTS = 120
 TEST_SEEDS = 20_000  # the first; tuning used seeds below 1000
@@ -46,7 +56,7 @@ def main() -> None:
     parser.add_argument("--train", choices=sorted(DECISIONS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--trainings", type=int, default=5)
+    parser.add_argument("--trainings", type=int, default=20)
     options = parser.parse_args()
     if options.train:
         target = (
@@ -54,21 +64,58 @@ def main() -> None:
         )
         print(train_one(options.train, options.seed, target))
         return
-    OUT.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
+    rows = stored()
+    for setting in EPISODES:
+        if not any(row["setting"] == setting for row in rows):
+            rows += measure(setting, *SETTINGS[setting])
+            write(rows)
+    for seed in range(FIRST_SEED, FIRST_SEED + options.trainings):
+        for setting in EPISODES:
+            name = f"{LEARNER}, {SEED} {seed}"
+            if not any((row["setting"], row["method"]) == (setting, name) for row in rows):
+                rows += trained(setting, seed, name, bounds(rows, setting))
+                write(rows)
+    write(rows)
+
+
+def stored() -> list[dict[str, Any]]:
+    """Return what was measured before."""
+    if not RUNS.exists():
+        return []
+    with RUNS.open(newline="", encoding="utf-8") as file:
+        return [
+            {name: KINDS.get(name, str)(value) for name, value in row.items()} for row in csv.DictReader(file)
+        ]
+
+
+def write(rows: list[dict[str, Any]]) -> None:
+    """Write table and page, whole."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    write_bytes(RUNS, text.getvalue().encode())
+    write_bytes(OUT / "README.md", page(rows).encode())
+
+
+def bounds(rows: list[dict[str, Any]], setting: str) -> dict[int, float]:
+    """Return the lower bound of every instance of a setting that was measured, by its seed."""
+    return {row["seed"]: row["lower_bound"] for row in rows if row["setting"] == setting}
+
+
+def trained(setting: str, seed: int, name: str, lower: dict[int, float]) -> list[dict[str, Any]]:
+    """Train a policy, and measure it on the instances that were measured before."""
     with tempfile.TemporaryDirectory() as folder:
-        for setting, episodes in EPISODES.items():
-            policies = {}
-            for seed in range(FIRST_SEED, FIRST_SEED + options.trainings):
-                target = Path(folder) / f"{setting}.{seed}.safetensors"
-                print(train_one(setting, seed, target), file=sys.stderr, flush=True)
-                policies[f"{LEARNER}, {SEED} {seed}"] = str(target)
-            rows += measure(setting, episodes, policies)
-            with open(OUT / "runs.csv", "w", newline="") as file:
-                writer = csv.DictWriter(file, rows[0])
-                writer.writeheader()
-                writer.writerows(rows)
-            (OUT / "README.md").write_text(page(rows))
+        target = Path(folder) / f"{setting}.{seed}.safetensors"
+        print(train_one(setting, seed, target), file=sys.stderr, flush=True)
+        rows = []
+        for number, bound in lower.items():
+            instance = mecopt.generate(setting, seed=number)
+            start = time.process_time()
+            result = mecopt.solve(instance, LEARNER, policy=str(target))
+            rows.append(row_of(setting, number, name, instance, result, bound, time.process_time() - start))
+    print(rows[-1], file=sys.stderr, flush=True)
+    return rows
 
 
 def train_one(setting: str, seed: int, target: Path) -> str:
@@ -78,33 +125,36 @@ def train_one(setting: str, seed: int, target: Path) -> str:
     return f"{target.name}: {card['training']}"
 
 
-def measure(setting: str, episodes: int, policies: dict[str, str]) -> list[dict[str, Any]]:
-    """Run everything on fresh instances; policies by the name of their row."""
+def measure(setting: str, bounding: str, methods: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Run the methods on fresh instances; the bounds are those of the first."""
     rows = []
-    bounding, methods = SETTINGS[setting]
     for method in (bounding, *methods):  # what is loaded and compiled on first use
         mecopt.solve(mecopt.generate(setting, seed=0), method, time_limit_s=SECONDS)
-    for seed in range(TEST_SEEDS, TEST_SEEDS + episodes):
+    for seed in range(TEST_SEEDS, TEST_SEEDS + EPISODES[setting]):
         instance = mecopt.generate(setting, seed=seed)
-        runs = []
-        for name in (bounding, *methods, *policies):
-            method, options = (LEARNER, {"policy": policies[name]}) if name in policies else (name, {})
+        bound = -math.inf
+        for method in (bounding, *methods):
             limit = SECONDS if method in ("decomposition", "local-search") else None
             start = time.process_time()
-            result = mecopt.solve(instance, method, time_limit_s=limit, **options)
-            runs.append((name, result, time.process_time() - start))
-        bound = runs[0][1].lower_bound
-        for method, result, cpu in runs:
-            judged = mecopt.evaluate(instance, result.placement)
-            rows.append(
-                {
-                    "setting": setting, "seed": seed, "method": method, "status": str(result.status),
-                    "objective": judged.objective, "lower_bound": bound, "energy_j": judged.energy_j,
-                    "violations": len(judged.violations), "repairs": result.repairs, "cpu_s": round(cpu, 4),
-                }
-            )  # fmt: skip
+            result = mecopt.solve(instance, method, time_limit_s=limit)
+            cpu = time.process_time() - start
+            bound = result.lower_bound if method == bounding else bound
+            rows.append(row_of(setting, seed, method, instance, result, bound, cpu))
         print(rows[-1], file=sys.stderr, flush=True)
     return rows
+
+
+def row_of(
+    setting: str, seed: int, method: str, instance: Any, result: Any, bound: float, cpu: float
+) -> dict[str, Any]:
+    """Return a run as a row, judged again."""
+    judged = mecopt.evaluate(instance, result.placement)
+    return {
+        "setting": setting, "seed": seed, "method": method, "status": str(result.status),
+        "objective": judged.objective, "lower_bound": bound, "energy_j": judged.energy_j,
+        "violations": len(judged.violations), "repairs": result.repairs, "cpu_s": round(cpu, 4),
+        "load": round(os.getloadavg()[0], 2), "commit": commit(),
+    }  # fmt: skip
 
 
 def page(rows: list[dict[str, Any]]) -> str:
@@ -115,16 +165,17 @@ def page(rows: list[dict[str, Any]]) -> str:
             mine = [row for row in rows if row["setting"] == setting and _shown(row["method"]) == method]
             if not mine:  # that setting is yet to come
                 continue
-            by = [[row for row in mine if row["method"] == name] for name in {r["method"] for r in mine}]
+            names = dict.fromkeys(row["method"] for row in mine)
+            by = [[row for row in mine if row["method"] == name] for name in names]
             gaps = [
                 excess(sum(r["objective"] for r in one), sum(r["lower_bound"] for r in one)) for one in by
             ]
             worst = max(excess(row["objective"], row["lower_bound"]) for row in mine)
             violating = sum(row["violations"] > 0 for row in mine)
-            cpu = statistics.fmean(row["cpu_s"] for row in mine)
+            cpu = mean_of([row["cpu_s"] for row in mine if timed_alone(row)], ".2f")
             name = method if len(by) == 1 else f"{LEARNER}, {len(by)} trainings"
             gap = f"{gaps[0]:.3%}" if len(by) == 1 else f"{interval(sorted(gaps))} %"
-            body.append([setting, name, str(len(by[0])), gap, f"{worst:.3%}", str(violating), f"{cpu:.2f}"])
+            body.append([setting, name, str(len(by[0])), gap, f"{worst:.3%}", str(violating), cpu])
     head = ["setting", "method", "episodes", "gap, ratio of sums", "worst episode", "violating", "CPU s each"]
     return "\n".join(
         [
@@ -135,9 +186,11 @@ def page(rows: list[dict[str, Any]]) -> str:
             "them, worst episode and violating episodes of all. Instances are those of `mecopt generate "
             f"SETTING --seed S` from S = {TEST_SEEDS} on, which neither training nor tuning used. The gap "
             "is to the bound of each setting's first method in the same run; decomposition and local-search "
-            f"had {SECONDS:g} s of wall time.",
+            f"had {SECONDS:g} s of wall time. CPU seconds leave out runs beside which others are known to "
+            "have run; of how many they are stands in brackets.",
             "",
-            *machine("numpy", "torch"),
+            commits(rows),
+            *machine("numpy", "torch")[1:],
             "",
             table(head, body),
             "",

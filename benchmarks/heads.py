@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 from heads_page import EPISODES, OUT, RUNS, page, rows
-from learners_page import FIRST_SEED, TEST_EPISODES
+from learner_runs import FIRST_SEED
+from learners_page import TEST_EPISODES
 from torch import Tensor
 from torch.nn import functional
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from common import ROOT, machine, table
-from learners_page import FIRST_SEED, TEST_EPISODES, interval
+from learner_runs import FIRST_SEED
+from learners_page import TEST_EPISODES, interval
 
 OUT = ROOT / "reports" / "heads"
 RUNS = OUT / "runs.csv"

@@ -4,14 +4,14 @@
 
 PART is ``main`` (the trainings behind the shipped policies, and `a3c`, `dqn` and recipe `paper` beside them),
 ``peers``, ``time`` or ``ablation``; ``page`` only writes the page anew. Every training is added to
-reports/learners/runs.jsonl as it ends; what is there is not run again. The page says what was run.
+reports/learners/runs.jsonl as it ends; what is there is not run again. The rows that cost least come first,
+so that what is ended early has most rows whole. The page says what was run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import time
 import warnings
@@ -19,22 +19,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
-from common import clean_tree, machine, timed
-from learners_page import (
-    FACTORS,
-    FIRST_SEED,
-    OURS,
-    OUT,
-    PEER_ENVIRONMENTS,
-    PEERS,
-    RUNS,
-    TEST_EPISODES,
-    page,
-    runs,
-)
+from common import clean_tree, timed
+from learner_runs import FIRST_SEED, OURS, PEERS, Job, once, runs
+from learners_page import FACTORS, TEST_EPISODES, page
+from peers import train_peer, usual
 from policies import WORK
 
 import mecopt
@@ -48,8 +38,6 @@ from mecopt_rl.training.curriculum import Round
 from mecopt_rl.training.loop import POLICY, Training, TrainingPlan
 from mecopt_rl.training.rounds import Worker
 from mecopt_rl.training.seeds import TEST
-from mecopt_rl.training.validation import Validation
-from mecopt_rl.world.env import Partition
 from mecopt_rl.world.episodes import Episodes
 from mecopt_rl.world.fleet import Fleet
 from mecopt_rl.world.masks import needed_masks
@@ -61,35 +49,20 @@ SETTINGS = (
 MTL_ONLY = ("sharing soft",)
 PAPER_EPISODES = 400  # as many as the paper trains for
 
-Job = dict[str, Any]
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="+", choices=("main", "peers", "time", "ablation", "page"))
     parser.add_argument("--settings", default="", help="instead of all of the part")
     parser.add_argument("--learners", default="", help="instead of all of the part")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--episodes", type=int, default=400, help="of the peers and the ablation")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
     torch.set_num_threads(1)
-    OUT.mkdir(parents=True, exist_ok=True)
-    if RUNS.exists() and not RUNS.read_bytes().endswith(b"\n"):
-        with RUNS.open("a", encoding="utf-8") as file:
-            file.write("\n")  # behind a line that was cut short
-    done = {json.dumps(run["job"], sort_keys=True) for run in runs()}
     for part in (part for part in options.parts if part in KINDS):
         for job in jobs(part, options):
-            if json.dumps(job, sort_keys=True) in done:
-                continue
-            result = PARTS[part](job)
-            line = json.dumps({"job": job, **result, "commit": machine()[0].split("commit ")[1]})
-            with RUNS.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            print(job, {k: v for k, v in result.items() if k != "curve"}, flush=True)
+            once(job, PARTS[part])
             page()
     page()
 
@@ -99,11 +72,26 @@ def jobs(part: str, options: argparse.Namespace) -> Iterator[Job]:
     settings = tuple(filter(None, options.settings.split(",")))
     learners = tuple(filter(None, options.learners.split(",")))
     seeds = {"time": 1, "ablation": min(options.seeds, 3)}.get(part, options.seeds)
-    for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-        for job in KINDS[part](options.episodes):
-            wanted = not settings or job["setting"] in settings
-            if wanted and (not learners or job["learner"] in learners):
-                yield {"part": part, "seed": seed, **job}
+    spent = costs(part)
+    for job in sorted(KINDS[part](options.episodes), key=lambda job: spent.get(told(job), 0.0)):
+        wanted = not settings or job["setting"] in settings
+        if wanted and (not learners or job["learner"] in learners):
+            yield from ({"part": part, "seed": seed, **job} for seed in range(FIRST_SEED, FIRST_SEED + seeds))
+
+
+def costs(part: str) -> dict[str, float]:
+    """Return CPU seconds of a training of each job, where one was made before."""
+    found: dict[str, float] = {}
+    for run in runs():
+        if run["job"]["part"] == part and run.get("curve"):
+            job = {name: value for name, value in run["job"].items() if name not in ("part", "seed")}
+            found.setdefault(told(job), run["curve"][-1][1])
+    return found
+
+
+def told(job: Job) -> str:
+    """Return a job as a text."""
+    return json.dumps(job, sort_keys=True)
 
 
 def main_jobs(_: int) -> Iterator[Job]:
@@ -154,7 +142,7 @@ def changes_something(learner: str, factor: str) -> bool:
 def train(job: Job) -> dict[str, Any]:
     """Train one policy and test the one that validation kept."""
     if job["learner"] in PEERS:
-        return train_peer(job)
+        return train_sb3(job)
     changes = {**job.get("changes", {}), **FACTORS[job.get("factor", "recipe best")]}
     workers = changes.pop("workers", 1)
     plan = TrainingPlan(
@@ -182,57 +170,16 @@ def speed(training: Training) -> float:
     return done.decisions / (time.process_time() - start)
 
 
-class Joint(gymnasium.ActionWrapper):  # type: ignore[type-arg]
-    """Every placement one action, for learners that know no others."""
-
-    def __init__(self, env: Any) -> None:
-        super().__init__(env)
-        self.sizes = env.action_space.nvec
-        self.action_space = gymnasium.spaces.Discrete(int(np.prod(self.sizes)))
-
-    def action(self, action: Any) -> Any:
-        """Return the nodes of a placement's number."""
-        return np.array(np.unravel_index(int(action), self.sizes))
-
-
-class Peer:
-    """A model of Stable-Baselines3 as a policy."""
-
-    def __init__(self, model: Any, sizes: Any, joint: bool) -> None:
-        self.model, self.sizes, self.joint = model, sizes, joint
-
-    def decide(self, observations: Any, masks: Any, noise: Any) -> Any:
-        """Choose nodes, see `mecopt_rl.learners.learner.Policy`."""
-        chosen = self.model.predict(observations.numpy(), deterministic=True)[0]
-        return (np.stack(np.unravel_index(chosen, self.sizes), axis=-1) if self.joint else chosen), None
-
-
-def train_peer(job: Job) -> dict[str, Any]:
+def train_sb3(job: Job) -> dict[str, Any]:
     """Train with Stable-Baselines3: its defaults, but no discount over slots, as nothing joins them."""
-    import stable_baselines3
-    from stable_baselines3.common.vec_env import DummyVecEnv
-
-    joint, episodes = job["learner"] == "SB3 DQN", Episodes(job["setting"])
-    encoder = episodes.encoder()
-
-    def one() -> Any:
-        env = Partition(spec=job["setting"], encoder=encoder)
-        return Joint(env) if joint else env
-
-    env = DummyVecEnv([one] * PEER_ENVIRONMENTS)
-    model = getattr(stable_baselines3, job["learner"].split()[1])(
-        "MlpPolicy", env, gamma=0.0, seed=job["seed"], device="cpu"
-    )
-    peer = Peer(model, [encoder.servers + 1] * encoder.blocks, joint)
-    validation, curve = Validation(episodes, encoder, 20), []
-    spent, total, each = 0.0, job["episodes"] * episodes.horizon, 20 * episodes.horizon
-    while model.num_timesteps < total:
-        start = time.process_time()
-        model.learn(each, reset_num_timesteps=False)
-        spent += time.process_time() - start
-        curve.append([model.num_timesteps, spent, validation.judge(peer).gap, None])
-    last, rate = test(job["setting"], encoder, peer), model.num_timesteps / spent
-    return {"curve": curve, "workers": 1, "kept": None, "last": last, "per_cpu_s": rate}
+    made = train_peer(job["learner"], job["setting"], job["episodes"], job["seed"], {}, usual)
+    return {
+        "curve": made.curve,
+        "workers": 1,
+        "kept": None,
+        "last": test(job["setting"], made.encoder, made.policy),
+        "per_cpu_s": made.decisions / made.cpu_s,
+    }
 
 
 def test(setting: str, encoder: Any, policy: Any) -> dict[str, float]:

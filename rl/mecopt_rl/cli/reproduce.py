@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     help="Minutes; an hour or two; 400 episodes of 600 slots over many hours.",
 )
 @click.option("--seeds", metavar="N", type=click.IntRange(1), help="Seeds  [default: quick 2, else 5]")
+@click.option("--setting", metavar="FILE", help="A setting of one's own, in the place of the paper's.")
 @click.option(
     "--out", metavar="DIR", help="Folder; what is finished there is kept  [default: reproduction-BUDGET]"
 )
@@ -35,6 +36,7 @@ def reproduce(
     figures: tuple[str, ...],
     budget: str,
     seeds: int | None,
+    setting: str | None,
     out: str | None,
     engine: Any,
     address: str | None,
@@ -46,6 +48,9 @@ def reproduce(
     and a verdict on every number that the paper prints. Killed, the same command goes on; given again, it
     repeats nothing.
 
+    With --setting FILE (`mecopt generate --setting`) the figures are made in that setting alone, and nothing
+    that the paper prints is judged.
+
     Exit status: 0 done, whatever the verdicts; 2 bad input; 130 interrupted, finished work is kept.
     """
     from mecopt_rl.reproduce import make
@@ -53,13 +58,26 @@ def reproduce(
     folder = f"reproduction-{budget}" if out is None else out
     try:
         made = make.reproduce(
-            figures, folder, budget=budget, seeds=seeds, engine=engine, address=address, progress=_shown
+            figures,
+            folder,
+            budget=budget,
+            seeds=seeds,
+            setting=setting,
+            engine=engine,
+            address=address,
+            progress=_shown,
         )
     except KeyboardInterrupt:
         common.note(f"interrupted; finished work is kept in {folder}; the same command goes on")
         ctx.exit(INTERRUPTED)
     if as_json:
         common.emit_json(made.document)
+        return
+    if setting is not None:
+        for name, told in made.document["summaries"].items():
+            for text in filter(None, told.values()):
+                click.echo(f"{name}: {text}")
+        common.note(f"wrote {folder}/README.md with figures and tables")
         return
     claims = made.document["claims"]
     rows = [(c["where"], c["what"], c["against"], c["printed"], c["verdict"]) for c in claims]

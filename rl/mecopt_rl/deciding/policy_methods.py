@@ -358,4 +358,3 @@ MARKOV_A3C = policy_method(
     couplings=frozenset({Coupling.CAPACITY, Coupling.MEMORY, Coupling.ENERGY}),
 )
 SINGLE_TASK_A3C = policy_method("a3c", "trained policy of single-task A3C: the whole placement is one action")
-DQN = policy_method("dqn", "trained policy of distributed DQN: the placement of highest value")

@@ -1,56 +1,47 @@
-"""Method `ppo`: a model that Stable-Baselines3 has saved, decided with from its weights alone.
+"""Methods `ppo` and `dqn` of models that Stable-Baselines3 has saved: ``ppo=FILE.zip``, ``dqn=FILE.zip``.
 
-Such a file is a zip of weights and of pickled Python objects. Files are data here, so nothing in it is
-unpickled: the weights are read as tensors and nothing else, of the rest only what stands beside the pickles
-in plain JSON. That is enough: the encoder of the observation, the kind of actions, the activation. The spaces
-are made anew from the encoder, and the layers must fit them.
+How such a file is read, without unpickling anything: `mecopt_rl.deciding.sb3_archive`.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import math
-import re
-import warnings
+import dataclasses
 import zipfile
-from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mecopt.arrays import Floats
 from mecopt.entities import Coupling
-from mecopt.errors import InputError, said
-from mecopt.files import read_bytes
+from mecopt.errors import InputError
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
-from mecopt_rl.deciding.policy_methods import Allowed, PolicyMethod, solve_with
+from mecopt_rl.deciding.policy_methods import Allowed, PolicyMethod, policy_method, solve_with
 
 if TYPE_CHECKING:
     import torch
 
     from mecopt.costs import ChainCosts
+    from mecopt_rl.deciding.sb3_archive import SavedModel
     from mecopt_rl.learners.learner import Masks, Nodes
     from mecopt_rl.training.checkpoint import StoredPolicy
     from mecopt_rl.world.fleet import Fleet
     from mecopt_rl.world.masks import Decided
-    from mecopt_rl.world.observation import Encoder
 
-NAME = "ppo"
-LARGEST = 256 << 20  # bytes of a part of the zip, unpacked
-WEIGHTS, FIELDS, VERSION = "policy.pth", "data", "_stable_baselines3_version"
-ACTIVATIONS = ("Tanh", "ReLU", "ELU", "LeakyReLU", "GELU", "SiLU", "Sigmoid", "Identity")  # of torch.nn
-MADE_BY = "expected a model of PPO, A2C or MaskablePPO (MlpPolicy)"
+PPO, DQN = "ppo", "dqn"
+TINY = 1e-12
+ABOUT = {PPO: "an actor-critic (PPO, A2C, MaskablePPO)", DQN: "DQN"}
 
 
 class Sb3Actor:
-    """The actor of an actor-critic model: linear layers, and a score for every node of every block.
+    """What chooses in a model: a score for every node of every block, or for every placement.
 
-    Or one for every placement, where `joint`.
+    Values of placements are scores once they are in units of `Q_TEMPERATURE` times what the best are worth.
     """
 
-    def __init__(self, layers: torch.nn.Module, encoder: Encoder, *, joint: bool) -> None:
-        self.layers, self.encoder, self.joint = layers, encoder, joint
+    def __init__(self, model: SavedModel) -> None:
+        self.layers, self.encoder, self.joint = model.layers, model.encoder, model.joint
+        self.values = model.kind == DQN
 
     def decide(
         self, observations: torch.Tensor, masks: Masks | None, noise: torch.Generator | None
@@ -59,10 +50,13 @@ class Sb3Actor:
         import numpy as np
         import torch
 
+        from mecopt_rl.learners.dqn import Q_TEMPERATURE
         from mecopt_rl.world.spaces import joint_masks, nodes_of
 
         with torch.inference_mode():
             scores = self.layers(observations.float())
+            if self.values and noise is not None:
+                scores = scores / (Q_TEMPERATURE * scores.amax(dim=1).abs().mean() + TINY)
         if self.joint:
             allowed = None if masks is None else torch.from_numpy(joint_masks(masks.branch_masks()))
             return nodes_of(_chosen(scores, allowed, noise), self.encoder), None
@@ -87,141 +81,27 @@ def _chosen(scores: torch.Tensor, allowed: torch.Tensor | None, noise: torch.Gen
     return torch.multinomial(scores.softmax(dim=1), 1, generator=noise)[:, 0].numpy()
 
 
-def load_model(path: str) -> StoredPolicy:
-    """Read a saved model of Stable-Baselines3 without unpickling anything.
+def load_model(learner: str, path: str) -> StoredPolicy:
+    """Read a saved model of Stable-Baselines3 as a policy.
 
     Raises
     ------
     InputError
-        If it is none, of another kind than PPO, A2C or MaskablePPO with `MlpPolicy`, or it was not trained
-        on mecopt's environments.
+        If it is none, `mecopt_rl.deciding.sb3_archive.read_model`, or another learner's.
     """
+    from mecopt_rl.deciding.sb3_archive import read_model
     from mecopt_rl.training.checkpoint import StoredPolicy
-    from mecopt_rl.world.observation import Encoder
 
-    parts = _unzipped(path)
-    try:
-        fields = json.loads(parts[FIELDS])
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{FIELDS}: {said(error)}, {MADE_BY}", path) from None
-    if not isinstance(fields, Mapping):
-        raise InputError(f"{FIELDS}: no object, {MADE_BY}", path)
-    stored = _part(fields, "observation_space").get("encoder")
-    if not isinstance(stored, Mapping):
+    model = read_model(path)
+    if model.kind != learner:
         raise InputError(
-            "says nothing of how it sees a task; expected a model trained on mecopt's environments, "
-            "mecopt_rl.sb3.make_sb3_env(...) or mecopt/Partition-v0 with flat=True",
+            f"a model of {ABOUT[model.kind]}, expected one of {ABOUT[learner]}; it is --method "
+            f"{model.kind}=FILE.zip",
             path,
         )
-    try:
-        encoder = Encoder.from_json(stored)
-        for name, ends in encoder.ranges.items():
-            if not all(math.isfinite(end) for end in ends):
-                raise InputError(f"encoder: ranges.{name}: {ends}, expected numbers")
-    except InputError as error:
-        raise InputError(error.problems[0], path) from None
-    layers, joint = _network(parts[WEIGHTS], fields, encoder, path)
-    made_by = f"Stable-Baselines3 {parts.get(VERSION, b'').decode(errors='replace').strip()[:40]}".strip()
-    card = {"learner": NAME, "encoder": encoder.to_json(), "training": {"command": made_by}}
-    return StoredPolicy(card, Sb3Actor(layers, encoder, joint=joint), None, path)
-
-
-def _unzipped(path: str) -> dict[str, bytes]:
-    """Return the parts of the zip that are looked at."""
-    found: dict[str, bytes] = {}
-    try:
-        with zipfile.ZipFile(io.BytesIO(read_bytes(path))) as file:
-            for name in (FIELDS, WEIGHTS, VERSION):
-                if name not in file.namelist():
-                    continue
-                if file.getinfo(name).file_size > LARGEST:
-                    raise InputError(f"{name}: more than {LARGEST >> 20} MiB, {MADE_BY}", path)
-                with file.open(name) as part:
-                    found[name] = part.read(LARGEST)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise InputError(f"no zip that can be read ({said(error)}), {MADE_BY}", path) from None
-    for name in (FIELDS, WEIGHTS):
-        if name not in found:
-            raise InputError(f"holds no {name}, {MADE_BY}", path)
-    return found
-
-
-def _part(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = fields.get(name)
-    return part if isinstance(part, Mapping) else {}
-
-
-def _network(
-    weights: bytes, fields: Mapping[str, Any], encoder: Encoder, path: str
-) -> tuple[torch.nn.Module, bool]:
-    """Build the actor's layers from their weights, and say whether a placement is one action."""
-    import torch
-
-    tensors = _tensors(weights, path)
-    kind = str(_part(fields, "action_space").get(":type:", ""))
-    joint = "multi_discrete" not in kind.lower() and "discrete" in kind.lower()
-    if not joint and "multi_discrete" not in kind.lower():
-        raise InputError(f"action space {kind[:60]!r}, expected MultiDiscrete or Discrete", path)
-    nodes = encoder.servers + 1
-    outputs = nodes**encoder.blocks if joint else nodes * encoder.blocks
-    foreign = sorted(n for n in tensors if not n.startswith(("mlp_extractor.", "action_net.", "value_net.")))
-    if foreign or "action_net.weight" not in tensors:
-        raise InputError(f"weights of {foreign[0] if foreign else 'no actor'}, {MADE_BY}", path)
-    hidden = [re.fullmatch(r"mlp_extractor\.policy_net\.(\d+)\.weight", name) for name in tensors]
-    numbers = sorted(int(match[1]) for match in hidden if match is not None)
-    names = [f"mlp_extractor.policy_net.{number}" for number in numbers]
-    activation, layers, width = _activation(fields, path), torch.nn.Sequential(), encoder.size
-    for name in [*names, "action_net"]:
-        weight, bias = tensors.get(f"{name}.weight"), tensors.get(f"{name}.bias")
-        if weight is None or weight.ndim != 2 or bias is None or bias.shape != weight.shape[:1]:
-            raise InputError(f"{name}: no linear layer, {MADE_BY}", path)
-        if weight.shape[1] != width:
-            wanted = f"expected {width}" + (
-                ", the observation's own" if name == (*names, "action_net")[0] else ""
-            )
-            raise InputError(f"{name}: takes {weight.shape[1]} numbers, {wanted}", path)
-        layer = torch.nn.Linear(weight.shape[1], weight.shape[0])
-        layer.load_state_dict({"weight": weight.float(), "bias": bias.float()})
-        layers.append(layer)
-        if name != "action_net":
-            layers.append(activation())
-        width = weight.shape[0]
-    if width != outputs:
-        where = f"{encoder.blocks} blocks on {nodes} nodes"
-        raise InputError(f"action_net: {width} actions, expected {outputs} for {where}", path)
-    return layers.eval().requires_grad_(False), joint
-
-
-def _tensors(weights: bytes, path: str) -> dict[str, torch.Tensor]:
-    import torch
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever stands in the file: torch raises many kinds
-        raise InputError(f"{WEIGHTS}: no plain tensors ({said(error)[:80]}), {MADE_BY}", path) from None
-    tensors = found if isinstance(found, Mapping) else {}
-    if not tensors or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in tensors.items()
-    ):
-        raise InputError(f"{WEIGHTS}: no tensors by name, {MADE_BY}", path)
-    for name, tensor in tensors.items():
-        if not (tensor.is_floating_point() and bool(tensor.isfinite().all())):
-            raise InputError(f"{WEIGHTS}: {name[:80]}: expected finite numbers", path)
-    return dict(tensors)
-
-
-def _activation(fields: Mapping[str, Any], path: str) -> Any:
-    """Return the class of the activations: a name that is known here, never one that the file defines."""
-    import torch
-
-    text = str(_part(fields, "policy_kwargs").get("activation_fn", "torch.nn.Tanh"))
-    found = re.search(r"(\w+)'?>?$", text)
-    name = found[1] if found else text
-    if name not in ACTIVATIONS or "torch.nn" not in text:
-        raise InputError(f"activation {text[:60]!r}, expected one of {', '.join(ACTIVATIONS)}", path)
-    return getattr(torch.nn, name)
+    made_by = f"Stable-Baselines3 {model.version}".strip()
+    card = {"learner": learner, "encoder": model.encoder.to_json(), "training": {"command": made_by}}
+    return StoredPolicy(card, Sb3Actor(model), None, path)
 
 
 def find(learner: str, instance: Instance, path: str | None = None, *, sampling: bool = True) -> StoredPolicy:
@@ -238,7 +118,7 @@ def find(learner: str, instance: Instance, path: str | None = None, *, sampling:
         raise InputError(
             f"{learner} comes without a policy; expected a saved model: --method {learner}=FILE.zip"
         )
-    found = load_model(path)
+    found = load_model(learner, path)
     encoder = Encoder.from_json(found.card["encoder"])
     if (instance.server_count, instance.max_blocks) != (encoder.servers, encoder.blocks):
         short = instance.server_count == encoder.servers and instance.max_blocks < encoder.blocks
@@ -281,19 +161,30 @@ def decide(
     return masks.decide(instance, Encoder.from_json(policy.card["encoder"]), choose, costs=costs)
 
 
-OWN = PolicyMethod(NAME, find, decide, outside)
+def _solve(learner: str, instance: Instance, run: Run) -> None:
+    solve_with(PolicyMethod(learner, find, decide, outside), instance, run)
 
 
-def _solve(instance: Instance, run: Run) -> None:
-    solve_with(OWN, instance, run)
+def _solve_dqn(instance: Instance, run: Run) -> None:
+    """Let the model of a zip decide, and otherwise the policy that `mecopt train` has kept."""
+    path = run.options.get("policy")
+    if isinstance(path, str) and (path.endswith(".zip") or zipfile.is_zipfile(path)):
+        _solve(DQN, instance, run)
+    else:
+        OWN_DQN.solve(instance, run)
 
 
+OWN_DQN = policy_method(
+    DQN,
+    "trained policy of distributed DQN: the placement of highest value; takes dqn=FILE.zip too",
+)
+DQN_METHOD = dataclasses.replace(OWN_DQN, solve=_solve_dqn)
 METHOD = Method(
-    name=NAME,
+    name=PPO,
     kind="learner",
     summary="a saved model of Stable-Baselines3 (PPO, A2C, MaskablePPO): ppo=FILE.zip",
     honours=frozenset({Coupling.CAPACITY, Coupling.MEMORY, Coupling.ENERGY}),
-    solve=_solve,
+    solve=partial(_solve, PPO),
     random=True,
     options=frozenset({"policy", "samples"}),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from mecopt.errors import InputError
@@ -28,8 +28,17 @@ FIRST_SEED = 1000  # of the instances on which schemes are compared; trainings n
 
 
 @dataclass(frozen=True)
+class OwnBase:
+    """A setting of one's own in which figures are made, `mecopt_rl.reproduce.own_axes`."""
+
+    path: str
+    name: str  # without what no file is called
+    sha256: str  # of its parameters
+
+
+@dataclass(frozen=True)
 class Budget:
-    """How much is run.
+    """How much is run, and in which settings.
 
     Attributes
     ----------
@@ -43,6 +52,8 @@ class Budget:
         To recipe `best` of `BATCHED`.
     scope : {"some", "claims", "all"}
         Where: all values and learners; those that claims name; these without most of setting ``near``.
+    own : OwnBase, optional
+        The setting of one's own that takes the place of the paper's.
     """
 
     name: str
@@ -53,6 +64,15 @@ class Budget:
     seeds: int
     changes: tuple[tuple[str, Any], ...] = ()
     scope: Literal["some", "claims", "all"] = "all"
+    own: OwnBase | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a reproduction is told apart by, but its number of seeds: more make no other one."""
+        told = asdict(self)
+        del told["seeds"]
+        if self.own is None:
+            del told["own"]
+        return told
 
 
 def _batches(environments: int) -> tuple[tuple[str, Any], ...]:
@@ -93,6 +113,8 @@ class Sweep:
         Values of a setting that needs others than the paper's, in the same order.
     text : str
         How a value is written for the generator.
+    span : (float, float)
+        What `low` and `high` in the text are at a value of 1.
     """
 
     label: str
@@ -104,7 +126,7 @@ class Sweep:
     shared: bool = False
     other: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     text: str = "{x:g}"
-    changes: Mapping[str, str] = field(default_factory=dict)
+    span: tuple[float, float] = (0.0, 0.0)
 
     def at(self, setting: str, value: float) -> float:
         """Return the value of a setting that stands where `value` stands in the paper's."""
@@ -112,9 +134,10 @@ class Sweep:
 
     def write(self, x: float) -> str:
         """Return a value as the generator reads it."""
-        return self.text.format(x=x, low=x * 6.4e6 / 1.4, high=x * 16e6 / 1.4)
+        return self.text.format(x=x, low=x * self.span[0], high=x * self.span[1])
 
 
+USUAL_RATE = 1.4  # MB/s, of the paper's links on average
 PLAIN = {"paper": "paper", "near": "paper-near", "camera": "camera-alexnet"}
 NETWORKS = {
     "paper": ("nin-cifar10", "alexnet-cifar10", "vgg16-cifar10", "resnet32-cifar10"),
@@ -141,6 +164,7 @@ SWEEPS = {
     "link": Sweep(
         "mean device-server rate [MB/s]", "rate_bps", (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 5.6),
         (0.7, 1.4, 2.8, 5.6), (), PLAIN, shared=True, text="{low:.0f}..{high:.0f}",
+        span=(6.4e6 / USUAL_RATE, 16e6 / USUAL_RATE),
     ),
 }  # fmt: skip
 
@@ -173,6 +197,25 @@ FIGURES = {
         PaperFigure("fig13", "Delay against the link, four networks", ("link",), learners=(OURS,)),
     )
 }
+
+
+def settings(figure: str, budget: Budget) -> tuple[str, ...]:
+    """Return the settings in which a figure is made."""
+    return FIGURES[figure].settings if budget.own is None else (budget.own.name,)
+
+
+def sweeps(budget: Budget) -> Mapping[str, Sweep]:
+    """Return what figures vary."""
+    if budget.own is None:
+        return SWEEPS
+    from mecopt_rl.reproduce.own_axes import axes
+
+    return axes(budget.own)
+
+
+def networks(setting: str, budget: Budget) -> tuple[str, ...]:
+    """Return the networks of Fig. 13; that of a setting of one's own goes without a name."""
+    return NETWORKS[setting] if budget.own is None else ("",)
 
 
 def figures(names: Iterable[str]) -> tuple[str, ...]:
@@ -237,11 +280,11 @@ def points(figure: str, setting: str, budget: Budget) -> list[Point]:
     """Return the points of a figure in a setting."""
     about, found = FIGURES[figure], []
     for name in about.sweeps:
-        sweep = SWEEPS[name]
-        networks = NETWORKS[setting] if figure == "fig13" else ("",)
+        sweep = sweeps(budget)[name]
+        shown = networks(setting, budget) if figure == "fig13" else ("",)
         places = sweep.values if budget.scope == "all" else sweep.claimed
         for place in places:
-            for network in networks:
+            for network in shown:
                 base = {"slots": str(budget.slots), **({"model": network} if network else {})}
                 x = sweep.at(setting, place)
                 text = sweep.write(x)
@@ -249,7 +292,7 @@ def points(figure: str, setting: str, budget: Budget) -> list[Point]:
                 family = own
                 if sweep.shared:
                     every = "|".join(sweep.write(sweep.at(setting, other)) for other in places)
-                    models = {"model": "|".join(networks)} if network else {}
+                    models = {"model": "|".join(shown)} if network else {}
                     parts = {"slots": str(budget.slots), **models, sweep.parameter: every}
                     family = sweep.bases[setting] + ":" + ",".join(f"{k}={v}" for k, v in parts.items())
                 learners = [
@@ -279,7 +322,7 @@ def _trains(learner: str, figure: str, setting: str, sweep: Sweep, place: float,
 
 def curves(figure: str, setting: str, budget: Budget) -> dict[str, dict[str, Train]]:
     """Return the trainings whose course a figure shows: part of the figure -> label -> training."""
-    base = spec(PLAIN[setting], {"slots": str(budget.slots)})
+    base = spec(sweeps(budget)["default"].bases[setting], {"slots": str(budget.slots)})
     if figure == "fig6":
         best = [_best(base, learner, budget) for learner in FIGURES["fig6"].learners]
         printed = [Train(base, learner, "paper") for learner in (OURS, *SLOW)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,7 @@ def reproduce(
     *,
     budget: str | ex.Budget = "quick",
     seeds: int | None = None,
+    setting: str | os.PathLike[str] | None = None,
     engine: Literal["local", "ray"] = "local",
     address: str | None = None,
     progress: Progress | None = None,
@@ -49,6 +51,8 @@ def reproduce(
     budget : {"quick", "medium", "full"} or Budget
     seeds : int, optional
         Seeds instead of the budget's.
+    setting : path, optional
+        File of a setting of one's own: the figures are made in it alone, and no claim of the paper is judged.
     engine, address
         As of `mecopt.compare`, for the comparisons; trainings run on this machine.
     progress : callable, optional
@@ -57,7 +61,8 @@ def reproduce(
     Raises
     ------
     InputError
-        If there is no such figure or budget, or the folder holds something else.
+        If there is no such figure or budget, the figures cannot be made in the setting, or the folder holds
+        something else.
     MissingExtraError
         If PyTorch or the libraries of the figures are not installed.
     KeyboardInterrupt
@@ -80,6 +85,10 @@ def reproduce(
         raise MissingExtraError("mecopt reproduce", "rl,report")
     if engine == "ray" and find_spec("ray") is None:
         raise MissingExtraError("engine 'ray'", "ray")
+    if setting is not None:
+        from mecopt_rl.reproduce.own_axes import own_base
+
+        own = replace(own, own=own_base(os.fspath(setting), wanted))
     folder = Path(out)
     every = run.open_folder(folder, wanted, own, count)
     with run.quiet():
@@ -87,7 +96,7 @@ def reproduce(
         done = sum(run.course(folder, job) is not None for job in work)
         with nullcontext(lambda: None) if progress is None else progress(len(work), done) as tick:
             run.train_all(folder, work, tick)
-        command = _command(every, own.name, count)
+        command = _command(every, own, count)
         meetings = run.meetings(folder, every, own, count)
         run.check_policies(meetings)
         with nullcontext() if progress is None else working("making the instances"):
@@ -97,10 +106,11 @@ def reproduce(
             return _written(folder, every, own, count, command)
 
 
-def _command(names: Iterable[str], budget: str, seeds: int) -> str:
+def _command(names: Iterable[str], budget: ex.Budget, seeds: int) -> str:
     given = tuple(names)
     words = ["all"] if given == tuple(ex.FIGURES) else list(given)
-    return " ".join(["mecopt reproduce", *words, f"--budget {budget} --seeds {seeds}"])
+    own = [] if budget.own is None else ["--setting", shlex.quote(budget.own.path)]
+    return " ".join(["mecopt reproduce", *words, *own, f"--budget {budget.name} --seeds {seeds}"])
 
 
 def _written(folder: Path, names: tuple[str, ...], budget: ex.Budget, seeds: int, command: str) -> Reproduced:
@@ -121,7 +131,9 @@ def _written(folder: Path, names: tuple[str, ...], budget: ex.Budget, seeds: int
         "folder": str(folder),
         "command": command,
         "figures": list(names),
-        "budget": asdict(budget) | {"seeds": seeds},
+        "budget": budget.to_json() | {"seeds": seeds},
+        "setting": None if budget.own is None else budget.own.name,
+        "summaries": paper_page.summaries(found),
         "verdicts": paper_page.verdicts(answers),
         "claims": [answer.to_json() for answer in answers],
         "choices": varied,

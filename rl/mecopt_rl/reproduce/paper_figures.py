@@ -54,7 +54,7 @@ def draw(results: Results) -> dict[str, bytes]:
     """Return every figure in each of its settings by the name of its file."""
     found: dict[str, bytes] = {}
     for name in results.names:
-        for setting in ex.FIGURES[name].settings:
+        for setting in ex.settings(name, results.budget):
             chart = MAKERS.get(name, _delays)(results, name, setting)
             title = {"text": _title(name, setting), "subtitle": not_run(results, name, setting)}
             titled = chart.properties(title=title).configure(aria=False)
@@ -92,7 +92,9 @@ def not_run(results: Results, figure: str, setting: str) -> list[str]:
             ran = set(rows.loc[rows["scheme"] == learner, "x"])
             left = [f"{x:g}" for x in sorted(set(rows["x"]) - ran)]
             if left:
-                missing.append(f"{ex.SWEEPS[str(sweep)].label} {', '.join(left) if ran else '(all)'}")
+                missing.append(
+                    f"{ex.sweeps(results.budget)[str(sweep)].label} {', '.join(left) if ran else '(all)'}"
+                )
         if missing:
             found.append(f"not run: {learner} at {'; '.join(missing)}")
     return found
@@ -212,7 +214,15 @@ def _delays(results: Results, figure: str, setting: str) -> Any:
         symlog = 0.01 if column == "excess" else _spread(table)
         own = looks_of(list(table["scheme"].unique()))
         panels.append(
-            panel(table, ex.SWEEPS[sweep].label, METRICS[column], own, symlog=symlog, whole=True, zero=True)
+            panel(
+                table,
+                ex.sweeps(results.budget)[sweep].label,
+                METRICS[column],
+                own,
+                symlog=symlog,
+                whole=True,
+                zero=True,
+            )
         )
     return grid(panels)
 
@@ -229,7 +239,7 @@ def _energy(results: Results, figure: str, setting: str) -> Any:
     panels = []
     for sweep in ex.FIGURES[figure].sweeps:
         table = points(results, figure, setting, sweep, "energy_j")
-        label, own = ex.SWEEPS[sweep].label, looks_of(list(table["scheme"].unique()))
+        label, own = ex.sweeps(results.budget)[sweep].label, looks_of(list(table["scheme"].unique()))
         panels.append(
             panel(table, label, METRICS["energy_j"], own, symlog=_spread(table), whole=True, zero=True)
         )
@@ -295,16 +305,16 @@ def _links(results: Results, figure: str, setting: str) -> Any:
     import pandas as pd
 
     parts, own = [], []
-    for network, colour in zip(ex.NETWORKS[setting], COLOURS, strict=False):
+    for network, colour in zip(ex.networks(setting, results.budget), COLOURS, strict=False):
         for scheme, dash, shape in ((ex.OURS, SOLID, "circle"), (ex.OPTIMUM, DASHED, "cross")):
-            label = f"{network.partition('-')[0]}, {NAMES.get(scheme, scheme)}"
+            label = ", ".join(filter(None, (network.partition("-")[0], NAMES.get(scheme, scheme))))
             # Black, as everywhere: in the colour of the network it would not be seen on its line.
             own.append(Look(label, LOOKS["optimum"].colour if scheme == ex.OPTIMUM else colour, dash, shape))
             xs, values = results.series(figure, setting, scheme, "total_delay_s", "link", network)
             parts += [(own[-1].label, x, value) for x, row in zip(xs, values, strict=True) for value in row]
     table = pd.DataFrame(parts, columns=["scheme", "x", "y"])
     table = bands(table, ["scheme", "x"])
-    label = ex.SWEEPS["link"].label
+    label = ex.sweeps(results.budget)["link"].label
     return grid(
         [panel(table, label, METRICS["total_delay_s"], own, symlog=_spread(table), whole=True, zero=True)]
     )

@@ -49,12 +49,16 @@ class ClaimAnswer:
 
 def answers(results: Results) -> list[ClaimAnswer]:
     """Return every claim of the paper with its findings, and what follows from its rewards."""
+    if results.budget.own is not None:  # the paper says nothing of it
+        return []
     found = [ClaimAnswer(claim, cl.judge(claim, results)) for claim in cl.printed_claims()]
     return found + [ClaimAnswer(claim, made, derived=True) for claim, made in cl.derived(results)]
 
 
 def verdicts(given: Sequence[ClaimAnswer]) -> str:
-    """Return how many of the printed claims got which verdict, in one line."""
+    """Return how many of the printed claims got which verdict, in one line; nothing where none was judged."""
+    if not given:
+        return ""
     printed = [answer for answer in given if not answer.derived]
     count = Counter(answer.verdict for answer in printed)
     order = (HOLDS, FAILS, UNDECIDED, UNDEFINED, NOT_RUN)
@@ -133,6 +137,8 @@ def page(
     results: Results, given: Sequence[ClaimAnswer], varied: Sequence[dict[str, Any]], command: str
 ) -> str:
     """Return the page."""
+    if results.budget.own is not None:
+        return "\n".join([*_own_head(results, command), *_figures(results), *_end()]) + "\n"
     parts = [
         *_head(results, given, command), *_claims(given), *_figures(results), *_choices(varied), *_end(),
     ]  # fmt: skip
@@ -174,6 +180,29 @@ def _head(results: Results, given: Sequence[ClaimAnswer], command: str) -> Itera
     yield ""
     for name, about in ex.SETTINGS.items():
         yield f"- `{name}`: {about}"
+    yield ""
+
+
+def _own_head(results: Results, command: str) -> Iterator[str]:
+    budget, spent = results.budget, sum(results.cpu_s.values())
+    assert budget.own is not None
+    yield f"# Figures as the paper's, in setting {budget.own.name}"
+    yield ""
+    yield f"    {command}"
+    yield ""
+    yield (
+        f"What Figures 6 to 13 of doi 10.1109/TMC.2024.3357874 vary, varied in `{budget.own.name}` "
+        f"(parameters {budget.own.sha256[:8]}), with the optimum. No number of the paper is judged: it has "
+        f"none of this setting. Budget `{budget.name}`: instances and episodes of {budget.slots} slots, "
+        f"trainings of {budget.episodes} episodes, {results.seeds} seed{'s' * (results.seeds != 1)}; mecopt "
+        f"{__version__}; {spent / 60:.1f} CPU minutes of trainings and runs."
+    )
+    left = {f"{x:g}" for x in ex.SWEEPS["blocks"].values} - {
+        f"{x:g}" for x in ex.sweeps(budget)["blocks"].values
+    }
+    if left and {"fig9", "fig11"} & set(results.names):
+        counts = ", ".join(sorted(left, key=int))
+        yield f"Its network cannot be cut into {counts} blocks, so these are left out."
     yield ""
 
 
@@ -219,30 +248,32 @@ CAPTIONS = {
 }
 
 
+GENERAL = ("fig6", "fig7", "fig10", "fig11")  # whose caption holds in any setting
 SCOPES = {
     "some": " In this budget a3c and dqn are trained only where a claim names them, and hardly in `near`.",
-    "claims": " In this budget a3c and dqn are trained only where a claim names them.",
+    "claims": " In this budget a3c and dqn are trained only where a claim of the paper names them.",
     "all": "",
 }
 
 
 def _figures(results: Results) -> Iterator[str]:
+    scope = "claims" if results.budget.own and results.budget.scope == "some" else results.budget.scope
     yield "## Figures"
     yield ""
     yield (
         "Lines are means over seeds, bands reach from the least to the greatest. The best other baseline "
         "is, at each point, the best of those that the paper does not compare with: "
         f"{', '.join(ex.OTHER_BASELINES)}. `any-size` is one policy that ships with mecopt and was not "
-        f"trained here.{SCOPES[results.budget.scope]}"
+        f"trained here.{SCOPES[scope]}"
     )
     yield ""
     for name in results.names:
         yield f"### {name.replace('fig', 'Figure ')}: {ex.FIGURES[name].title.lower()}"
         yield ""
-        if name in CAPTIONS:
+        if name in CAPTIONS and (results.budget.own is None or name in GENERAL):
             yield CAPTIONS[name]
             yield ""
-        for setting in ex.FIGURES[name].settings:
+        for setting in ex.settings(name, results.budget):
             text = " ".join(
                 filter(None, (_summary(results, name, setting), _collapsed(results, name, setting)))
             )
@@ -251,6 +282,14 @@ def _figures(results: Results) -> Iterator[str]:
             if text:
                 yield f"`{setting}`: {text}"
                 yield ""
+
+
+def summaries(results: Results) -> dict[str, dict[str, str]]:
+    """Return for every figure and setting what schemes cost above the optimum, in words."""
+    return {
+        name: {setting: _summary(results, name, setting) for setting in ex.settings(name, results.budget)}
+        for name in results.names
+    }
 
 
 def _collapsed(results: Results, figure: str, setting: str) -> str:

@@ -150,7 +150,7 @@ def _best_other(rows: pd.DataFrame) -> pd.DataFrame:
 def _courses(folder: Path, names: Sequence[str], budget: ex.Budget, seeds: int) -> dict[tuple[str, str], Any]:
     found: dict[tuple[str, str], Any] = {}
     for name in names:
-        for setting in ex.FIGURES[name].settings:
+        for setting in ex.settings(name, budget):
             parts: dict[str, dict[str, list[run.Course]]] = {}
             for part, shown in ex.curves(name, setting, budget).items():
                 for label, one in shown.items():

@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mecopt._version import __version__
 from mecopt.comparing import machine
@@ -48,11 +48,12 @@ class SeededTraining:
     @property
     def name(self) -> str:
         """Name of its folder."""
-        all_of_it = asdict(self)
-        del all_of_it["budget"]["seeds"]  # more of them make no other training
+        all_of_it = {"train": asdict(self.train), "seed": self.seed, "budget": self.budget.to_json()}
         digest = hashlib.sha256(json.dumps(all_of_it, sort_keys=True).encode()).hexdigest()
         recipe = "" if self.train.recipe == "best" else f".{self.train.recipe}"
-        return f"{self.train.spec.partition(':')[0]}.{self.train.learner}{recipe}.{self.seed}.{digest[:8]}"
+        own = self.budget.own
+        setting = self.train.spec.partition(":")[0] if own is None else own.name
+        return f"{setting}.{self.train.learner}{recipe}.{self.seed}.{digest[:8]}"
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def open_folder(folder: Path, names: Sequence[str], budget: ex.Budget, seeds: in
         )
     every = ex.figures([*there, *names])
     document = {
-        "format": FORMAT, "mecopt_version": __version__, "budget": asdict(budget) | {"seeds": None},
+        "format": FORMAT, "mecopt_version": __version__, "budget": budget.to_json() | {"seeds": None},
         "figures": list(every), "seeds": seeds,
     }  # fmt: skip
     write_bytes(record, (json.dumps(document, indent=1) + "\n").encode())
@@ -131,11 +132,11 @@ def _record(path: Path, budget: ex.Budget) -> tuple[str, ...]:
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"cannot be read as {FORMAT}; choose another --out", str(path)) from None
-    mine = json.loads(json.dumps(asdict(budget) | {"seeds": None}))  # tuples are lists there
+    mine = json.loads(json.dumps(budget.to_json() | {"seeds": None}))  # tuples are lists there
     if stored[0] != mine:
-        other = stored[0].get("name") if isinstance(stored[0], dict) else stored[0]
+        other = _called(stored[0]) if isinstance(stored[0], dict) else stored[0]
         raise InputError(
-            f"holds another reproduction: budget {other}, here {budget.name}; choose another --out",
+            f"holds another reproduction: {other}, here {_called(mine)}; choose another --out",
             str(path.parent),
         )
     if stored[1] != __version__:
@@ -146,12 +147,19 @@ def _record(path: Path, budget: ex.Budget) -> tuple[str, ...]:
     return ex.figures(stored[2])
 
 
+def _called(budget: Mapping[str, Any]) -> str:
+    """Name a budget, and the setting of one's own by its name and content."""
+    own = budget.get("own")
+    told = f"budget {budget.get('name')}"
+    return told if not isinstance(own, dict) else f"{told}, setting {own['name']} ({own['sha256'][:8]})"
+
+
 def jobs(names: Iterable[str], budget: ex.Budget, seeds: int) -> list[SeededTraining]:
     """Return the trainings of some figures, each once; the cheap ones of every figure first."""
     found: dict[SeededTraining, None] = {}
     for seed in range(FIRST_TRAINING, FIRST_TRAINING + seeds):
         for name in names:
-            for setting in ex.FIGURES[name].settings:
+            for setting in ex.settings(name, budget):
                 for point in ex.points(name, setting, budget):
                     found |= dict.fromkeys(SeededTraining(one, seed, budget) for one in point.trainings)
                 for part in ex.curves(name, setting, budget).values():
@@ -328,13 +336,13 @@ def meetings(folder: Path, names: Iterable[str], budget: ex.Budget, seeds: int) 
     found = []
     for seed in range(seeds):
         for name in names:
-            for setting in ex.FIGURES[name].settings:
+            for setting in ex.settings(name, budget):
                 for point in ex.points(name, setting, budget):
                     found += [Meeting(name, point, seed, scheme, scheme) for scheme in fixed]
                     for one in point.trainings:
                         path = policy_file(folder, SeededTraining(one, FIRST_TRAINING + seed, budget))
                         found.append(Meeting(name, point, seed, one.label, one.learner, str(path.resolve())))
-        for choice, text, spec in ex.variations(budget):
+        for choice, text, spec in ex.variations(budget) if budget.own is None else ():
             point = ex.Point(choice, "paper", 0.0, spec, text, ())
             found += [Meeting(VARIED, point, seed, scheme, scheme) for scheme in fixed]
     return found

@@ -115,3 +115,24 @@ def test_without_the_extras_it_says_how_to_install_them(tmp_path, monkeypatch):
     done = call("fig6", "--out", str(tmp_path / "out"))
     assert isinstance(done.exception, MissingExtraError)
     assert "pip install 'mecopt[rl,report]'" in str(done.exception)
+
+
+def test_in_a_setting_of_ones_own(tiny, tmp_path):
+    path, out = tmp_path / "yard.json", tmp_path / "out"
+    document = {"name": "yard", "base": "camera-alexnet-deadline", "parameters": {"servers": 2, "blocks": 3}}
+    path.write_text(json.dumps(document))
+    done = call("fig12", "--setting", str(path), "--out", str(out))
+    assert done.exception is None, done.exception
+    assert done.stdout.startswith("fig12: above the optimum: mtl-a3c ")
+    page = (out / "README.md").read_text()
+    assert f"mecopt reproduce fig12 --setting {path} --budget quick --seeds 1" in page
+    assert "# Figures as the paper's, in setting yard" in page
+    assert (out / "figures" / "fig12_yard.png").stat().st_size > 0
+    assert "Printed" not in page
+    document["parameters"]["servers"] = 3
+    path.write_text(json.dumps(document))
+    other = call("fig12", "--setting", str(path), "--out", str(out))
+    assert isinstance(other.exception, InputError)
+    assert "holds another reproduction: budget quick, setting yard (" in str(other.exception)
+    missing = call("fig12", "--setting", str(tmp_path / "no.json"), "--out", str(out))
+    assert "no.json" in str(missing.exception)

@@ -14,20 +14,20 @@ from click.testing import CliRunner
 import mecopt
 from mecopt.cli.compare import compare
 from mecopt.cli.solve import solve
-from mecopt_rl.deciding.sb3_policy import load_model
+from mecopt_rl.deciding.sb3_archive import read_model
 from mecopt_rl.sb3 import make_sb3_env
 
 SPEC = "camera-vgg-load:slots=12,servers=2,blocks=3"
 
 
-def trained(kind, path, *, discrete=False, spec=SPEC, policy_kwargs=None, **settings):
+def trained(kind, path, *, discrete=False, spec=SPEC, **settings):
     """Save a model that has hardly learnt anything."""
     import sb3_contrib
     import stable_baselines3 as sb3
 
     env = make_sb3_env(spec, 2, discrete=discrete)
     made = getattr(sb3, kind, None) or getattr(sb3_contrib, kind)
-    model = made("MlpPolicy", env, seed=0, device="cpu", policy_kwargs=policy_kwargs, **settings)
+    model = made("MlpPolicy", env, seed=0, device="cpu", **settings)
     model.learn(64)
     model.save(path)
     return model
@@ -47,10 +47,9 @@ def instance():
 
 def own_choices(model, path, instance):
     """Return what the model itself chooses for every task, as nodes."""
-    from mecopt_rl.world.observation import Encoder
     from mecopt_rl.world.spaces import nodes_of
 
-    encoder = Encoder.from_json(load_model(path).card["encoder"])
+    encoder = read_model(path).encoder
     actions = model.predict(encoder.encode(instance), deterministic=True)[0]
     return actions if actions.ndim == 2 else nodes_of(actions, encoder)
 
@@ -59,6 +58,7 @@ CASES = [
     ("PPO", False, {"n_steps": 8, "batch_size": 16, "n_epochs": 1}),
     ("A2C", False, {}),
     ("MaskablePPO", True, {"n_steps": 8, "batch_size": 16, "n_epochs": 1}),
+    ("DQN", True, {"buffer_size": 200, "learning_starts": 8, "policy_kwargs": {"net_arch": [12]}}),
 ]
 
 
@@ -67,9 +67,10 @@ def test_it_chooses_as_the_model_does(kind, discrete, settings, instance, tmp_pa
     import torch
 
     path = str(tmp_path / "model.zip")
-    kwargs = {"net_arch": [16, 8], "activation_fn": torch.nn.ReLU} if kind == "A2C" else None
-    model = trained(kind, path, discrete=discrete, policy_kwargs=kwargs, **settings)
-    result = mecopt.solve(instance, f"ppo={path}")
+    if kind == "A2C":
+        settings = {"policy_kwargs": {"net_arch": [16, 8], "activation_fn": torch.nn.ReLU}}
+    model = trained(kind, path, discrete=discrete, **settings)
+    result = mecopt.solve(instance, f"{'dqn' if kind == 'DQN' else 'ppo'}={path}")
     assert (result.placement == own_choices(model, path, instance)).all()
     assert result.repairs == 0
     assert result.options["policy_trained_by"].startswith("Stable-Baselines3 2.")
@@ -105,6 +106,38 @@ def test_on_the_command_line(saved, instance, tmp_path):
     assert compared.exit_code == 0, compared.output
     rows = {run["method"]: run["status"] for run in json.loads(compared.stdout)["runs"]}
     assert rows == {"trellis": "optimal", "ppo": "feasible"}
+
+
+@pytest.fixture(scope="module")
+def values(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("sb3") / "dqn.zip")
+    trained("DQN", path, discrete=True, buffer_size=200, learning_starts=8)
+    return path
+
+
+def test_models_of_dqn_are_told_apart(saved, values, instance):
+    for name, words in (
+        (f"ppo={values}", r"a model of DQN, expected one of an actor-critic .* --method dqn=FILE\.zip"),
+        (f"dqn={saved[0]}", r"a model of an actor-critic .*, expected one of DQN; .* ppo=FILE\.zip"),
+    ):
+        with pytest.raises(mecopt.InputError, match=words):
+            mecopt.solve(instance, name)
+    with pytest.raises(mecopt.InputError, match=r"trained for 2 servers and 3 blocks, .* has 4 and 6"):
+        mecopt.solve(mecopt.generate("camera-vgg-load:slots=2"), f"dqn={values}")
+
+
+def test_samples_of_values(values, instance):
+    likeliest = mecopt.solve(instance, "dqn", policy=values)
+    sampled = [mecopt.solve(instance, "dqn", policy=values, samples=8, seed=seed) for seed in (0, 1)]
+    assert max(one.objective for one in sampled) <= likeliest.objective
+    assert sampled[0].objective < likeliest.objective or sampled[1].objective < likeliest.objective
+
+
+def test_a_zip_that_is_none_is_said_to_be_none(instance, tmp_path):
+    path = tmp_path / "dqn.zip"
+    path.write_bytes(b"no zip")
+    with pytest.raises(mecopt.InputError, match="no zip that can be read"):
+        mecopt.solve(instance, f"dqn={path}")
 
 
 class Evil:

@@ -1,6 +1,7 @@
 """What is run for the paper's figures, and how its claims are judged; no training here."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from mecopt.registry import method
 from mecopt_rl.learners.learner import kind
 from mecopt_rl.reproduce import claims as cl
 from mecopt_rl.reproduce import experiments as ex
-from mecopt_rl.reproduce import paper_figures, paper_page
+from mecopt_rl.reproduce import own_axes, paper_figures, paper_page
 from mecopt_rl.reproduce import running as run
 from mecopt_rl.reproduce import verdicts as vd
 from mecopt_rl.reproduce.results import AT, NUMBERS, Results, interval
@@ -224,3 +225,55 @@ def test_pages_name_the_figures_that_they_have():
     assert paper_page.which(made_up(["fig6"], FACTORS)) == "Figure 6"
     assert paper_page.which(made_up(["fig8", "fig9"], FACTORS)) == "Figures 8, 9"
     assert paper_page.which(made_up(list(ex.FIGURES), FACTORS, seeds=1)) == "All figures"
+
+
+def own_setting(folder, **parameters):
+    """Write a setting of one's own; returns its file."""
+    path = folder / "yard.json"
+    given = {"servers": 3, "rate_bps": [4e6, 8e6], "max_delay_s": 0.2, **parameters}
+    base = {"name": "the yard", "base": "camera-alexnet-deadline"}
+    path.write_text(json.dumps({**base, "parameters": given}))
+    return str(path)
+
+
+@pytest.mark.parametrize("budget", BUDGETS[::2], ids=lambda budget: budget.name)
+@pytest.mark.parametrize("name", ex.FIGURES)
+def test_every_figure_can_be_made_in_a_setting_of_ones_own(name, budget, tmp_path):
+    own = dataclasses.replace(budget, own=own_axes.own_base(own_setting(tmp_path), [name]))
+    assert ex.settings(name, own) == ("the-yard",)
+    points = ex.points(name, "the-yard", own)
+    assert points or ex.curves(name, "the-yard", own)
+    for point in points:
+        here = parse(point.spec).parameters()
+        assert here.release.slots == own.slots
+        for one in point.trainings:
+            assert any(spec.parameters() == here for spec in expand(one.spec))
+
+
+def test_what_figures_vary_in_a_setting_of_ones_own(tmp_path):
+    path = own_setting(tmp_path)
+    axes = own_axes.axes(own_axes.own_base(path, ["fig9", "fig12", "fig13"]))
+    assert axes["blocks"].values == (3, 6, 9)  # AlexNet has no more
+    delay, link = axes["delay"], axes["link"]
+    xs = [delay.at("the-yard", value) for value in delay.values]
+    assert xs == pytest.approx([0.2 * k / 7 for k in range(1, 8)])
+    assert [float(delay.write(x)) for x in xs] == pytest.approx(xs, rel=1e-5)
+    assert link.write(link.at("the-yard", 1.4)) == "4000000..8000000"
+    assert link.write(link.at("the-yard", 2.8)) == "8000000..16000000"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "figure", "words"),
+    [
+        ({"couplings": "capacity", "slot_s": 1}, "fig8", "couplings: capacity, expected none"),
+        ({"deadline": "hard"}, "fig8", "deadline: 'hard', expected soft or none"),
+        ({"max_delay_s": None}, "fig12", "max_delay_s: none, expected a delay, which fig12 varies"),
+        ({"rates": "geometry"}, "fig13", "rates: 'geometry', expected 'uniform'"),
+        ({"server": 3}, "fig8", "did you mean"),
+    ],
+)
+def test_a_setting_in_which_a_figure_cannot_be_made(parameters, figure, words, tmp_path):
+    with pytest.raises(InputError, match=words) as error:
+        own_axes.own_base(own_setting(tmp_path, **parameters), [figure])
+    assert "yard.json" in str(error.value)
+    assert "\n" not in str(error.value)
