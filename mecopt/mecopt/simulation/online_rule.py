@@ -21,6 +21,7 @@ from mecopt.own import method_file
 from mecopt.simulation.world import World
 
 GROUP = "mecopt.rules"
+KIND = "a Rule of mecopt.simulation or a function of a View"  # in a file
 
 SEES = {"nothing": 0, "backlog": 1, "flight": 2}
 POOLS = {"all": 0, "least": 1, "two": 2}
@@ -191,7 +192,7 @@ def find(given: str | Rule | Decide) -> Rule:
     if not isinstance(given, str):
         return _of(given, "rule")
     if method_file.names_a_file(given):
-        return _of(method_file.load(given), given)
+        return _of(method_file.load(given, "rule", KIND), given)
     entry = _entries().get(given)
     if entry is None:
         near = difflib.get_close_matches(given, _entries(), n=2)

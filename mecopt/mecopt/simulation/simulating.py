@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mecopt._version import __version__
-from mecopt.errors import InputError, shown
+from mecopt.errors import InputError, MecoptError, MethodError, said, shown
 from mecopt.own import method_file
 from mecopt.simulation import online_rule
 from mecopt.simulation.keeping import Folder, Key
@@ -128,6 +128,8 @@ def simulate(
     from mecopt.simulation.batch_means import LEAST_TASKS
 
     plan = _Plan(instance, arrivals, load, rate, staleness, discipline, tasks)
+    if plan.trace is not None and tasks is None and plan.count < LEAST_TASKS:
+        raise InputError(f"{arrivals}: {plan.count} arrivals, expected at least {LEAST_TASKS}")
     if plan.count < LEAST_TASKS or plan.count > coming.MOST_TASKS:
         raise InputError(f"tasks: {plan.count:,}, expected {LEAST_TASKS} to {coming.MOST_TASKS:,}")
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
@@ -185,7 +187,11 @@ class _Plan:
         )
         self.capacity = load_one(self.world)
         if self.trace is not None:
-            self.count = len(self.trace) if tasks is None else min(tasks, len(self.trace))
+            self.count = len(self.trace) if tasks is None else tasks
+            if self.count > len(self.trace):
+                raise InputError(
+                    f"tasks: {tasks:,}, expected at most the {len(self.trace):,} arrivals of the trace"
+                )
             own = len(self.trace) / self.trace.span_s
             given = rate if rate is not None else own if load is None else load * self.capacity.rate
             first = slice(self.count)
@@ -245,17 +251,20 @@ class _Work:
             self._bound = bound_of(world, self._stream, plan.capacity.price)
             self._seed = seed
         if name not in self._prepared:
-            self._prepared[name] = self.chosen[name].prepare(plan.setting())
+            self._prepared[name] = self._prepare(name)
         stream, bound = self._stream, self._bound
-        run = simulate_stream(
-            world,
-            stream,
-            self._prepared[name],
-            lag_s=plan.lag_s,
-            discipline=plan.discipline,
-            seed=seed,
-            rest=self.rest,
-        )
+        try:
+            run = simulate_stream(
+                world,
+                stream,
+                self._prepared[name],
+                lag_s=plan.lag_s,
+                discipline=plan.discipline,
+                seed=seed,
+                rest=self.rest,
+            )
+        except MethodError as error:
+            raise MethodError(f"rule {name!r}: {error}") from error.__cause__
         figures = summary(world, run, stream.time_s, stream.task, stream.size)
         least = bound.queueing_s
         return {
@@ -267,6 +276,21 @@ class _Work:
             "regret": (figures["all_mean_s"] - least) / max(least, 1e-12),
             "mecopt_version": __version__,
         }
+
+    def _prepare(self, name: str) -> Any:
+        """Prepare a rule, which may be anybody's code.
+
+        Raises
+        ------
+        MethodError
+            If it raises.
+        """
+        try:
+            return self.chosen[name].prepare(self.plan.setting())
+        except (KeyboardInterrupt, MecoptError):
+            raise
+        except BaseException as error:
+            raise MethodError(f"rule {name!r} raised while it was prepared: {said(error)}") from error
 
 
 def _named(policy: RuleLike | Iterable[RuleLike]) -> dict[str, tuple[Rule, RuleLike]]:
