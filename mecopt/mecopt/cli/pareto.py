@@ -35,6 +35,28 @@ SHOWN = 24  # points that are listed
 @click.option(
     "--limit", "limits", metavar="AXIS=X", multiple=True, help="Say which plan is the best within X."
 )
+@click.option(
+    "--points",
+    metavar="N",
+    type=click.IntRange(2, 10_000),
+    default=13,
+    show_default=True,
+    help="Weights that are tried where limits join the tasks.",
+)
+@click.option("--method", metavar="M", default="auto", show_default=True, help="For each of these weights.")
+@click.option(
+    "--time-limit",
+    metavar="S",
+    type=float,
+    default=10.0,
+    show_default=True,
+    callback=common.finite,
+    help="Seconds for each of these weights.",
+)
+@click.option(
+    "--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
+)
+@click.option("--threads", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
 @common.out_option("Write what --json prints to this file.")
 @common.json_option
 @click.option("--plot", metavar="FILE", help="Draw the front as .png, .svg, .pdf or .html.")
@@ -45,6 +67,11 @@ def pareto(
     price_per_s: tuple[str, ...],
     price_per_bit: tuple[str, ...],
     limits: tuple[str, ...],
+    points: int,
+    method: str,
+    time_limit: float,
+    seed: int,
+    threads: int,
     out: str | None,
     as_json: bool,
     plot: str | None,
@@ -52,7 +79,10 @@ def pareto(
     """List the plans that no other plan beats in delay, energy and price.
 
     Prices are those of this command, in any currency. For up to 12 tasks with not too many plans the list is
-    complete; else it has the plans that are the best for some weights, and a proved gap to all others.
+    complete; else it has the plans that are the best for some weights, and a proved gap to all others. Where
+    limits join the tasks, each weight is solved by itself.
+
+    Exit status: 3 if nothing is feasible, 4 if nothing was found in time.
     """
     common.check_out("--out", out, instance_file)
     common.check_plot(plot, instance_file, out, pages=True)
@@ -67,6 +97,11 @@ def pareto(
             task=task,
             price_per_s=_prices("--price-per-s", price_per_s),
             price_per_bit=_prices("--price-per-bit", price_per_bit),
+            points=points,
+            method=method,
+            time_limit_s=time_limit,
+            seed=seed,
+            threads=threads,
         )
     best = front.within(**wanted) if wanted else None
     if as_json or out is not None:

@@ -97,10 +97,15 @@ def solve(
         "pins": pins, "bans": bans, "relax": relax, **_options(options, policy=policy, samples=samples),
     }  # fmt: skip
     data = None
-    if instance_file == common.STDIN and out is None and plot is None and not tasks:
+    if instance_file == common.STDIN:
         from mecopt.cli.line_streams import answer_lines, split_stdin
 
-        data, more = split_stdin(look_ahead=not as_json)
+        of_one = [
+            name for name, given in (("--out", out), ("--plot", plot), ("--task", tasks or None)) if given
+        ]
+        data, more = split_stdin(look_ahead=not as_json or bool(of_one))
+        if more is not None and of_one:
+            raise InputError(f"{of_one[0]}: standard input holds several instances, expected a single one")
         if more is not None:
             ctx.exit(answer_lines(chain([data], more), partial(_answer, warm_start, asked)))
     instance = common.load_instance(instance_file) if data is None else common.read_instance(data)

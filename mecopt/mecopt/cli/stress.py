@@ -9,7 +9,7 @@ import click
 from mecopt.cli import common
 
 if TYPE_CHECKING:
-    from mecopt.what_if.stressing import Stress
+    from mecopt.what_if.survival import Stress
 
 
 @click.command(short_help="Sample the rates: how often does the plan stay the best?")
@@ -25,9 +25,22 @@ if TYPE_CHECKING:
     help="How far rates are off at most, a fraction.",
 )
 @click.option(
-    "--samples", metavar="N", type=click.IntRange(1), default=1000, show_default=True, help="Samples."
+    "--samples",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Samples.  [default: 1000, 20 where limits join the tasks]",
 )
 @click.option("--task", metavar="K", type=click.IntRange(0), help="This task alone.")
+@click.option("--method", metavar="M", default="auto", show_default=True, help="Where limits join the tasks.")
+@click.option(
+    "--time-limit",
+    metavar="S",
+    type=float,
+    default=1.0,
+    show_default=True,
+    callback=common.finite,
+    help="Seconds for each sample, where limits join the tasks.",
+)
 @click.option(
     "--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
 )
@@ -41,8 +54,10 @@ def stress(
     instance_file: str,
     solution_file: str | None,
     spread: float,
-    samples: int,
+    samples: int | None,
     task: int | None,
+    method: str,
+    time_limit: float,
     seed: int,
     threads: int,
     out: str | None,
@@ -51,9 +66,10 @@ def stress(
 ) -> None:
     """Say how often a plan's order of nodes stays the best when the rates are not what was thought.
 
-    Of the plan in SOLUTION, or of the optimum. Every sample is solved to its optimum.
+    Of the plan in SOLUTION, or of the optimum. Every sample is solved to its optimum, or where limits join
+    the tasks as far as it goes in the time given.
 
-    Exit status: 3 if nothing is feasible at the rates of the instance.
+    Exit status: 3 if nothing is feasible at the rates of the instance, 4 if nothing was found in time.
     """
     common.check_out("--out", out, instance_file, solution_file)
     common.check_plot(plot, instance_file, solution_file, out, pages=True)
@@ -69,7 +85,16 @@ def stress(
         if task is not None:
             instance = alone(instance, task)
             placement = None if placement is None else placement[[task]]
-        found = run(instance, placement, spread=spread, samples=samples, seed=seed, threads=threads)
+        found = run(
+            instance,
+            placement,
+            spread=spread,
+            samples=samples,
+            method=method,
+            time_limit_s=time_limit,
+            seed=seed,
+            threads=threads,
+        )
     common.print_or_write(found.to_dict(), out, as_json)
     if not as_json:
         _show(found)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mecopt.what_if.curves import Curve
     from mecopt.what_if.front import Front
     from mecopt.what_if.robustness import Robust
-    from mecopt.what_if.stressing import Stress
+    from mecopt.what_if.survival import Stress
 
 SUFFIX = ".html"
 LINE = SERVER_COLOURS[4]

@@ -17,7 +17,7 @@ from mecopt.errors import InputError, located, said
 
 FORM = re.compile(r"(?P<path>.+\.py)(?::(?P<name>.*))?", re.DOTALL)
 PREFIX = "mecopt_own_"  # of the names under which files are imported
-EXPECTED = "expected file.py:NAME, where NAME is a mecopt.Method or a function of the instance"
+METHOD = "a mecopt.Method or a function of the instance"
 
 
 def names_a_file(text: str) -> bool:
@@ -36,10 +36,11 @@ def path_of(text: str) -> Path:
     return _parts(text)[0]
 
 
-def load(text: str) -> Any:
+def load(text: str, what: str = "method", kind: str = METHOD) -> Any:
     """Return what ``file.py:NAME`` names.
 
-    The file is imported once for each content that it has. What it imports from its own folder is found after
+    The file is imported once for each content that it has, and messages say that a `what` of this `kind` is
+    wanted. What it imports from its own folder is found after
     what is installed, so that no file there can stand in for a library.
 
     Raises
@@ -48,29 +49,33 @@ def load(text: str) -> Any:
         If there is no such file, it cannot be imported, or does not have the name: one line with the file,
         and with the line in it where there is one.
     """
-    path, name = _parts(text)
+    path, name = _parts(text, what, kind)
     try:
         source = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read ({reason}); {EXPECTED}", str(path)) from None
-    module = _imported(path, source)
+        raise InputError(f"cannot be read ({reason}); {_expected(kind)}", str(path)) from None
+    module = _imported(path, source, kind)
     if not hasattr(module, name):
         known = [key for key, value in vars(module).items() if _defined_in(value, module)]
         near = difflib.get_close_matches(name, known, n=1)
-        offer = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'no methods'}"
+        offer = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or f'no {what}s'}"
         raise InputError(f"has no {name!r}; {offer}", str(path))
     return getattr(module, name)
 
 
-def _parts(text: str) -> tuple[Path, str]:
+def _parts(text: str, what: str = "method", kind: str = METHOD) -> tuple[Path, str]:
     found = FORM.fullmatch(text)
     if found is None or not (found["name"] or "").isidentifier():
-        raise InputError(f"method {text!r}: {EXPECTED}")
+        raise InputError(f"{what} {text!r}: {_expected(kind)}")
     return Path(found["path"]), found["name"]
 
 
-def _imported(path: Path, source: bytes) -> ModuleType:
+def _expected(kind: str) -> str:
+    return f"expected file.py:NAME, where NAME is {kind}"
+
+
+def _imported(path: Path, source: bytes, kind: str) -> ModuleType:
     """Return the module of a file, imported anew when its text has changed."""
     digest = hashlib.sha256(os.fsencode(path.resolve()) + b"\0" + source).hexdigest()
     name = f"{PREFIX}{path.stem}_{digest[:12]}"
@@ -78,7 +83,7 @@ def _imported(path: Path, source: bytes) -> ModuleType:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
-        raise InputError(f"is no Python file; {EXPECTED}", str(path))
+        raise InputError(f"is no Python file; {_expected(kind)}", str(path))
     module = importlib.util.module_from_spec(spec)
     folder = str(path.resolve().parent)
     if folder not in sys.path:

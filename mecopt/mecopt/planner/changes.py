@@ -14,7 +14,7 @@ from mecopt.entities import Allow
 from mecopt.errors import InputError, shown
 from mecopt.instance import Instance
 from mecopt.planner.plan_kernels import EACH, ONE, OWN
-from mecopt.scalars import numbers, whole_numbers
+from mecopt.scalars import LARGEST_COUNT, numbers, whole_numbers
 
 NAMES = ("rates", "speeds", "deadlines", "batch", "tasks")
 FLOAT = np.dtype(np.float64)
@@ -60,7 +60,7 @@ def table(name: str, given: Any, columns: int, what: str) -> Floats:
 def deadline_table(given: Any, blocks: int) -> Floats:
     """Return deadlines as rows: a number is one for every block, None is none."""
     if not isinstance(given, np.ndarray) or given.dtype == object:
-        given = _unlimited(given)
+        given = _floats("deadlines", _unlimited(given))
     if np.ndim(given) == 0:
         given = np.full(blocks, _floats("deadlines", given))
     elif np.ndim(given) == 2 and np.shape(given)[1] == 1:
@@ -112,7 +112,7 @@ def _floats(name: str, given: Any) -> Floats:
 def _unlimited(given: Any) -> Any:
     if given is None:
         return np.inf
-    if isinstance(given, (list, tuple, np.ndarray)) and np.ndim(given):
+    if isinstance(given, (list, tuple)) or (isinstance(given, np.ndarray) and given.ndim):
         return [_unlimited(one) for one in given]
     return given
 
@@ -145,9 +145,10 @@ class Changes:
         if self.speeds.whose != OWN:
             found += _problems("speeds", speeds, np.isfinite(speeds) & (speeds > 0), "a finite number > 0")
         tau = self.deadlines.values
-        found += _problems("deadlines", tau, tau >= 0, "a number >= 0, or none")
-        whole = (batch >= 1) & (batch < 2.0**63) & (batch == np.floor(batch))
+        found += _problems("deadlines", tau, (tau >= 0) | _repeated(tau), "a number >= 0, or none")
+        whole = (batch >= 1) & (batch == np.floor(batch)) & np.isfinite(batch)
         found += _problems("batch", batch, whole, "a whole number >= 1")
+        found += _problems("batch", batch, ~whole | (batch < 2.0**63), f"at most {LARGEST_COUNT}")
         if found:
             raise InputError(found)
 
@@ -193,6 +194,13 @@ def _problems(name: str, values: Floats, fine: NDArray[np.bool_], expected: str)
     return [
         f"{name}{place}: {value:g}, expected {expected}" for place, value in zip(places, wrong, strict=True)
     ]
+
+
+def _repeated(values: Floats) -> NDArray[np.bool_]:
+    """Say which numbers repeat the first of their row, where all of the row do: mostly one was given."""
+    first = values[:, :1]
+    alike = ((values == first) | (np.isnan(values) & np.isnan(first))).all(axis=1)
+    return alike[:, None] & (np.arange(values.shape[1]) > 0)
 
 
 def _allowed(instance: Instance, chosen: Ints) -> tuple[Allow, ...]:

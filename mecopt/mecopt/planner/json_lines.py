@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
-from mecopt.errors import SHOWN, InputError, shown
+from mecopt.errors import SHOWN, InputError, shortened, shown
 from mecopt.planner.changes import NAMES
 from mecopt.planner.plan import Plan
 from mecopt.planner.planner import Planner
+from mecopt.text import visible
 
 
 def changes_of(line: bytes) -> dict[str, Any]:
@@ -32,13 +34,12 @@ def changes_of(line: bytes) -> dict[str, Any]:
         told = "a whole number of thousands of digits" if "digits" in str(error) else str(error)
         raise InputError(f"not JSON: {told}") from None
     if not isinstance(found, dict):
-        raise InputError(f"{shown(found)}, expected an object")
+        raise InputError(f"{_written(found)}, expected an object")
     if not found.keys() <= _KNOWN:
         unknown = [name for name in found if name not in _KNOWN]
         raise InputError(f"{shown(name)}: unknown field, expected {', '.join(NAMES)}" for name in unknown)
-    missing = [name for name, value in found.items() if value is None and name != "deadlines"]
-    if missing:
-        raise InputError(f"{name}: null, expected numbers" for name in missing)
+    if b"true" in line or b"false" in line or None in found.values():
+        _check_numbers(found)  # numpy takes true for 1, and a planner null for nothing given
     return found if found.get("deadlines", 0) is not None else found | {"deadlines": math.inf}
 
 
@@ -55,7 +56,12 @@ def answer(planner: Planner, line: bytes) -> tuple[dict[str, Any], int]:
     InputError
         If the line cannot be read, or a number in it is out of range.
     """
-    plan = planner.plan(**changes_of(line))
+    changes = changes_of(line)
+    try:
+        plan = planner.plan(**changes)
+    except InputError:
+        _check_numbers(changes)  # in the words of JSON, where that is what is wrong
+        raise
     return plain(plan), 0 if plan.objective is not None else 3
 
 
@@ -97,6 +103,40 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = sorted({name for name in names if names.count(name) > 1})
         raise InputError(f"{shown(name)}: given twice" for name in twice)
     return found
+
+
+def _check_numbers(found: dict[str, Any]) -> None:
+    """Name what is no number, or no row like the others, where it is.
+
+    Raises
+    ------
+    InputError
+        With a line for each.
+    """
+    problems = [problem for name, value in found.items() for problem in _strange(name, name, value)]
+    if problems:
+        raise InputError(problems)
+
+
+def _strange(name: str, place: str, value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        if len({len(member) if isinstance(member, list) else None for member in value}) > 1:
+            yield f"{place}: {_written(value)}, expected numbers, rows of one length"
+        for i, member in enumerate(value):
+            yield from _strange(name, f"{place}[{i}]", member)
+    elif isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
+        yield f"{place}: {_written(value)}, expected numbers"
+    elif value is None and name != "deadlines":
+        yield f"{place}: null, expected numbers"
+
+
+def _written(value: Any) -> str:
+    """Return a value as JSON has it, short enough for a message."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (ValueError, RecursionError):  # a whole number of thousands of digits
+        return shown(value)
+    return shortened(visible(text), 60)
 
 
 def _constant(text: str) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecopt.arrays import Floats, Ints
-from mecopt.errors import InputError, MecoptError, MethodError, said, shown
+from mecopt.errors import InputError, MethodError, said, shown
 from mecopt.simulation.arrivals import Stream
 from mecopt.simulation.online_rule import POOLS, SEES, Decide, Pricing, View
 from mecopt.simulation.price_head import WINDOW_TASKS, no_head
@@ -163,13 +163,13 @@ class EventLoop:
         while (i := self.next_task(rest)) is not None:
             if self.own is None:
                 k = int(self.stream.task[i])
-                raise MecoptError(f"tasks[{k}]: no finite path at the prices of this rule")
+                raise MethodError(f"tasks[{k}]: no finite path at its prices")
             try:
                 nodes = self.own(self.view())
             except (KeyboardInterrupt, InputError):
                 raise
             except BaseException as error:  # the code of a third party may raise anything
-                raise MethodError(f"the rule raised at task {i}: {said(error)}") from error
+                raise MethodError(f"raised at task {i}: {said(error)}") from error
             self.decide(self._checked(nodes, int(self.stream.task[i]), i))
 
     def next_task(self, rest: Callable[[], None]) -> int | None:
@@ -246,15 +246,18 @@ class EventLoop:
         """Return the nodes of a task as a row of placements, or say what is wrong with them."""
         blocks = int(self.world.tables[0][k])
         place = np.full(self.world.stages, -1, dtype=np.int8)
-        given = np.asarray(nodes)
+        try:
+            given = np.asarray(nodes)
+        except ValueError:  # rows of unequal length
+            given = np.zeros(0)
         expected = f"{blocks} nodes of 0..{self.world.servers}, one a block"
         whole = given.shape == (blocks,) and given.dtype.kind in "iu"
         if not whole or ((given < 0) | (given > self.world.servers)).any():
-            raise MethodError(f"the rule returned {shown(nodes)} at task {i}, expected {expected}")
+            raise MethodError(f"returned {shown(nodes)} at task {i}, expected {expected}")
         place[:blocks] = given
         if not np.isfinite(self._unloaded(k, place)):
             raise MethodError(
-                f"the rule returned {given.tolist()} at task {i}, which a missing link or `allow` forbids"
+                f"returned {given.tolist()} at task {i}, which a missing link or `allow` forbids"
             )
         return place
 

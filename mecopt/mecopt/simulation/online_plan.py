@@ -76,7 +76,13 @@ class OnlinePlan:
         )
         self.capacity = load_one(self.world)
         if self.trace is not None:
-            self.count = len(self.trace) if tasks is None else min(tasks, len(self.trace))
+            self.count = len(self.trace) if tasks is None else tasks
+            if tasks is None and self.count < LEAST_TASKS:
+                raise InputError(f"{arrivals}: {self.count} arrivals, expected at least {LEAST_TASKS}")
+            if self.count > len(self.trace):
+                raise InputError(
+                    f"tasks: {tasks:,}, expected at most the {len(self.trace):,} arrivals of the trace"
+                )
             own = len(self.trace) / self.trace.span_s
             given = rate if rate is not None else own if load is None else load * self.capacity.rate
             first = slice(self.count)

@@ -26,6 +26,7 @@ GROUP = "mecopt.rules"
 FILES = (
     "mecopt.rule_files"  # entry points that read a rule from a file, each named by the end of the file's name
 )
+KIND = "a Rule of mecopt.simulation or a function of a View"  # in a file
 
 SEES = {"nothing": 0, "backlog": 1, "flight": 2}
 POOLS = {"all": 0, "least": 1, "two": 2}
@@ -199,7 +200,7 @@ def find(given: str | Rule | Decide) -> Rule:
     if not isinstance(given, str):
         return _of(given, "rule")
     if method_file.names_a_file(given):
-        return _of(method_file.load(given), given)
+        return _of(method_file.load(given, "rule", KIND), given)
     reader = _entries(FILES).get(Path(given).suffix.removeprefix("."))
     if reader is not None:
         value = _loaded(reader, given)(given)

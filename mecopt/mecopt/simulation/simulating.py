@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mecopt._version import __version__
-from mecopt.errors import InputError
+from mecopt.errors import InputError, MecoptError, MethodError, said
 from mecopt.simulation import online_rule
 from mecopt.simulation.keeping import Folder, Key
 from mecopt.simulation.online_plan import OnlinePlan
@@ -155,17 +155,20 @@ class _Work:
             self._bound = bound_of(world, self._stream, plan.capacity.price)
             self._seed = seed
         if name not in self._prepared:
-            self._prepared[name] = self.chosen[name].prepare(plan.setting())
+            self._prepared[name] = self._prepare(name)
         stream, bound = self._stream, self._bound
-        run = simulate_stream(
-            world,
-            stream,
-            self._prepared[name],
-            lag_s=plan.lag_s,
-            discipline=plan.discipline,
-            seed=seed,
-            rest=self.rest,
-        )
+        try:
+            run = simulate_stream(
+                world,
+                stream,
+                self._prepared[name],
+                lag_s=plan.lag_s,
+                discipline=plan.discipline,
+                seed=seed,
+                rest=self.rest,
+            )
+        except MethodError as error:
+            raise MethodError(f"rule {name!r}: {error}") from error.__cause__
         figures = summary(world, run, stream.time_s, stream.task, stream.size)
         least = bound.queueing_s
         return {
@@ -177,6 +180,21 @@ class _Work:
             "regret": (figures["all_mean_s"] - least) / max(least, 1e-12),
             "mecopt_version": __version__,
         }
+
+    def _prepare(self, name: str) -> Any:
+        """Prepare a rule, which may be anybody's code.
+
+        Raises
+        ------
+        MethodError
+            If it raises.
+        """
+        try:
+            return self.chosen[name].prepare(self.plan.setting())
+        except (KeyboardInterrupt, MecoptError):
+            raise
+        except BaseException as error:
+            raise MethodError(f"rule {name!r} raised while it was prepared: {said(error)}") from error
 
 
 def _named(policy: RuleLike | Iterable[RuleLike]) -> dict[str, tuple[Rule, RuleLike]]:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecopt.arrays import Floats, Ints
-from mecopt.errors import InputError
+from mecopt.errors import InputError, shown
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate
 from mecopt.placements import placement_lists
-from mecopt.scalars import number
+from mecopt.scalars import is_whole, number
 from mecopt.tolerances import slack
 from mecopt.what_if.price_list import UNITS, PlanPrices
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEW = 12  # tasks whose plans are all added up, and written
+
+
+class PointError(InputError, IndexError):
+    """A number that is no point of a front."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +65,16 @@ class Front:
         return len(self.points)
 
     def plan(self, point: int) -> Ints:
-        """Return the placement of a point, (tasks, longest model)."""
-        if not -len(self) <= point < len(self):
-            raise InputError(f"point: {point}, expected 0 to {len(self) - 1}")
-        return self._plan(point % len(self))
+        """Return the placement of a point, (tasks, longest model).
+
+        Raises
+        ------
+        InputError
+            If there is no such point; it is an IndexError too.
+        """
+        if not is_whole(point) or not 0 <= point < len(self):
+            raise PointError(f"point: {shown(point)}, expected 0 to {len(self) - 1}")
+        return self._plan(int(point))
 
     def evaluate(self, point: int) -> Evaluation:
         """Return what the judge says of the placement of a point."""
@@ -76,8 +86,15 @@ class Front:
         Parameters
         ----------
         **limits : float
-            By the names of axes, such as ``energy=2.5``.
+            By the names of axes, such as ``energy=2.5``; at least one.
+
+        Raises
+        ------
+        InputError
+            If there is none, one names no axis, or is no number >= 0.
         """
+        if not limits:
+            raise InputError(f"within: no limit, expected one on {' or '.join(self.axes)}")
         fits = np.ones(len(self), dtype=bool)
         for name, limit in limits.items():
             if name not in self.axes:

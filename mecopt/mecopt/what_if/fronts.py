@@ -5,31 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
+from mecopt import features
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
-from mecopt.entities import Deadline, Objective
+from mecopt.entities import Coupling, Deadline, Objective
 from mecopt.errors import InputError, shown
 from mecopt.features import OF_STEPS, Feature, forbidden
 from mecopt.instance import Instance
-from mecopt.scalars import whole
+from mecopt.own import method_of
+from mecopt.scalars import number, whole
 from mecopt.sources import instance_of
 from mecopt.tolerances import slack
 from mecopt.what_if.envelopes import Lines, Pieces, envelopes
 from mecopt.what_if.front import FEW, Front
 from mecopt.what_if.price_list import AXES, PERIOD, PlanPrices, figures, prices
 from mecopt.what_if.refusals import InfeasibleError, check_takes
-from mecopt.what_if.sweeping import alone
+from mecopt.what_if.sweeping import POINTS, alone
 from mecopt.what_if.undominated import Plans, of_task, supported, together
-
-if TYPE_CHECKING:
-    pass
 
 LABELS = 3_000_000  # labels of a task, or sums of plans, that are held at most
 TAKES = (OF_STEPS - {Feature.WEIGHT}) | {Feature.PERIOD, Feature.TOTAL_DEADLINE}
+SOLVED = frozenset({Feature.ONE_RUN, Feature.SOFT_END, Feature.STATE})  # weight by weight
 
 
 def pareto(
@@ -39,6 +39,11 @@ def pareto(
     task: int | None = None,
     price_per_s: float | Mapping[str, float] | None = None,
     price_per_bit: float | Mapping[str, float] | None = None,
+    points: int = POINTS,
+    method: Any = "auto",
+    time_limit_s: float = 10.0,
+    seed: int = 0,
+    threads: int = 1,
 ) -> Front:
     """Find the plans that no other plan beats in delay, energy and price.
 
@@ -55,22 +60,28 @@ def pareto(
         Money for a second of calculation on a server; one for all, or by their names.
     price_per_bit : float or mapping, optional
         Money for a bit over a link; one for all, or by the name of the device's link's server, and ``wired``.
+    points : int
+        For how many weights of delay and energy plans are looked for where something joins the tasks.
+    method, time_limit_s, seed, threads
+        As for `solve`, for each of these weights.
 
     Returns
     -------
     Front
         Up to 12 tasks: all such plans, by labels through the trellis, where they are not too many. Else those
-        that are the least for some weights of two axes, exactly, and what that proves of all others. With the
-        period the front is exact for one task of few placements, or of one stretch a node where a method
-        for that is installed; else plans and a proved gap.
+        that are the least for some weights of two axes, exactly, and what that proves of all others. Under
+        couplings, ``one_run``, and deadlines that more than single steps decide: the plans that `solve` finds
+        for some weights of delay and energy, and what its bounds prove of all others. With the period
+        the front is exact for one task of few placements, or of one stretch a node where a method for that
+        is installed; else plans and a proved gap.
 
     Raises
     ------
     CouplingError, InputError
-        If the instance has couplings, weights of tasks, drop costs or deadlines of phases; or three axes for
-        tasks that have too many plans.
+        If the instance has weights of tasks or drop costs, or beside prices or the period couplings; or three
+        axes for tasks that have too many plans.
     MecoptError
-        If some task has no feasible placement.
+        If some task has no feasible placement, or none was found in time.
 
     Examples
     --------
@@ -84,14 +95,18 @@ def pareto(
         instance = alone(instance, whole("task", task, 0))
     if axes is not None and PERIOD in (axes := _texts(axes)):
         return _with_period(instance, axes)
-    check_takes("pareto", instance, TAKES)
-    hard = instance.rules.deadline is Deadline.HARD
-    if hard and instance.tasks.given("max_phase_delay_s") is not None:
-        raise InputError("pareto does not take deadlines of phases, expected one of the whole task")
+    check_takes("pareto", instance, TAKES | SOLVED, frozenset(Coupling))
     paid = prices(instance, price_per_s, price_per_bit)
     chosen = _axes(axes, paid)
     if "energy" in chosen:
         _check_joules(instance)
+    hard = instance.rules.deadline is Deadline.HARD
+    phased = hard and instance.tasks.given("max_phase_delay_s") is not None
+    options = {"method": method_of(method), "time_limit_s": number("time_limit_s", time_limit_s)}
+    options |= {"seed": whole("seed", seed, 0), "threads": whole("threads", threads, 1)}
+    count = whole("points", points, 2, 10_000)
+    if phased or instance.rules.couplings or features.of(instance) & SOLVED:
+        return _weighed(instance, chosen, paid, count, options)
     of = instance.rules.objective.of
     weighed = instance.replace(rules=replace(instance.rules, objective=Objective(1.0, 1.0, of)))
     costs, node_cost = chain_costs(weighed), forbidden(instance)
@@ -100,13 +115,29 @@ def pareto(
         front = _labelled(instance, chosen, costs, node_cost, paid, every)
         if front is not None:
             return front
-    if len(chosen) > 2 or (hard and instance.tasks.given("max_total_delay_s") is not None):
-        what = "three axes" if len(chosen) > 2 else "end-to-end deadlines"
+    if hard and instance.tasks.given("max_total_delay_s") is not None:
+        return _weighed(instance, chosen, paid, count, options)
+    if len(chosen) > 2:
         raise InputError(
-            f"pareto takes {what} of up to {FEW} tasks with not too many plans, expected two axes "
-            "without them, or one --task"
+            f"pareto takes three axes of up to {FEW} tasks with not too many plans, expected two axes, or "
+            "one --task"
         )
     return _hull(instance, chosen, costs, node_cost, paid, every)
+
+
+def _weighed(
+    instance: Instance, axes: tuple[str, ...], paid: PlanPrices, points: int, options: dict[str, Any]
+) -> Front:
+    """Find plans of little delay and little energy where shortest paths are not enough."""
+    from mecopt.what_if.weighted_fronts import weighted_plans
+
+    if axes != AXES[:2]:
+        raise InputError(
+            f"axes: {shown(','.join(axes))}, expected delay,energy where couplings, one_run or end-to-end "
+            "deadlines say which plans there are"
+        )
+    figures, placements, gaps = weighted_plans(instance, points, options).front()
+    return Front(instance, axes, figures, False, None, gaps, paid, lambda point: placements[point].copy())
 
 
 def _texts(axes: Sequence[str]) -> tuple[str, ...]:

@@ -41,26 +41,42 @@ class PeriodSearch:
         """Keep a placement of all tasks."""
         self.plans[placement.tobytes()] = placement
 
+    def longest_period(self) -> float:
+        """Return the period of the plan of least delay, summed over the slots."""
+        path = next(iter(self.plans.values()))
+        return float(self._busiest(self._load(path)).sum())
+
     def rounds(self, price: float) -> float:
         """Weigh resources again and again; return the best bound on delay + price times period."""
-        k, m, i, j = self.arcs
+        count = len(self.arcs[0])
         weight = np.ones(self.count) / np.bincount(self.slot)[self.slot]
         best = np.zeros(self.slots)
         for n in range(ROUNDS):
             dear = self.delay.copy()
-            dear[self.arcs] += price * np.bincount(self.step, self.seconds * weight[self.at], len(k))
+            dear[self.arcs] += price * np.bincount(self.step, self.seconds * weight[self.at], count)
             value, path = shortest(dear, self.blocks)
             self.meet(path)
             best = np.maximum(best, np.bincount(self.task_slot, value, self.slots))
-            before = np.where(m > 0, path[k, np.maximum(m - 1, 0)], 0)
-            used = ((path[k, m] == j) & (before == i))[self.step]
-            load = np.bincount(self.at[used], self.seconds[used], self.count)
-            busiest = np.zeros(self.slots)
-            np.maximum.at(busiest, self.slot, load)
+            load = self._load(path)
+            busiest = self._busiest(load)
             share = load / np.where(busiest > 0, busiest, 1.0)[self.slot]
             weight = weight * np.exp(STEP / np.sqrt(n + 1.0) * share)
             weight /= np.bincount(self.slot, weight)[self.slot]
         return float(best.sum() * (1.0 - SAFE))
+
+    def _load(self, path: Ints) -> Floats:
+        """Return how busy a placement keeps everything."""
+        k, m, i, j = self.arcs
+        before = np.where(m > 0, path[k, np.maximum(m - 1, 0)], 0)
+        used = ((path[k, m] == j) & (before == i))[self.step]
+        load: Floats = np.bincount(self.at[used], self.seconds[used], self.count).astype(np.float64)
+        return load
+
+    def _busiest(self, load: Floats) -> Floats:
+        """Return the period of every slot."""
+        busiest = np.zeros(self.slots)
+        np.maximum.at(busiest, self.slot, load)
+        return busiest
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +132,7 @@ def slot_plans(paths: MetPaths, slot: int) -> tuple[Plans, Ints]:
     delays, periods = paths.delay[mine], load[starts].sum(axis=1).max(axis=1)
     for first in _corners(delays[starts].sum(axis=1), periods):
         states += _moves(starts[first], delays, load, which)
+        states += _moves_back(starts[first], delays, load, which)
     choices = np.stack(states)
     figures = np.column_stack([delays[choices].sum(axis=1), load[choices].sum(axis=1).max(axis=1)])
     kept = undominated(np.zeros(len(figures), dtype=np.int64), figures)
@@ -141,6 +158,25 @@ def _moves(now: Ints, delay: Floats, load: Floats, which: Ints) -> list[Ints]:
             break
         rate = np.where(shorter, dear / np.where(shorter, period - after, 1.0), np.inf)
         move = int(rate.argmin())
+        total = total + load[move] - load[now[which[move]]]
+        now[which[move]] = move
+        states.append(now.copy())
+    return states
+
+
+def _moves_back(now: Ints, delay: Floats, load: Floats, which: Ints) -> list[Ints]:
+    """Move one task at a time to the path that saves most delay for what it lengthens; the states met."""
+    now, states = now.copy(), []
+    total = load[now].sum(axis=0)
+    for _ in range(MOVES * len(now)):
+        period = total.max(initial=0.0)
+        after = (total + load - load[now[which]]).max(axis=1, initial=0.0)
+        saved = delay[now[which]] - delay
+        quicker = saved > delay[now[which]] * (1.0 - SHORTER)
+        if not quicker.any():
+            break
+        longer = np.maximum(after - period, period * (1.0 - SHORTER))
+        move = int(np.where(quicker, saved / longer, -np.inf).argmax())
         total = total + load[move] - load[now[which[move]]]
         now[which[move]] = move
         states.append(now.copy())

@@ -27,11 +27,13 @@ from mecopt.what_if.undominated import Plans, along_the_hull, supported, togethe
 
 GROUP = "mecopt.fronts"  # of functions of an instance and a task that return such a front
 NAME = "delay-period"
+WITHIN = "delay-within-period"  # bounds of the delay of a slot's tasks within periods, and plans near them
 ALL = 50_000  # placements of one task that are all looked at
 PRICES = 16  # of a second of period, from a tenth of the number of tasks in a slot to a hundred times
 MOST = 300_000  # sums of plans that are held at most
 SAFE = 1e-12  # fraction for rounding
 SOLVE_S = 10.0  # seconds for the least period
+TARGETS = 32  # periods from the least to that of the least delay
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,7 @@ class PeriodFront:
     figures: Floats  # (P, 2) delay and period
     placement: Ints  # (P, K, M)
     exact: bool
-    cuts: Floats  # (C, 3): a delay + b period >= c for every plan
+    cuts: Floats  # (C, 4): a delay + b period >= c for every plan of at most that period
 
     @property
     def gaps(self) -> Floats:
@@ -51,10 +53,10 @@ class PeriodFront:
         delay, period = self.figures.T
         # Just within the period of one plan only the next one is listed.
         room = np.concatenate([[np.inf], period[:-1]])
-        a, b, c = self.cuts[self.cuts[:, 0] > 0].T
+        a, b, c, most = self.cuts[self.cuts[:, 0] > 0].T
         with np.errstate(invalid="ignore"):
             spent = np.where(b > 0, b[None, :] * room[:, None], 0.0)
-        least = ((c - spent) / a).max(axis=1)
+        least = np.where(room[:, None] <= most, (c - spent) / a, -np.inf).max(axis=1)
         gaps: Floats = np.maximum((delay - least) / np.maximum(least, 1e-300), 0.0)
         return gaps
 
@@ -101,8 +103,9 @@ def _edges(figures: Floats) -> Floats:
     hull = figures[supported(figures)]
     steps = np.diff(hull, axis=0)
     slope = steps[:, 0] / -steps[:, 1] if len(steps) else np.zeros(0)
-    lines = np.column_stack([np.ones(len(slope)), slope, hull[1:, 0] + slope * hull[1:, 1]])
-    return np.concatenate([[[1.0, 0.0, hull[0, 0]]], lines]) * [[1.0, 1.0, 1.0 - SAFE]]
+    ones = np.ones(len(slope))
+    lines = np.column_stack([ones, slope, hull[1:, 0] + slope * hull[1:, 1], np.inf * ones])
+    return np.concatenate([[[1.0, 0.0, hull[0, 0], np.inf]], lines]) * [[1.0, 1.0, 1.0 - SAFE, 1.0]]
 
 
 def _every(instance: Instance, k: int) -> tuple[Floats, Ints] | None:
@@ -159,7 +162,7 @@ def _elsewhere(instance: Instance) -> PeriodFront | None:
         return None
     rows = np.full((len(front.delay_s), 1, instance.max_blocks), -1)
     rows[:, 0, : front.placement.shape[1]] = front.placement
-    return PeriodFront(np.column_stack([front.delay_s, front.period_s]), rows, True, np.zeros((0, 3)))
+    return PeriodFront(np.column_stack([front.delay_s, front.period_s]), rows, True, np.zeros((0, 4)))
 
 
 def _between(by_period: Instance, by_delay: Instance) -> PeriodFront | None:
@@ -170,15 +173,23 @@ def _between(by_period: Instance, by_delay: Instance) -> PeriodFront | None:
     search = PeriodSearch(by_period, chain_costs(by_delay))
     if np.isinf(search.free).any():
         return None
-    tasks = max(float(np.bincount(by_period.tasks.slot).max()), 1.0)
-    dear = np.geomspace(tasks / 10.0, tasks * 100.0, PRICES).tolist()
-    cuts = [(1.0, 0.0, float(search.free.sum()) * (1.0 - SAFE))]
-    cuts += [(1.0, price, search.rounds(price)) for price in dear]
+    cuts = [(1.0, 0.0, float(search.free.sum()) * (1.0 - SAFE), np.inf)]
     least = solve(by_period, time_limit_s=SOLVE_S)
     if least.lower_bound is not None:
-        cuts.append((0.0, 1.0, least.lower_bound))
+        cuts.append((0.0, 1.0, least.lower_bound, np.inf))
     if least.evaluation is not None and least.evaluation.feasible:
         search.meet(least.evaluation.placement)
+    within = next(iter(entry_points(group=GROUP, name=WITHIN)), None)
+    if within is not None and search.slots == 1 and least.lower_bound:
+        longest = max(search.longest_period(), least.lower_bound)
+        found, plans = within.load()(by_delay, np.geomspace(least.lower_bound, longest, TARGETS))
+        cuts += [(1.0, price, total, most) for most, price, total in found.tolist()]
+        for plan in plans:
+            search.meet(plan)
+    else:
+        tasks = max(float(np.bincount(by_period.tasks.slot).max()), 1.0)
+        dear = np.geomspace(tasks / 10.0, tasks * 100.0, PRICES).tolist()
+        cuts += [(1.0, price, search.rounds(price), np.inf) for price in dear]
     paths = met(by_period, search)
     parts = [slot_plans(paths, slot) for slot in range(search.slots)]
     total = together([part for part, _ in parts], MOST) or along_the_hull([part for part, _ in parts])

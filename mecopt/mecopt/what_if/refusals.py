@@ -15,6 +15,12 @@ class InfeasibleError(MecoptError):
     exit_status = 3
 
 
+class NothingFoundError(MecoptError):
+    """No feasible plan was found in the time given, and it is not proved that there is none."""
+
+    exit_status = 4
+
+
 def check_takes(
     who: str, instance: Instance, takes: frozenset[Feature], honours: frozenset[Coupling] = frozenset()
 ) -> None:

@@ -3,145 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt import features
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
+from mecopt.entities import Coupling
 from mecopt.errors import InputError
-from mecopt.features import OF_STEPS, Feature, forbidden
+from mecopt.features import forbidden
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate
-from mecopt.placements import placement_array, placement_lists
+from mecopt.own import method_of
+from mecopt.placements import placement_array
 from mecopt.scalars import LARGEST_SEED, number, whole
 from mecopt.sources import instance_of
 from mecopt.trellis import shortest_paths
 from mecopt.what_if.refusals import InfeasibleError, check_takes
+from mecopt.what_if.survival import Stress, joined, orders_of
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-TAKES = OF_STEPS | {Feature.DROP}
 AT_ONCE = 50_000  # tasks of all samples that are solved at a time
 MOST_ORDERS = 10  # orders that are listed
-Z = 1.96  # of a 95 % interval
-
-
-@dataclass(frozen=True, eq=False)
-class Stress:
-    """How a plan fares under sampled rates; shares are fractions of the samples, (tasks,).
-
-    Attributes
-    ----------
-    plan : Evaluation
-        The plan, judged at the rates of the instance.
-    order_survives : array
-        How often the best plan visits the same nodes in the same order, wherever it cuts the chain.
-    plan_survives : array
-        How often no plan is better than this one.
-    breaks : array
-        How often the plan breaks a deadline.
-    mean_loss, worst_loss : float
-        By how much the plan is above the best one, a fraction: all tasks of all samples together, and the
-        worst task of any sample; samples that break it left out.
-    orders : tuple of (nodes, share)
-        The orders of nodes of the best plans, most frequent first, over all tasks and samples.
-    """
-
-    instance: Instance
-    plan: Evaluation
-    samples: int
-    spread: float
-    seed: int
-    order_survives: Floats
-    plan_survives: Floats
-    breaks: Floats
-    mean_loss: float
-    worst_loss: float
-    orders: tuple[tuple[tuple[int, ...], float], ...]
-
-    @property
-    def survives(self) -> float:
-        """How often the order of nodes survives, the mean of the tasks."""
-        return float(self.order_survives.mean())
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """A 95 % interval of `survives` (Wilson), as wide as if one task had been sampled."""
-        n, p = self.samples, self.survives
-        middle = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
-        half = Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
-        return max(middle - half, 0.0), min(middle + half, 1.0)
-
-    @property
-    def answer(self) -> str:
-        """The answer in plain words."""
-        low, high = (100 * end for end in self.interval)
-        whose = "the plan's order of nodes" if len(self.order_survives) == 1 else "a task's order of nodes"
-        often, mean, worst = map(_percent, (self.survives, self.mean_loss, self.worst_loss))
-        text = (
-            f"With rates up to {100 * self.spread:g} % off, {whose} stays the best in {often} % of the "
-            f"samples ({low:.0f} to {high:.0f} %). Kept as it is, the plan costs {mean} % more than the best "
-            f"on average, {worst} % at worst"
-        )
-        late = float(self.breaks.mean())
-        return text + (f", and breaks a deadline in {_percent(late)} % of the cases." if late else ".")
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a task."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            {
-                "task": np.arange(len(self.order_survives)),
-                "order_survives": self.order_survives,
-                "plan_survives": self.plan_survives,
-                "breaks": self.breaks,
-            }
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {
-            "instance": self.instance.name,
-            "instance_sha256": self.instance.sha256,
-            "samples": self.samples,
-            "spread": self.spread,
-            "seed": self.seed,
-            "answer": self.answer,
-            "order_survives": self.survives,
-            "interval": list(self.interval),
-            "plan_survives": float(self.plan_survives.mean()),
-            "breaks": float(self.breaks.mean()),
-            "mean_loss": self.mean_loss,
-            "worst_loss": self.worst_loss,
-            "orders": [{"nodes": list(nodes), "share": share} for nodes, share in self.orders],
-            "tasks": [
-                {"order_survives": order, "plan_survives": same, "breaks": late}
-                for order, same, late in zip(
-                    self.order_survives.tolist(),
-                    self.plan_survives.tolist(),
-                    self.breaks.tolist(),
-                    strict=True,
-                )
-            ],
-            "placement": placement_lists(self.plan.placement, self.instance),
-        }
-
-    def save_plot(self, path: str) -> None:
-        """Draw the orders' shares into a file: ``.png``, ``.svg``, ``.pdf``, or ``.html`` to point at."""
-        from mecopt.drawing.what_if import save_stress
-
-        save_stress(self, path)
-
-    def __repr__(self) -> str:
-        return f"<Stress of {self.instance.name!r}: {self.answer}>"
+MANY, FEW = 1000, 20  # samples: of tasks by themselves, of instances that are solved one by one
 
 
 def stress(
@@ -149,7 +36,9 @@ def stress(
     placement: Sequence[Sequence[int]] | NDArray[Any] | None = None,
     *,
     spread: float = 0.2,
-    samples: int = 1000,
+    samples: int | None = None,
+    method: Any = "auto",
+    time_limit_s: float = 1.0,
     seed: int = 0,
     threads: int = 1,
 ) -> Stress:
@@ -164,20 +53,25 @@ def stress(
     spread : float
         Every link's rate is multiplied by a number drawn evenly from 1 - spread to 1 + spread, the same both
         ways, for each task and sample.
-    samples, seed, threads : int
+    samples : int, optional
+        1,000 by default, 20 where something joins the tasks.
+    method, time_limit_s
+        As for `solve`, for each sample where something joins the tasks.
+    seed, threads : int
 
     Returns
     -------
     Stress
-        Every sample is solved to its optimum.
+        Every sample is solved to its optimum; under couplings, the objective period, ``one_run`` and
+        end-to-end deadlines as far as it goes in the time given.
 
     Raises
     ------
     CouplingError, InputError
-        If the instance has couplings, the objective period, or limits of whole tasks; if the placement is not
-        feasible at the rates of the instance.
+        If the method does not take the instance; if the placement is not feasible at the rates of the
+        instance.
     MecoptError
-        If nothing is feasible.
+        If nothing is feasible, or nothing was found in time.
 
     Examples
     --------
@@ -186,12 +80,17 @@ def stress(
     True
     """
     instance = instance_of(instance)
-    check_takes("stress", instance, TAKES)
+    check_takes("stress", instance, features.ALL, frozenset(Coupling))
+    together = joined(instance)
     spread = float(number("spread", spread))
     if spread >= 1:
         raise InputError(f"spread: {spread:g}, expected a fraction below 1")
-    samples, seed = whole("samples", samples, 1, 10_000_000), whole("seed", seed, 0, LARGEST_SEED)
-    threads = whole("threads", threads, 1)
+    samples = whole("samples", (FEW if together else MANY) if samples is None else samples, 1, 10_000_000)
+    seed, threads = whole("seed", seed, 0, LARGEST_SEED), whole("threads", threads, 1)
+    options = {"method": method_of(method), "time_limit_s": number("time_limit_s", time_limit_s)}
+    if together:
+        options |= {"seed": seed, "threads": threads}
+        return _jointly(instance, placement, spread, samples, options)
     costs, node_cost = chain_costs(instance), forbidden(instance)
     plan = _plan(instance, placement, costs, node_cost)
     rng = np.random.default_rng(seed)
@@ -215,6 +114,25 @@ def stress(
     )
 
 
+def _jointly(
+    instance: Instance, placement: Any, spread: float, samples: int, options: dict[str, Any]
+) -> Stress:
+    """Solve each sample by itself."""
+    from mecopt.what_if.joint_stress import JointTally, best_plan
+
+    plan = best_plan(instance, options) if placement is None else _judged(instance, placement)
+    tally = JointTally(plan, options)
+    rng = np.random.default_rng(options["seed"])
+    for _ in range(samples):
+        tally.add(rng.uniform(1.0 - spread, 1.0 + spread, instance.tasks.rate_bps.shape))
+    mean = tally.lost / tally.least if tally.least > 0 else 0.0
+    shares = tally.order / samples, tally.same / samples, tally.broken / samples
+    return Stress(
+        instance, plan, samples, spread, options["seed"], *shares, mean, tally.worst, _ranked(tally.orders),
+        tally.gap, tally.unknown,
+    )  # fmt: skip
+
+
 def _plan(instance: Instance, placement: Any, costs: ChainCosts, node_cost: Floats | None) -> Evaluation:
     if placement is None:
         paths = shortest_paths(costs, node_cost)
@@ -222,20 +140,14 @@ def _plan(instance: Instance, placement: Any, costs: ChainCosts, node_cost: Floa
             lost = int(np.flatnonzero(np.isinf(paths.value))[0])
             raise InfeasibleError(f"tasks[{lost}]: no placement is feasible (see mecopt explain)")
         return evaluate(instance, paths.placement, costs=costs)
-    judged = evaluate(instance, placement_array(placement, instance), costs=costs)
+    return _judged(instance, placement)
+
+
+def _judged(instance: Instance, placement: Any) -> Evaluation:
+    judged = evaluate(instance, placement_array(placement, instance))
     if not judged.feasible:
         raise InputError(f"placement: {judged.violations[0]}; expected one that is feasible at today's rates")
     return judged
-
-
-def orders_of(placement: Ints) -> Ints:
-    """Return the nodes that every row visits, each stretch once, (rows, M); -1 behind the end."""
-    begins = placement >= 0
-    begins[:, 1:] &= placement[:, 1:] != placement[:, :-1]
-    found = np.full_like(placement, -1)
-    row, column = np.nonzero(begins)
-    found[row, (begins.cumsum(axis=1) - 1)[row, column]] = placement[row, column]
-    return found
 
 
 class _Tally:
@@ -285,10 +197,10 @@ class _Tally:
 
     def orders(self) -> tuple[tuple[tuple[int, ...], float], ...]:
         """Return the most frequent orders with their shares."""
-        total = sum(self._counts.values())
-        ranked = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))
-        return tuple((nodes, times / total) for nodes, times in ranked[:MOST_ORDERS])
+        return _ranked(self._counts)
 
 
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.3g}"
+def _ranked(counts: dict[tuple[int, ...], int]) -> tuple[tuple[tuple[int, ...], float], ...]:
+    total = sum(counts.values())
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple((nodes, times / total) for nodes, times in ranked[:MOST_ORDERS])

@@ -50,7 +50,7 @@ def sweep(
         ``"speed:es1"``, ``"speed:device"``, ``"deadline"`` and ``"energy"`` (budgets) are factors, 1 for the
         instance as it is; ``"servers"`` is how many of them, the first ones; ``"batch"`` that of every task.
     low, high : float, optional
-        Range; by default 0.1 to 10, all numbers of servers, batches from 1 to 32.
+        Range; by default 0.1 to 10, all numbers of servers, batches from 1 to 32. It may be one value.
     points : int
         At how many values the optimum is told, or looked for where the curve is not exact.
     task : int, optional
@@ -145,8 +145,6 @@ def _range(turned: Knob, low: float | None, high: float | None) -> tuple[float, 
         raise InputError(
             f"range: from {ends[0]:g} to {ends[1]:g} is upside down, expected the smaller end first"
         )
-    if ends[0] == ends[1] and not turned.whole:
-        raise InputError(f"range: from {ends[0]:g} to {ends[1]:g} is empty, expected two ends that differ")
     if turned.name == "servers" and ends[1] > turned.usual[1]:
         raise InputError(f"high: {ends[1]:g} servers, expected at most the instance's {turned.usual[1]:g}")
     return ends[0], ends[1]

@@ -6,14 +6,17 @@ docs/methods/labels.md says how it works.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mecopt.arrays import Floats, Ints
-from mecopt.entities import OneRun
-from mecopt.errors import InputError
+from mecopt.entities import Deadline, OneRun
+from mecopt.errors import CouplingError, InputError, shown
 from mecopt.features import OF_STEPS, Feature
 from mecopt.registry import Method
+from mecopt.scalars import is_whole
+from mecopt.sources import instance_of
 
 if TYPE_CHECKING:
     from mecopt.incumbent import Run
@@ -33,30 +36,39 @@ class DelayEnergyFront:
     placement: Ints  # (P, M)
 
 
-def front(instance: Instance, task: int = 0) -> DelayEnergyFront:
-    """Return the whole delay-energy front of one task, whatever others do.
+def front(instance: Instance | str | os.PathLike[str], task: int = 0) -> DelayEnergyFront:
+    """Return the whole delay-energy front of one task.
 
-    Links, hard deadlines of blocks, `allow` and `one_run` hold as the instance says; end-to-end deadlines do
-    not, they are points on the front.
+    Links, hard deadlines (of blocks, and the task's own), `allow` and `one_run` hold as the instance says;
+    penalties of soft ones are neither delay nor energy.
 
     Parameters
     ----------
-    instance : Instance
+    instance : Instance, str or path
+        Or what `mecopt.load` takes.
     task : int
         Its number, from 0.
 
     Raises
     ------
+    CouplingError
+        If something joins the tasks: a front is one of a task by itself.
     InputError
-        If there is no such task, or energy cannot be counted.
+        If there is no such task, energy cannot be counted, or phases have hard deadlines.
     """
-    if not 0 <= task < instance.task_count:
-        raise InputError(f"task {task}: expected 0 to {instance.task_count - 1}")
+    instance = instance_of(instance)
+    if not is_whole(task) or not 0 <= task < instance.task_count:
+        raise InputError(f"task: {shown(task)}, expected 0 to {instance.task_count - 1}")
+    if instance.rules.couplings:
+        joined = ", ".join(sorted(instance.rules.couplings))
+        raise CouplingError(f"a front of labels does not take the coupling {joined}")
+    if instance.rules.deadline is Deadline.HARD and instance.tasks.given("max_phase_delay_s") is not None:
+        raise InputError("a front of labels does not take deadlines of phases, expected the task's own")
     if reason := _refuses(instance):
-        raise InputError(f"a front {reason}")
+        raise InputError(f"a front of labels {reason}")
     from mecopt_solvers.labels.delay_energy import front_of
 
-    return DelayEnergyFront(*front_of(instance, task))
+    return DelayEnergyFront(*front_of(instance, int(task)))
 
 
 def _refuses(instance: Instance) -> str:

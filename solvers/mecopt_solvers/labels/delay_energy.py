@@ -12,7 +12,7 @@ from mecopt.costs import chain_costs
 from mecopt.entities import Deadline, Objective
 from mecopt.errors import InputError
 from mecopt.instance import Instance
-from mecopt.tolerances import JUST_BELOW
+from mecopt.tolerances import JUST_BELOW, slack
 from mecopt_solvers.labels import path_kernels
 from mecopt_solvers.labels.steps import StepSource, TaskSteps
 from mecopt_solvers.labels.unlimited_first import FIRST_LABELS, MOST_LABELS, searched
@@ -25,11 +25,12 @@ def front_of(instance: Instance, task: int) -> tuple[Floats, Floats, Ints]:
     kept = Deadline.HARD if rules.deadline is Deadline.HARD else Deadline.NONE  # penalties are no joules
     alone = instance.replace(
         tasks=dataclasses.replace(instance.tasks, weight=np.ones(instance.task_count)),
-        rules=dataclasses.replace(rules, objective=joules, deadline=kept, couplings=frozenset()),
+        rules=dataclasses.replace(rules, objective=joules, deadline=kept),
     )
     source = StepSource(alone, chain_costs(alone), features.forbidden(alone))
     steps = source.of(np.array([task]), whole=True)
-    most = np.inf
+    due = float(alone.tasks.max_total_delay_s[task])
+    most = float(slack(due)) if kept is Deadline.HARD else np.inf
     found: list[tuple[float, float, Ints]] = []
     while most > 0 and (way := _least_energy(steps, source.bit, most)) is not None:
         joule, delay, path = way

@@ -5,12 +5,35 @@ docs/methods/period.md says how it works.
 
 from __future__ import annotations
 
+from mecopt.arrays import Floats, Ints
 from mecopt.features import OF_STEPS, Feature
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
 
-__all__ = ["METHOD"]
+__all__ = ["METHOD", "delay_within"]
+
+
+def delay_within(instance: Instance, periods: Floats) -> tuple[Floats, list[Ints]]:
+    """Bound the delay of all plans within each of some periods, of tasks that share one slot.
+
+    Parameters
+    ----------
+    instance : Instance
+        Without couplings, its tasks in one slot. Its objective does not count.
+    periods : array of shape (P,)
+        Seconds.
+
+    Returns
+    -------
+    cuts : array of shape (P, 3)
+        Rows p, b, c: every plan of period T <= p takes c - b T seconds or more; c is inf where there is none.
+    placements : list of arrays of shape (tasks, longest model)
+        Plans near these bounds, not all of them within their periods.
+    """
+    from mecopt_solvers.period import slot_delays  # imports numba
+
+    return slot_delays.cuts(instance, periods)
 
 
 def _solve(instance: Instance, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The linear program over the paths seen: their shares, and the busiest resource busy for the least time."""
+"""Linear programs over the paths seen: the busiest resource busy for the least time, or least delay."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from mecopt_solvers.programs.highs import Matrix
 
 
 class Master:
-    """Columns are the period, then paths; rows are resources, then tasks. Seconds are parts of `unit`."""
+    """Columns are the period, then paths; rows are resources, then tasks. Seconds are parts of `unit`.
 
-    def __init__(self, slot: Slot, unit: float) -> None:
-        self.slot, self.unit = slot, unit
+    With a price the delay of paths counts too, and what the period is beyond that of `within` costs so much a
+    second.
+    """
+
+    def __init__(self, slot: Slot, unit: float, price: float | None = None) -> None:
+        self.slot, self.unit, self.by_delay = slot, unit, price is not None
         rows, tasks = slot.resources, len(slot.tasks)
         self.lp = lp.model(
-            np.ones(1),
+            np.ones(1) if price is None else np.array([price * unit]),
             np.concatenate([np.full(rows, -np.inf), np.ones(tasks)]),
             np.concatenate([np.zeros(rows), np.ones(tasks)]),
             Matrix(np.zeros(1, dtype=np.int64), np.arange(rows), np.full(rows, -1.0)),
@@ -46,7 +50,8 @@ class Master:
         there[:, -1] = True  # the first task's row has the number of the padding
         counts = there.sum(axis=1)
         start = np.cumsum(counts) - counts
-        self.lp.add_columns(np.zeros(len(task)), Matrix(start, index[there], value[there]))
+        cost = self.slot.delays(task, path) if self.by_delay else np.zeros(len(task))
+        self.lp.add_columns(cost, Matrix(start, index[there], value[there]))
         self.longest = np.concatenate([self.longest, seconds.max(axis=1)])
         self.task = np.concatenate([self.task, task])
         self.path = np.concatenate([self.path, path])
@@ -63,6 +68,21 @@ class Master:
         weight = np.maximum(-self.lp.duals[: self.slot.resources], 0.0)
         total = float(weight.sum())
         return (self.lp.objective * self.unit, weight / total) if total > 0 else None
+
+    def within(self, period: float) -> tuple[float, Floats] | None:
+        """Return the least delay within a period, and a price of a second of every resource (R,)."""
+        rows = np.arange(self.slot.resources)
+        self.lp.bound_rows(rows, np.full(len(rows), period / self.unit))
+        self.lp.bound_columns(np.append(np.inf, np.where(self.longest <= period, np.inf, 0.0)))
+        if self.lp.run() != "optimal":
+            return None
+        return self.lp.objective, np.maximum(-self.lp.duals[: len(rows)], 0.0) / self.unit
+
+    def rounded(self) -> Ints:
+        """Return every task's path of the largest share in the last solution, (n, M)."""
+        order = np.lexsort((self.share, self.task))
+        last = np.append(np.flatnonzero(np.diff(self.task[order])), len(order) - 1)
+        return self.path[order[last]]
 
     @property
     def share(self) -> Floats:

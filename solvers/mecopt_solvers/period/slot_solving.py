@@ -30,7 +30,7 @@ class SlotSearch:
     """The tasks of one slot: their best paths so far, and a bound on the slot's period."""
 
     def __init__(self, instance: Instance, run: Run, source: StepSource, tasks: Ints) -> None:
-        self.run, self.slot = run, Slot(instance, run, source, tasks)
+        self.run, self.slot = run, Slot(instance, run.costs, source, tasks)
         self.bound, self.failures, self.seed = 0.0, 0, run.seed
         self.weight = np.full(self.slot.resources, 1.0 / max(self.slot.resources, 1))
         self.path, self.period = np.full((len(tasks), self.slot.shape[1]), -1), np.inf
@@ -156,9 +156,7 @@ class SlotSearch:
         master = self.master
         if master.solve(most) is None:
             return
-        order = np.lexsort((master.share, master.task))
-        last = np.append(np.flatnonzero(np.diff(master.task[order])), len(order) - 1)
-        self._take(master.path[order[last]])
+        self._take(master.rounded())
 
     def _gather(self) -> None:
         """Gather paths that may be in a better placement: seen before, or the best near the best weights."""

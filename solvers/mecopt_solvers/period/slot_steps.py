@@ -8,7 +8,7 @@ import numpy as np
 
 from mecopt import busy
 from mecopt.arrays import Floats, Ints
-from mecopt.incumbent import Run
+from mecopt.costs import ChainCosts
 from mecopt.instance import Instance
 from mecopt_solvers.labels import path_kernels
 from mecopt_solvers.labels.steps import StepSource
@@ -26,13 +26,13 @@ class Slot:
     resource R and 0 s.
     """
 
-    def __init__(self, instance: Instance, run: Run, source: StepSource, tasks: Ints) -> None:
+    def __init__(self, instance: Instance, costs: ChainCosts, source: StepSource, tasks: Ints) -> None:
         self.tasks, self.bit = tasks, source.bit
         steps = source.of(tasks)
         self.shape = steps.cost.shape
         real = np.arange(self.shape[1]) < steps.blocks[:, None]
         a, m, i, j = np.nonzero(np.isfinite(steps.cost) & real[:, :, None, None])
-        row, step, seconds = busy.entries(instance, run.costs, tasks[a], m, i, j)
+        row, step, seconds = busy.entries(instance, costs, tasks[a], m, i, j)
         names, at = np.unique(row, return_inverse=True)
         self.resources = len(names)
         flat = np.ravel_multi_index((a, m, i, j), self.shape)[step]
@@ -56,10 +56,11 @@ class Slot:
         own = [np.where(kind[self.row] == one, self.seconds, 0.0).sum(axis=1) for one in (0, 1)]
         return np.stack([seconds.reshape(self.shape) for seconds in own], axis=1)
 
-    def price(self, weight: Floats, most: float = np.inf) -> tuple[Floats, Ints]:
+    def price(self, weight: Floats, most: float = np.inf, *, by_delay: bool = False) -> tuple[Floats, Ints]:
         """Return every task's least seconds weighed by weight (R,), or a bound on them, and its path.
 
-        No step of the path, nor its device or radio, is busy for longer than `most`.
+        With `by_delay` its delay, as its steps cost, counts too. No step of the path, nor its device or
+        radio, is busy for longer than `most`.
 
         Returns
         -------
@@ -67,7 +68,8 @@ class Slot:
         path : (n, M), -1 where none was found
         """
         worth = np.append(weight, 0.0)
-        cost = (worth[self.row] * self.seconds).sum(axis=1).reshape(self.shape) + self.closed
+        cost = (worth[self.row] * self.seconds).sum(axis=1).reshape(self.shape)
+        cost += self.steps.cost if by_delay else self.closed
         cost[self.longest > most] = np.inf
         side = self.steps.side
         side = np.concatenate([side, np.full((len(side), 2), most)], axis=1)
@@ -84,6 +86,16 @@ class Slot:
             room *= 8
         path[np.isinf(value)] = -1
         return value, path
+
+    def delays(self, task: Ints, path: Ints) -> Floats:
+        """Return what the steps of paths (P, M) of tasks (P,) cost, (P,)."""
+        m, real = np.arange(self.shape[1]), path >= 0
+        before = np.concatenate(
+            [np.zeros((len(path), 1), dtype=np.int64), np.maximum(path[:, :-1], 0)], axis=1
+        )
+        cost = self.steps.cost[task[:, None], m, before, np.maximum(path, 0)]
+        total: Floats = np.where(real, cost, 0.0).sum(axis=1)
+        return total
 
     def columns(self, task: Ints, path: Ints) -> tuple[Ints, Floats]:
         """Return what paths (P, M) of tasks (P,) keep busy: resources and seconds, (P, W) each, padded."""

@@ -6,6 +6,7 @@ servers, the stages of a pipeline. docs/methods/stages.md says how it works.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,11 @@ import numpy as np
 from mecopt import features, limits
 from mecopt.arrays import Floats, Ints
 from mecopt.entities import Coupling, Deadline, OneRun
-from mecopt.errors import InputError
+from mecopt.errors import CouplingError, InputError, shown
 from mecopt.features import OF_STEPS, Feature
 from mecopt.registry import Method
+from mecopt.scalars import is_whole
+from mecopt.sources import instance_of
 
 if TYPE_CHECKING:
     from mecopt.incumbent import Run
@@ -36,7 +39,7 @@ class DelayPeriodFront:
     placement: Ints  # (P, M)
 
 
-def front(instance: Instance, task: int = 0) -> DelayPeriodFront:
+def front(instance: Instance | str | os.PathLike[str], task: int = 0) -> DelayPeriodFront:
     """Return the whole delay-period front of one task, by itself in its slot.
 
     Hard deadlines of blocks, routes, and the memory and time of nodes hold as the instance says; the task's
@@ -44,23 +47,29 @@ def front(instance: Instance, task: int = 0) -> DelayPeriodFront:
 
     Parameters
     ----------
-    instance : Instance
-        With ``one_run`` "servers" or "all".
+    instance : Instance, str or path
+        Or what `mecopt.load` takes; with ``one_run`` "servers" or "all".
     task : int
         Its number, from 0.
 
     Raises
     ------
+    CouplingError
+        If the instance has energy budgets or shared servers.
     InputError
         If there is no such task, or the method `stages` does not take what the instance asks for.
     """
     from mecopt.costs import chain_costs
     from mecopt_solvers.stages import chain, programme
 
-    if not 0 <= task < instance.task_count:
-        raise InputError(f"task {task}: expected 0 to {instance.task_count - 1}")
+    instance = instance_of(instance)
+    if not is_whole(task) or not 0 <= task < instance.task_count:
+        raise InputError(f"task: {shown(task)}, expected 0 to {instance.task_count - 1}")
+    task = int(task)
     if instance.rules.one_run is OneRun.NONE:
         raise InputError("rules.one_run: none, expected servers or all: a front is one of stages")
+    if missing := instance.rules.couplings - METHOD.honours:
+        raise CouplingError(f"a front of stages does not take the coupling {', '.join(sorted(missing))}")
     if reason := _too_large(instance) or _shares(instance):
         raise InputError(f"a front of stages {reason}")
     forbidden = features.forbidden(instance)

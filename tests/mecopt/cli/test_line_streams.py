@@ -56,6 +56,27 @@ def test_solve_takes_an_instance_a_line(mecopt, toy, options):
     assert found[0]["objective"] == found[4]["objective"]
 
 
+@pytest.mark.parametrize(("option", "value"), [("--out", "out.json"), ("--plot", "out.png"), ("--task", "0")])
+def test_what_is_for_one_instance_is_refused_of_several(mecopt, toy, tmp_path, option, value):
+    value = str(tmp_path / value) if "." in value else value
+    lines = as_line(toy()) + "\n" + as_line(toy())
+    done = mecopt("solve", "-", "--json", option, value, stdin=lines)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"mecopt: {option}: standard input holds several instances, expected a single one\n"
+    )
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_one_instance_of_standard_input_is_written(mecopt, toy, tmp_path):
+    for text in (as_line(toy()), json.dumps(toy(), indent=1)):
+        path = tmp_path / "out.json"
+        done = mecopt("solve", "-", "--out", str(path), stdin=text)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(path.read_text())["status"] == "optimal"
+        path.unlink()
+
+
 def test_solve_of_one_instance_is_as_ever(mecopt, toy):
     alone = mecopt("solve", "-", stdin=as_line(toy()) + "\n\n")
     assert alone.returncode == 0

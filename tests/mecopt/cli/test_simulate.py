@@ -5,6 +5,7 @@ import json
 import pytest
 
 import mecopt as library
+from mecopt.simulation import Rule
 
 SPEC = "paper:tasks=individual,slots=1,release_rate=3,servers=2"
 
@@ -111,5 +112,36 @@ def test_a_rule_of_ones_own_that_fails_is_named(tmp_path):
     rule.write_text("def bad(view):\n    return [9]\n\ndef worse(view):\n    raise ValueError('no idea')\n")
     with pytest.raises(library.MethodError, match=r"returned \[9\] at task 0, expected 6 nodes of 0..2"):
         library.simulate(SPEC, f"{rule}:bad", tasks=300)
-    with pytest.raises(library.MethodError, match=r"raised at task 0: .*no idea"):
+    with pytest.raises(library.MethodError, match=r"rule 'worse': raised at task 0: .*no idea"):
         library.simulate(SPEC, f"{rule}:worse", tasks=300)
+    with pytest.raises(library.MethodError, match=r"rule 'ragged': returned \[\[1\], \[1, 2\]\] at task 0"):
+        library.simulate(SPEC, ["nominal", ragged], tasks=300)
+    lazy = Rule("lazy", "fails at once", lambda setting: setting.nothing)
+    with pytest.raises(library.MethodError, match="rule 'lazy' raised while it was prepared: AttributeError"):
+        library.simulate(SPEC, lazy, tasks=300)
+
+
+def ragged(view):
+    return [[1], [1, 2]]
+
+
+def test_a_short_trace_and_too_many_tasks_are_told(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("time_s\n" + "\n".join(map(str, range(250))) + "\n")
+    trace = f"trace:{path}"
+    with pytest.raises(library.InputError, match="tasks: 300, expected at most the 250 arrivals of"):
+        library.simulate(SPEC, "nominal", arrivals=trace, tasks=300)
+    assert library.simulate(SPEC, "nominal", arrivals=trace, tasks=200).settings["tasks"] == 200
+    path.write_text("time_s\n1\n2\n3\n")
+    with pytest.raises(library.InputError, match=r"trace.csv: 3 arrivals, expected at least 200"):
+        library.simulate(SPEC, "nominal", arrivals=trace)
+
+
+def test_a_file_without_a_rule_is_told_what_one_is(tmp_path):
+    with pytest.raises(library.InputError, match=r"where NAME is a Rule of mecopt\.simulation or a func"):
+        library.simulate(SPEC, "nix.py:a", tasks=300)
+    with pytest.raises(library.InputError, match=r"rule 'nix\.py': expected file.py:NAME"):
+        library.simulate(SPEC, "nix.py", tasks=300)
+    (tmp_path / "none.py").write_text("")
+    with pytest.raises(library.InputError, match="has no 'a'; it has no rules"):
+        library.simulate(SPEC, f"{tmp_path / 'none.py'}:a", tasks=300)

@@ -65,14 +65,28 @@ def test_no_deadline_is_null(planner):
         (b'{"batch": Infinity}', "not JSON: Infinity, expected a number"),
         (b'{"batch": 1' + b"0" * 5000 + b"}", "not JSON: "),
         (b"[" * 100_000, "nested too deeply"),
-        (b'{"batch": "2"}', "batch: '2', expected numbers"),
-        (b'{"rates": {"es1": 3}}', "rates: {'es1': 3}, expected numbers"),
+        (b'{"batch": "2"}', 'batch: "2", expected numbers'),
+        (b'{"rates": {"es1": 3}}', 'rates: {"es1": 3}, expected numbers'),
+        (b"null", "null, expected an object"),
+        (b'{"batch": true}', "batch: true, expected numbers"),
+        (b'{"rates": [8e6, true]}', "rates[1]: true, expected numbers"),
+        (b'{"rates": [8e6, null]}', "rates[1]: null, expected numbers"),
+        (b'{"tasks": [0, null]}', "tasks[1]: null, expected numbers"),
+        (b'{"deadlines": [[null, 1, 2], [3]]}', "deadlines: [[null, 1, 2], [3]], expected numbers, rows of"),
+        (b'{"deadlines": [1, false, null]}', "deadlines[1]: false, expected numbers"),
     ],
 )
 def test_a_bad_line_is_named(planner, line, problem):
     with pytest.raises(mecopt.InputError) as caught:
         answer(planner, line)
     assert problem in caught.value.problems[0]
+
+
+def test_what_is_given_once_is_refused_once(planner):
+    for line in (b'{"deadlines": -1}', b'{"deadlines": [[-1]]}', b'{"batch": 0}', b'{"tasks": 9}'):
+        with pytest.raises(mecopt.InputError) as caught:
+            answer(planner, line)
+        assert len(caught.value.problems) == 1
 
 
 def test_many_problems_are_counted():

@@ -172,6 +172,8 @@ def kernel():
         ({"deadlines": [np.nan] * 6}, "deadlines[0]: nan, expected a number >= 0, or none"),
         ({"batch": 0}, "batch[0]: 0, expected a whole number >= 1"),
         ({"batch": 1.5}, "batch[0]: 1.5, expected a whole number >= 1"),
+        ({"batch": 1e30}, "batch[0]: 1e+30, expected at most 9223372036854775807"),
+        ({"batch": np.inf}, "batch[0]: inf, expected a whole number >= 1"),
         ({"batch": [1, 2]}, "batch: 2 rows for 20 tasks"),
         ({"tasks": 20}, "tasks[0]: 20, expected 0 to 19"),
         ({"tasks": []}, "tasks: [], expected numbers of tasks, 0 to 19"),
@@ -191,6 +193,11 @@ def test_every_wrong_number_has_a_line():
     with pytest.raises(mecopt.InputError) as caught:
         mecopt.Planner(PAPER).plan(rates=[1e6, -1.0, np.inf, 1e6], batch=0)
     assert len(caught.value.problems) == 3
+    with pytest.raises(mecopt.InputError) as caught:  # one number that was given for all blocks is one
+        mecopt.Planner(PAPER).plan(deadlines=np.repeat([[1.0], [-1.0]], 10, axis=0))
+    assert caught.value.problems == tuple(
+        f"deadlines[{row}][0]: -1, expected a number >= 0, or none" for row in range(10, 20)
+    )
 
 
 def test_instances_that_join_tasks_are_refused_by_name():

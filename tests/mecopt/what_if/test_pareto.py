@@ -180,12 +180,25 @@ def test_within_and_its_frame():
     assert front.to_dict()["points"][0]["placement"]
     with pytest.raises(mecopt.InputError, match="price: no axis of this front"):
         front.within(price=1)
+    with pytest.raises(mecopt.InputError, match="within: no limit, expected one on delay or energy"):
+        front.within()
+
+
+@pytest.mark.parametrize("point", [-1, 99, 1.5, None])
+def test_a_number_that_is_no_point_is_an_index_error(point):
+    front = mecopt.pareto("tiny_physical")
+    with pytest.raises(IndexError, match=rf"point: {point}, expected 0 to {len(front) - 1}") as caught:
+        front.plan(point)
+    assert isinstance(caught.value, mecopt.InputError)
+    assert front.plan(np.int64(len(front) - 1)).shape == (2, 3)
 
 
 @pytest.mark.parametrize(
     ("source", "arguments", "message"),
     [
-        ("tiny_energy", {}, "pareto does not take the coupling energy"),
+        ("tiny_energy", {"method": "trellis"}, "trellis cannot honour energy"),
+        ("tiny_energy", {"price_per_s": 1}, "axes: 'delay,energy,price', expected delay,energy where"),
+        ("tiny_energy", {"axes": "delay,period"}, "pareto with the period does not take the coupling energy"),
         ("tiny_paper", {"axes": ("delay", "colour")}, "axes: 'colour', expected two or three of"),
         ("tiny_paper", {"axes": ("delay",)}, "axes: 'delay', expected two or three different ones"),
         ("tiny_paper", {"axes": ("delay", "price")}, "axes: price without prices"),

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from what_if_instances import drawn, single
+from what_if_instances import best, drawn, single
 
 import mecopt
-from mecopt.what_if.stressing import orders_of
+from mecopt.what_if.survival import orders_of
 
 
 def one_link(rate=1e7, **rules):
@@ -94,10 +94,39 @@ def test_a_plan_of_ones_own():
     assert found.to_dict()["placement"] == [[0]]
 
 
+def test_what_is_joined_is_solved_sample_by_sample():
+    instance = mecopt.load("tiny_energy")
+    found = mecopt.stress(instance, spread=0.5, samples=6, seed=3)
+    rng = np.random.default_rng(3)
+    same, broken = 0, 0
+    for _ in range(6):
+        factor = rng.uniform(0.5, 1.5, instance.tasks.rate_bps.shape)
+        tasks = dataclasses.replace(instance.tasks, rate_bps=instance.tasks.rate_bps * factor)
+        changed = instance.replace(tasks=tasks)
+        least = best(changed)
+        judged = mecopt.evaluate(changed, found.plan.placement)
+        broken += not judged.feasible
+        same += judged.feasible and judged.objective <= least * (1 + 1e-9)
+    assert found.plan_survives.tolist() == [same / 6] * instance.task_count
+    assert found.breaks.tolist() == [broken / 6] * instance.task_count
+    assert (found.gap <= 1e-6, found.unknown) == (True, 0)
+    document = found.to_dict()
+    assert document["gap"] == found.gap
+    assert "breaks a limit" in found.answer or not broken
+
+
+def test_what_is_joined_and_infeasible_says_so():
+    instance = mecopt.load("tiny_energy")
+    poor = tuple(dataclasses.replace(device, energy_budget_j=0.0) for device in instance.devices)
+    with pytest.raises(mecopt.MecoptError, match="no placement is feasible") as caught:
+        mecopt.stress(instance.replace(devices=poor))
+    assert caught.value.exit_status == 3
+
+
 @pytest.mark.parametrize(
     ("source", "arguments", "message"),
     [
-        ("tiny_energy", {}, "stress does not take the coupling energy"),
+        ("tiny_energy", {"method": "trellis"}, "trellis cannot honour energy"),
         ("tiny_paper", {"spread": 1}, "spread: 1, expected a fraction below 1"),
         ("tiny_paper", {"samples": 0}, "samples: 0, expected at least 1"),
         ("tiny_paper", {"placement": [[0]]}, "placement"),

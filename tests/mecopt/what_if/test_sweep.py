@@ -191,6 +191,14 @@ def test_plots_of_curves(tmp_path):
         mecopt.sweep("tiny_paper", "rate").save_plot(str(tmp_path / "curve.txt"))
 
 
+def test_a_range_of_one_value():
+    curve = mecopt.sweep(two_nodes(), "rate", 2, 2, points=5)
+    assert [(point.value, point.objective) for point in curve.points] == [(2.0, pytest.approx(0.6))]
+    assert curve.reach(0.7) == (2, 2)
+    assert curve.reach(0.5) == (None, None)
+    assert len(mecopt.sweep("tiny_energy", "energy", 1, 1).points) == 1
+
+
 def test_of_two_plans_that_meet_today_the_longer_one_holds():
     curve = mecopt.sweep(two_nodes(rate=8e6 / 0.9), "rate", 0.5, 10)
     assert curve.break_evens == pytest.approx([1.0])

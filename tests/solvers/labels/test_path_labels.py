@@ -110,6 +110,28 @@ def test_the_least_energy_within_a_delay_is_a_point_of_the_front():
     assert result.objective == pytest.approx(found.energy_j[middle])
 
 
+def test_the_front_ends_at_the_tasks_own_deadline():
+    instance = walk(6, 3, 5)
+    every = front(instance)
+    middle = len(every.delay_s) // 2
+    tasks = dataclasses.replace(instance.tasks, max_total_delay_s=every.delay_s[middle : middle + 1])
+    rules = dataclasses.replace(instance.rules, deadline="hard")
+    found = front(instance.replace(tasks=tasks, rules=rules))
+    assert found.delay_s.tolist() == every.delay_s[: middle + 1].tolist()
+    soft = dataclasses.replace(instance.rules, deadline="soft")
+    assert front(instance.replace(tasks=tasks, rules=soft)).delay_s.tolist() == every.delay_s.tolist()
+
+
+def test_a_front_takes_texts_and_refuses_by_name():
+    assert len(front("tiny_physical", 1).delay_s)
+    with pytest.raises(mecopt.InputError, match="text"):
+        front("text")
+    with pytest.raises(mecopt.InputError, match="task: 2, expected 0 to 1"):
+        front("tiny_physical", 2)
+    with pytest.raises(mecopt.CouplingError, match="a front of labels does not take the coupling capacity"):
+        front(walk(3, 2, 1, couplings={"capacity"}))
+
+
 def test_what_nothing_serves_in_time_is_named():
     instance = walk(3, 2, 1, deadline="hard")
     tasks = dataclasses.replace(instance.tasks, max_total_delay_s=np.array([1e-6]))

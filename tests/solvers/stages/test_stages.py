@@ -161,6 +161,10 @@ def test_a_front_needs_stages_and_a_task():
         front(chain(3, 2, one_run="none"))
     with pytest.raises(mecopt.InputError, match="expected 0 to 0"):
         front(chain(3, 2), 1)
+    with pytest.raises(mecopt.InputError, match="text"):
+        front("text")
+    with pytest.raises(mecopt.CouplingError, match="a front of stages does not take the coupling energy"):
+        front(chain(3, 2, couplings={"energy"}))
 
 
 @pytest.mark.parametrize("batch", [1, 20])
