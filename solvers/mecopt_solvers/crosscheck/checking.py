@@ -21,7 +21,7 @@ from mecopt_solvers.crosscheck.wider_format import wide_instance
 
 AGREEMENT = 1e-9
 SMALLEST = 1e-18  # an objective below is as good as 0
-OTHERS_S = 2.0  # what a method that proves nothing gets: some go on until they are told
+OTHERS_S = 0.5  # what a method that proves nothing gets: some go on until they are told
 TRIES = 20  # for a start that is feasible and not the optimum
 
 
