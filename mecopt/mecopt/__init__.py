@@ -13,6 +13,7 @@ from mecopt._version import __version__
 
 _HOME = {
     "AllOf": "stop",
+    "Allow": "entities",
     "AnyOf": "stop",
     "Block": "entities",
     "Coupling": "entities",
@@ -32,7 +33,10 @@ _HOME = {
     "MethodError": "errors",
     "MissingExtraError": "errors",
     "Model": "entities",
-    "ModelDocument": "importing.document",
+    "ModelDocument": "importing.model_document",
+    "Objective": "entities",
+    "OneRun": "entities",
+    "Phase": "entities",
     "PlacementError": "errors",
     "Plan": "planner",
     "Planner": "planner",
@@ -42,6 +46,8 @@ _HOME = {
     "Rules": "entities",
     "Run": "incumbent",
     "Server": "entities",
+    "SharedParams": "entities",
+    "Sharing": "entities",
     "Status": "result",
     "StopReason": "stop",
     "StopRule": "stop",
@@ -75,6 +81,7 @@ _HOME = {
 
 __all__ = [
     "AllOf",
+    "Allow",
     "AnyOf",
     "Block",
     "Coupling",
@@ -95,6 +102,9 @@ __all__ = [
     "MissingExtraError",
     "Model",
     "ModelDocument",
+    "Objective",
+    "OneRun",
+    "Phase",
     "PlacementError",
     "Plan",
     "Planner",
@@ -104,6 +114,8 @@ __all__ = [
     "Rules",
     "Run",
     "Server",
+    "SharedParams",
+    "Sharing",
     "Status",
     "StopReason",
     "StopRule",
@@ -140,7 +152,23 @@ if TYPE_CHECKING:
     from mecopt.comparing import compare
     from mecopt.deployment import deploy
     from mecopt.documents import to_dict
-    from mecopt.entities import Block, Coupling, Deadline, Device, Links, Model, Rules, Server, Tasks
+    from mecopt.entities import (
+        Allow,
+        Block,
+        Coupling,
+        Deadline,
+        Device,
+        Links,
+        Model,
+        Objective,
+        OneRun,
+        Phase,
+        Rules,
+        Server,
+        SharedParams,
+        Sharing,
+        Tasks,
+    )
     from mecopt.errors import (
         CouplingError,
         DisagreementError,

@@ -41,7 +41,8 @@ def forbidden(instance: Instance, pins: Iterable[str], bans: Iterable[str]) -> F
         cost[k, m, n] = 0.0 if free else np.inf
     shut = np.argwhere(np.isinf(cost).all(axis=2)).tolist()
     if shut:
-        raise InputError(f"pins and bans leave no node for block {m} of task {k}" for k, m in shut)
+        what = "pins, bans and `allow`" if instance.allow else "pins and bans"
+        raise InputError(f"{what} leave no node for block {m} of task {k}" for k, m in shut)
     torn = _torn(instance, cost)
     if torn:
         raise InputError(torn)

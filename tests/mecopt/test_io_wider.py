@@ -328,3 +328,38 @@ def test_a_speed_that_is_left_out_is_written_as_the_wider_format(tmp_path):
     assert instance.format == "mecopt-instance/2"
     mecopt.save(instance, tmp_path / "i.json")
     assert mecopt.load(tmp_path / "i.json") == instance
+
+
+def test_what_is_public_makes_an_instance_that_uses_the_wider_model(tmp_path):
+    phases = (mecopt.Phase("prefill"), mecopt.Phase("decode", 3))
+    block = mecopt.Block(
+        (8.0, 2.0), (16.0, 2.0), 10.0, name="a", state_bytes=4.0, start_seconds={"gpu": 0.5}, read_bytes=5.0
+    )
+    tied = (mecopt.SharedParams("tied", 7.0, ("a",)),)
+    instance = mecopt.Instance(
+        name="own",
+        slot_count=1,
+        models=(mecopt.Model("net", (block,), (8.0, 1.0), phases, tied),),
+        devices=(mecopt.Device("cam", 2.0, compute_power_w=1.0),),
+        servers=(mecopt.Server("es1", 4.0, memory_bytes_per_s=9.0, compute_power_w=2.0),),
+        links=mecopt.Links.of(1, 0.0),
+        tasks=mecopt.Tasks.of(
+            slot=[0], device=0, model=0, rate_bps=[[8.0]], blocks=1, down_rate_bps=[[4.0]], weight=[2.0]
+        ),
+        rules=mecopt.Rules.preset(
+            "physical",
+            couplings={mecopt.Coupling.SHARING},
+            sharing=mecopt.Sharing.AFFINE,
+            one_run=mecopt.OneRun.ALL,
+            objective=mecopt.Objective(1.0, 0.5, "all"),
+        ),
+        allow=(mecopt.Allow("all", ("a",), ("es1",)),),
+    )
+    document = mecopt.to_dict(instance)
+    assert document["format"] == "mecopt-instance/2"
+    mecopt.save(instance, tmp_path / "own.json")
+    again = mecopt.load(tmp_path / "own.json")
+    assert again == instance
+    assert again.sha256 == instance.sha256
+    assert document["rules"]["objective"] == {"delay": 1.0, "energy": 0.5, "of": "all"}
+    assert document["models"][0]["phases"][1] == {"name": "decode", "repeat": 3}

@@ -161,6 +161,33 @@ def test_a_disagreement_is_found_printed_and_saved(monkeypatch, tmp_path):
     assert first["what"] in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("kind", "claims", "what"),
+    [
+        ("heuristic", lambda run: run.improve_bound(2.0 * run.objective), "bound"),
+        ("heuristic", lambda run: run.improve_bound(run.objective), "optimal"),
+        ("heuristic", lambda run: run.infeasible([{"message": "so it is"}]), "infeasibility"),
+        ("heuristic", lambda run: None, ""),
+        ("exact", lambda run: None, "feasible"),
+    ],
+)
+def test_of_a_method_that_proves_nothing_only_claims_count(monkeypatch, kind, claims, what):
+    instance = mecopt.load("tiny_paper")
+
+    def own(instance, run):
+        run.found(np.zeros((instance.task_count, instance.max_blocks), dtype=int))  # not the best
+        claims(run)
+
+    claimer = mecopt.Method("claimer", kind, "of this test", frozenset(mecopt.Coupling), own)
+    real = registry.method
+    monkeypatch.setattr(registry, "method", lambda name: claimer if name == "claimer" else real(name))
+    monkeypatch.setattr(checking, "methods", lambda: (claimer,))
+    (answer,) = check(instance, ["claimer"])
+    assert what in answer.what
+    assert bool(answer.what) is bool(what)
+    assert answer.optimum == brute_force(instance).objective
+
+
 def test_the_command(tmp_path):
     done = CliRunner().invoke(
         crosscheck,

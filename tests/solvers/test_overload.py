@@ -12,7 +12,7 @@ from mecopt.features import forbidden
 from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.overload import overloads
 
-METHODS = ("enumeration", "ilp", "auto")
+METHODS = ("enumeration", "ilp", "auto", "decomposition")
 
 
 def document(tasks=3, nodes=("es1",), coupling="sharing", **fields):
@@ -56,6 +56,15 @@ def test_all_servers_of_a_slot_together(method):
     assert reason["where"] == {"slot": 0}
     assert reason["value"] == pytest.approx(2.4)
     assert "2.4, at most 2 fits (0.4 too much)" in reason["message"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_server_too_small_for_one_task_alone(method):
+    result = mecopt.solve(mecopt.from_dict(document(tasks=1, batch=5)), method)
+    assert result.status == "infeasible"
+    (reason,) = result.reasons
+    assert reason["where"] == {"slot": 0, "node": 1}
+    assert (reason["limit"], reason["value"]) == (1 - 1e-6, pytest.approx(2.0))
 
 
 def test_capacity_is_told_in_seconds():

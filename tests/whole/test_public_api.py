@@ -9,6 +9,7 @@ import mecopt
 
 PUBLIC = [
     "AllOf",
+    "Allow",
     "AnyOf",
     "Block",
     "Coupling",
@@ -29,6 +30,9 @@ PUBLIC = [
     "MissingExtraError",
     "Model",
     "ModelDocument",
+    "Objective",
+    "OneRun",
+    "Phase",
     "PlacementError",
     "Plan",
     "Planner",
@@ -38,6 +42,8 @@ PUBLIC = [
     "Rules",
     "Run",
     "Server",
+    "SharedParams",
+    "Sharing",
     "Status",
     "StopReason",
     "StopRule",

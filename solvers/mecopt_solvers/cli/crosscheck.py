@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     "--seed", metavar="S", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
 )
 @click.option("--seconds", metavar="T", type=float, callback=common.finite, help="Stop after T seconds.")
-@click.option("--method", "names", metavar="M", multiple=True, help="Only this method; may be repeated.")
+@click.option(
+    "--method", "names", metavar="M", multiple=True, help="This method, exact or not; may be repeated."
+)
 @click.option(
     "--out", metavar="DIR", default=".", show_default=True, help="Where instances of disagreement go."
 )
@@ -44,8 +46,9 @@ def crosscheck(
 
     The instances have ties, missing links, limits met exactly or missed by a hair, and numbers of very
     different size. Every second one may use anything of the wider model; the others have every set of
-    couplings in turn. A method is asked about what it takes. Ends with status 1 if any method disagrees; the
-    instance is saved. An interrupt shows what was checked until then.
+    couplings in turn. A method is asked about what it takes. Of one that is named and not exact, all that it
+    claims must be true. Ends with status 1 if any method disagrees; the instance is saved. An interrupt shows
+    what was checked until then.
     """
     from mecopt import registry
     from mecopt_solvers.crosscheck import check, instances

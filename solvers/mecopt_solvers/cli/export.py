@@ -77,20 +77,23 @@ def export(
     import numpy as np
 
     from mecopt.costs import chain_costs
+    from mecopt.features import forbidden
     from mecopt.files import write_bytes
     from mecopt.trellis import infeasible_tasks, shortest_paths
     from mecopt.trellis_arcs import build_arcs
-    from mecopt_solvers.programs.milp import build_model
+    from mecopt.what_if.refusals import check_takes
+    from mecopt_solvers.programs.milp import METHOD, build_model
 
+    check_takes("export", instance, METHOD.takes, METHOD.honours)
     with common.naming(instance_file):
-        costs = chain_costs(instance)
-    paths = shortest_paths(costs)
+        costs, node_cost = chain_costs(instance), forbidden(instance)
+    paths = shortest_paths(costs, node_cost)
     if np.isinf(paths.value).any():
-        for reason in infeasible_tasks(instance, costs, paths):
+        for reason in infeasible_tasks(instance, costs, paths, node_cost):
             common.note(reason["message"])
         ctx.exit(EXIT["infeasible"])
     with common.working(f"building {common.plain(instance.name)}"), tempfile.TemporaryDirectory() as folder:
-        model = build_model(instance, build_arcs(costs), formulation)
+        model = build_model(instance, build_arcs(costs, node_cost=node_cost), formulation)
         _in_shares(model)
         path = Path(folder) / f"model{suffix}"
         model.name = "mecopt"  # the instance's own may hold anything

@@ -13,10 +13,12 @@ from mecopt import limits
 from mecopt.arrays import Floats, Ints
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
+from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.decomposition import program_search
 from mecopt_solvers.decomposition.branch import CLOSED
 from mecopt_solvers.decomposition.first import first_placement
 from mecopt_solvers.decomposition.searches import Search, search_part
+from mecopt_solvers.overload import overloads
 from mecopt_solvers.sharing.slot_search import SharedSearch
 
 FIRST_GAP = 1e-3  # relative gap of every part before any part is searched further
@@ -153,7 +155,9 @@ class Schedule:
         if search is None:
             return False
         if search.infeasible:
-            self.run.infeasible([_reason(self.instance, self.parts[p])])
+            arcs = build_arcs(self.run.costs, self.parts[p], self.run.node_cost)
+            reasons = overloads(self.instance, arcs)
+            self.run.infeasible(reasons or [_reason(self.instance, self.parts[p])])
             return True
         self._take_over(p, search)
         return False

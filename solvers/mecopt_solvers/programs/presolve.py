@@ -82,8 +82,8 @@ def reduce(instance: Instance, costs: ChainCosts, node_cost: Floats | None = Non
     if costs.drop_cost is not None:
         best = np.minimum(best, costs.drop_cost[arcs.tasks])
     stuck = np.isinf(best)
-    if not reasons and stuck.any():
-        reasons = [_stuck(instance, int(k)) for k in np.flatnonzero(stuck)]
+    if not reasons and stuck.any():  # a server too small for one block alone: by how much say all its steps
+        reasons = overloads(instance, arcs) or [_stuck(instance, int(k)) for k in np.flatnonzero(stuck)]
     with np.errstate(invalid="ignore"):
         reduced = weight + after[:, 1:, None, :] - after[:, :-1, :, None]
         reduced[:, 0] += np.where(path > best, path - best, 0.0)[:, None, None]  # dearer than leaving it out

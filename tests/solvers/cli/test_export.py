@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from click.testing import CliRunner
+from small_case import case
 
 import mecopt
 from mecopt.io import load, save
@@ -162,3 +163,39 @@ def test_no_costs_at_all(tmp_path):
         assert by_highs(path) == 0
         if shutil.which("cbc"):
             assert by_cbc(path) == 0
+
+
+ALLOWED = [{"tasks": "all", "blocks": ["a"], "nodes": ["device"]}]
+
+
+@pytest.mark.parametrize("formulation", ["flow", "assignment"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        {**case(), "allow": ALLOWED},
+        case(one_run="all", couplings=["energy"], device={"energy_budget_j": 7}),
+        case(deadline="hard", tasks=[{"max_total_delay_s": 7}, {"weight": 3, "down_rate_bps": [1, 0]}]),
+    ],
+    ids=["allow", "one_run", "end to end"],
+)
+def test_what_the_model_takes_of_the_wider_format_is_in_the_file(document, formulation, tmp_path):
+    instance = mecopt.from_dict(document)
+    save(instance, tmp_path / "wide.json")
+    path = written(str(tmp_path / "wide.json"), tmp_path / "model.lp", "--formulation", formulation)
+    assert by_highs(path) == pytest.approx(brute_force(instance).objective, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("document", "what"),
+    [
+        (case(objective="period"), "the objective period"),
+        (case(tasks=[{"drop_cost": 1}]), "drop costs"),
+        (case(couplings=["sharing"], sharing="mm1"), "the coupling sharing"),
+    ],
+)
+def test_what_the_model_does_not_take_is_refused_by_name(document, what, tmp_path):
+    save(mecopt.from_dict(document), tmp_path / "wide.json")
+    done = CliRunner().invoke(export, [str(tmp_path / "wide.json"), "--out", str(tmp_path / "model.lp")])
+    assert isinstance(done.exception, mecopt.InputError)
+    assert str(done.exception) == f"export does not take {what}"
+    assert not (tmp_path / "model.lp").exists()
