@@ -13,4 +13,5 @@ def offered(group: str) -> dict[str, EntryPoint]:
 
 @cache
 def _every() -> EntryPoints:
-    return entry_points()
+    found: EntryPoints = entry_points()  # type: ignore[assignment]  # mypy on 3.11 has it as the older kind
+    return found

@@ -236,7 +236,7 @@ def _only_counts(body: GraphProto) -> bool:
     makers = {name: node for node in body.node for name in node.output}
     while handed_on in makers and makers[handed_on].op_type == "Identity":
         handed_on = makers[handed_on].input[0]
-    return handed_on == given
+    return bool(handed_on == given)
 
 
 def _carried(node: NodeProto) -> int:

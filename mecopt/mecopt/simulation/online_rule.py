@@ -23,9 +23,7 @@ from mecopt.simulation.price_head import PriceHead
 from mecopt.simulation.world import World
 
 GROUP = "mecopt.rules"
-FILES = (
-    "mecopt.rule_files"  # entry points that read a rule from a file, each named by the end of the file's name
-)
+FILES = "mecopt.rule_files"  # readers of rules from files, each named by the end of a file's name
 KIND = "a Rule of mecopt.simulation or a function of a View"  # in a file
 
 SEES = {"nothing": 0, "backlog": 1, "flight": 2}

@@ -32,7 +32,8 @@ def best_plan(instance: Instance, options: dict[str, Any]) -> Evaluation:
         raise InfeasibleError("no placement is feasible (see mecopt explain)")
     if result.evaluation is None or not result.evaluation.feasible:
         raise NothingFoundError("no feasible placement was found in time, more --time-limit may help")
-    return result.evaluation
+    judged: Evaluation = result.evaluation
+    return judged
 
 
 @dataclasses.dataclass(eq=False)

@@ -22,7 +22,7 @@ class NothingFoundError(MecoptError):
 
 
 def check_takes(
-    who: str, instance: Instance, takes: frozenset[Feature], honours: frozenset[Coupling] = frozenset()
+    who: str, instance: Instance, takes: frozenset[str], honours: frozenset[Coupling] = frozenset()
 ) -> None:
     """Refuse an instance that asks for what is not taken.
 

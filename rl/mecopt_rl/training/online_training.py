@@ -133,6 +133,8 @@ class _Trainer:
         self.figures = value_figures(self.setting)
         self.quantile = AIMS[course["aim"]]
         self.judges: list[Stream] | None = None
+        self.rows: list[dict[str, Any]] = []
+        self.state: EvolutionState
 
     def run(self, folder: Path | None, report: Report) -> OnlineTraining:
         if folder is None or not (folder / LAST).exists():
@@ -162,7 +164,7 @@ class _Trainer:
             self.scalars = tuned_scalars(self.setting, self.figures, quantile=self.quantile)[0]
         weights = first_weights(self.settings.width, self.course["seed"])
         self.state = EvolutionState.begin(weights)
-        self.best, self.rows = weights, []
+        self.best = weights
         self._judge()
 
     def _judge(self) -> None:
