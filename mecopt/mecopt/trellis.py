@@ -199,8 +199,7 @@ class _Stages:
         if linked.all():
             seconds: Floats = latency + self.bits[m] * per_bit
             return seconds
-        seconds = np.where(linked, latency + self.bits[m] * np.where(linked, per_bit, 0.0), np.inf)
-        return seconds
+        return np.where(linked, latency + self.bits[m] * np.where(linked, per_bit, 0.0), np.inf)
 
     def _backward(self, values: Floats, reached: Floats) -> tuple[Floats, Ints]:
         ends = values[self.blocks - 1, :, self.tasks].T  # a copy, (J, K)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from mecopt import features, limits
 from mecopt.entities import Coupling
 from mecopt.errors import CouplingError, InputError, MecoptError
-from mecopt.features import Feature
 from mecopt.instance import Instance
 
 
