@@ -139,7 +139,7 @@ class Client:
             return unpacked(call())
         except grpc.RpcError as error:
             code, text = error.code(), str(error.details() or "")
-            if code == grpc.StatusCode.UNAVAILABLE:
+            if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):  # the second while it ends
                 raise AgentError(self.node, f"no agent at {self.address} ({text[:120]})", lost=True) from None
             if code == grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise AgentError(self.node, f"no answer from {self.address} in time", lost=True) from None

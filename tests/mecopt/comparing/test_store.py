@@ -144,10 +144,10 @@ def test_a_reader_hinders_no_resumption(tmp_path):
 
 LEAVE = """
 import sys
-from mecopt.comparing.run_plan import Plan
+from mecopt.comparing.run_plan import ComparisonPlan
 from mecopt.comparing.store import RunStore
 from mecopt.comparing.one_run import ended
-plan = Plan.of(sys.argv[2], "rpdi", seeds=60)
+plan = ComparisonPlan.of(sys.argv[2], "rpdi", seeds=60)
 with RunStore(sys.argv[1], plan) as store:
     print(flush=True)
     sys.stdin.read(1)
