@@ -2,9 +2,9 @@
 
     python benchmarks/online_learners.py
 
-For every cell a policy is trained that begins as `price-tuned`; `price-tuned` itself is also tuned with as many
-tries as a training makes. All meet the same tasks, which none was tuned or trained on. Trainings and runs are
-kept, so that the same command goes on.
+For every cell a policy is trained that begins as `price-tuned`; that rule itself is also tuned with as many tries
+as a training makes. All meet the same tasks, which none was tuned or trained on. Trainings and runs are kept,
+so that the same command goes on.
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ def write(found: list[dict[str, Any]]) -> None:
 {TASKS:,} tasks a cell, all rules on the same tasks, which none was tuned or trained on; one training each
 ({COURSE.generations} generations of {2 * COURSE.pairs} tries on {COURSE.tasks:,} tasks).
 `price-tuned` tried 40 settings of its three scalars, `price-tuned-long` could try
-{2 * COURSE.pairs * COURSE.generations:,} and stops where no step helps. Intervals are 95 % over seeds, seed by
-seed. The trace is one run: an hour of requests to a code completion service
+{2 * COURSE.pairs * COURSE.generations:,} and stops where no step helps. Intervals are 95 % over seeds,
+seed by seed. The trace is one run: an hour of requests to a code completion service
 ([instances/traces](../../instances/traces/README.md)), its times scaled to load 0.9; the learner is that
 trained on `both`.
 Regret is to the bound of [docs/online.md](../../docs/online.md).
