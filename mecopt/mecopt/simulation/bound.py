@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mecopt.arrays import Floats, Ints
 from mecopt.simulation.arrivals import Stream
 from mecopt.simulation.world import World
 
-CUTS = (1.0, 0.99, 0.9, 0.5)  # quantiles of the tasks' work at which it is cut off
-BEYOND = (1.5, 2.5, 5.0)  # and multiples of the largest, for the same with less weight on the queue
+CUTS = (1.0, 1.6, 2.5, 4.0, 7.0, 12.0, 25.0, 60.0)  # multiples of the mean work at which tasks' work is cut
+BEYOND = 5.0  # times the largest work a cut is of no use
 MOST_TOLLS = 4  # that are tried
 CHARGED = 0.95  # of a cut, that counts of a task where there are tolls
-ROOM = 48  # points of a frontier
-STEPS = 160  # prices of work that are tried, on a scale that is finer near 0
+ROOM = 96  # points of a frontier
+# Bins of time by prices of work, which say how fine both are: in all, and a task; and most prices by pairs.
+COARSE, FINE = (2e7, 1e4), (1e9, 2e5)
+MOST_PRICES = 1e6
 TRIAL_TASKS = 10_000  # on so many the figures are chosen that the bound is then formed with
 
 
@@ -57,7 +59,10 @@ class _Lines:
     toll: Floats  # (N,)
     ahead: Floats  # (P,)
     behind: Floats  # (P,)
-    half: float  # what work times itself costs at least while it is done, (seconds a work)
+    speed: float  # most priced work of one task that is done in a second
+
+
+_Trial = tuple[float, _Lines, float]  # bound, what it was formed with, cut
 
 
 def bound_of(world: World, stream: Stream, price: Floats | None = None) -> StreamBound:
@@ -71,19 +76,24 @@ def bound_of(world: World, stream: Stream, price: Floats | None = None) -> Strea
     pairs = _pairs(world, stream)
     share = np.bincount(pairs.of, minlength=len(pairs.task)) / len(stream)
     unloaded = float(share @ pairs.unloaded)
-    trials = []
     few = min(len(stream), TRIAL_TASKS)
-    prices, none = _prices(world, price), np.zeros(world.servers)
-    for weights, toll in [(one, none) for one in prices] + [(prices[0], toll) for toll in _tolls(world)]:
-        lines = _lines(world, pairs, weights, toll)
+
+    def tried(price: Floats, toll: Floats, cuts: Sequence[float] | None = None) -> list[_Trial]:
+        lines = _lines(world, pairs, price, toll)
         if lines is None:
-            continue
-        cuts = _cuts(lines.work, share)
-        trials += [(_formed(stream, pairs, lines, cut, few), lines, cut) for cut in cuts]
+            return []
+        cuts = _cuts(lines.work, share) if cuts is None else cuts
+        return [(_formed(stream, pairs, lines, cut, few, COARSE), lines, cut) for cut in cuts]
+
+    prices = _prices(world, price)
+    trials = [trial for one in prices for trial in tried(one, np.zeros(world.servers))]
     if not trials:
         return StreamBound(unloaded, unloaded)
-    _, lines, cut = max(trials, key=lambda trial: trial[0])
-    return StreamBound(unloaded, max(unloaded, _formed(stream, pairs, lines, cut, len(stream))))
+    best = max(trials, key=lambda trial: trial[0])
+    for toll in _tolls(world):
+        best = max([best, *tried(prices[0], toll, [best[2]])], key=lambda trial: trial[0])
+    _, lines, cut = best
+    return StreamBound(unloaded, max(unloaded, _formed(stream, pairs, lines, cut, len(stream), FINE)))
 
 
 def _prices(world: World, price: Floats | None) -> list[Floats]:
@@ -171,58 +181,58 @@ def _lines(world: World, pairs: _Pairs, price: Floats, toll: Floats) -> _Lines |
         toll,
         pairs.ahead if early else none,
         pairs.behind if early else none,
-        0.5 / float(price.max()),
+        float(price.max()),
     )
 
 
 def _cuts(work: Floats, share: Floats) -> list[float]:
-    order = np.argsort(work)
-    total = np.cumsum(share[order])
-    at = [min(int(np.searchsorted(total, q * total[-1] - 1e-12)), len(work) - 1) for q in CUTS]
-    beyond = {factor * float(work.max()) for factor in BEYOND}
-    return sorted({float(work[order[i]]) for i in at} - {0.0} | beyond)
+    mean, most = float(share @ work), BEYOND * float(work.max())
+    return [factor * mean for factor in CUTS if factor * mean <= most]
 
 
-def _formed(stream: Stream, pairs: _Pairs, lines: _Lines, cut: float, count: int) -> float:
+def _formed(stream: Stream, pairs: _Pairs, lines: _Lines, cut: float, count: int, fineness: float) -> float:
     """Return the bound on the mean of the first `count` tasks."""
-    from mecopt.simulation.bound_kernels import best_pay, longest_busy
+    from mecopt.simulation.bound_kernels import best_pay, least_pay, longest_busy
 
     of, came = pairs.of[:count], stream.time_s[:count]
     seconds, work, paid, many = lines.points
-    real = np.arange(ROOM) < many[:, None]
-    most = cut * CHARGED if lines.toll.any() else cut
-    counted = np.where(real, np.minimum(work, most), 0.0)
-    fixed = (lines.ahead + lines.behind)[:, None]
-    left = 1.0 - counted / cut
-    rest = np.where(real, np.maximum(seconds - fixed, 0.0) * left, np.inf)
-    rest = rest + np.where(real, lines.half * counted * work / cut, 0.0)
-    income = 0.0
+    most, income, rows = cut, 0.0, len(many)
+    fixed, tolls = lines.ahead + lines.behind, paid
     if lines.toll.any():
         # Who may be served behind the last arrival for less than the tolls pays none: a second row a pair.
-        patient = np.where(real, (fixed + rest + paid) / left, 0.0).max(axis=1)
-        of = np.where(came[-1] - came >= patient[of], of, of + len(rest))
-        rest = np.concatenate([rest + paid, rest])
+        most = CHARGED * cut
+        real = np.arange(ROOM) < many[:, None]
+        left = 1.0 - np.minimum(work, most) / cut
+        patient = np.where(real, seconds + paid / left, 0.0).max(axis=1)
+        of = np.where(came[-1] - came >= patient[of], of, of + rows)
         income = float(lines.toll.sum()) * float(came[-1] - came[0])
-        fixed, counted, real = (np.concatenate([part, part]) for part in (fixed, counted, real))
+        seconds, work, many, fixed = (np.concatenate([part, part]) for part in (seconds, work, many, fixed))
+        tolls = np.concatenate([paid, np.zeros_like(paid)])
     arrive = came + np.tile(lines.ahead, 2)[of]
     if lines.ahead.any():
         order = np.argsort(arrive, kind="stable")
         arrive, of = arrive[order], of[order]
-    top = min(longest_busy(arrive, of, counted[:, 0]) / cut, _highest(rest, counted, real))
-    prices = top * (np.arange(STEPS + 1) / STEPS) ** 2
-    pay = np.full((len(rest), STEPS + 1), np.inf)
-    for s in range(int(many.max())):
-        pay = np.minimum(pay, rest[:, s, None] + counted[:, s, None] * prices)
-    return (float(best_pay(arrive, of, pay + fixed, top, 1.0 / cut)) - income) / count
+    top = min(longest_busy(arrive, of, np.minimum(work[:, 0], most)), _highest(lines, cut))
+    span = float(arrive[-1] - arrive[0])
+    wide = max(
+        (span * top / min(fineness[0], fineness[1] * count)) ** 0.5, top * len(many) / MOST_PRICES, 1e-12
+    )
+    step = wide / cut
+    pay = np.empty((len(many), 2 * int(top / wide) + 2))
+    least_pay(seconds, work, tolls, many, fixed, most, 1.0 / cut, lines.speed, step, pay)
+    bins, half = np.divmod(((arrive - arrive[0]) / (0.5 * wide)).astype(np.int64), 2)
+    return (float(best_pay(bins, half, of, pay, step, wide)) - income) / count
 
 
-def _highest(rest: Floats, counted: Floats, real: NDArray[np.bool_]) -> float:
-    """Return a price above which every task takes the path of least work."""
-    last = np.argmin(np.where(real, counted, np.inf), axis=1)
-    rows = np.arange(len(rest))
-    more = counted - counted[rows, last][:, None]
-    worth = real & (more > 0)
+def _highest(lines: _Lines, cut: float) -> float:
+    """Return seconds from a price above which every task takes the path of least work to none."""
+    seconds, work, _, many = lines.points
+    real = np.arange(ROOM) < many[:, None]
+    rows = np.arange(len(many))
+    last = np.argmin(np.where(real, work, np.inf), axis=1)
+    more = work - work[rows, last][:, None]
+    worth = real & (more > 1e-12 * work.max())
     if not worth.any():
         return np.inf
-    ratio = (rest[rows, last][:, None] - np.where(worth, rest, 0.0)) / np.where(worth, more, 1.0)
-    return max(1e-9, 1.05 * float(ratio[worth].max()))
+    ratio = (seconds[rows, last][:, None] - seconds) / np.where(worth, more, 1.0)
+    return 1.05 * cut * max(1e-9, float(ratio[worth].max())) + float(seconds.max())

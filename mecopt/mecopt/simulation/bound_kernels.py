@@ -126,45 +126,85 @@ def frontiers(task, size, tables, price, toll, room, seconds, work, paid, count)
 
 
 @njit(cache=True)
-def best_pay(arrive, pair, pay, top, share):  # type: ignore[no-untyped-def]
-    """Return the most that tasks can be made to pay by a price of work over time, less what it is worth.
+def least_pay(seconds, work, paid, count, fixed, most, share, speed, step, pay):  # type: ignore[no-untyped-def]
+    """Write what a task of every pair pays at least, delay and all, when the price of work is so high.
 
-    The price jumps up at arrivals as it likes, and falls by `share` a second or slower. By dynamic
-    programming from the end, over prices ``top * (g / G)^2``; what lies between two of them is interpolated,
-    and since the exact value is concave that is never too much.
+    A path of T seconds, `fixed` of them before and after all servers, of v = min(work, `most`) and tolls P
+    pays ``T + P + v * mean of max(0, z - share * t)`` over the last L = work / speed of T - fixed seconds.
 
     Parameters
     ----------
-    arrive : array (T,)
-        Rising.
+    seconds, work, paid : arrays (P, L)
+    count : array (P,)
+        Points of each.
+    fixed : array (P,)
+    most, share, speed : float
+        Cap of v; fall of the price a second; most priced work that is done in a second.
+    step : float
+        Of the price, of which a column is a half: the first is for none.
+    pay : array (P, 2 G)
+        Out.
+    """
+    for row in range(len(count)):
+        order = np.argsort(seconds[row, : count[row]])
+        for g in range(pay.shape[1]):
+            z = 0.5 * g * step
+            best = np.inf
+            for at in order:
+                t = seconds[row, at]
+                if t >= best:
+                    break
+                v = min(work[row, at], most)
+                end = t - fixed[row]
+                begin = max(0.0, end - work[row, at] / speed)
+                high, low = max(0.0, z - share * begin), max(0.0, z - share * end)
+                if low > 0.0 or end <= begin:
+                    mean = 0.5 * (high + low)
+                else:
+                    mean = 0.5 * high * high / (share * (end - begin))
+                best = min(best, t + paid[row, at] + v * mean)
+            pay[row, g] = best
+
+
+@njit(cache=True)
+def best_pay(bins, half, pair, pay, step, wide):  # type: ignore[no-untyped-def]
+    """Return the most that tasks can be made to pay by a price of work over time, less what it is worth.
+
+    Time lies in bins. The price may jump up at the begin of one as it likes, and falls by a step in each, by
+    less only through a jump. By dynamic programming from the end, exact on the grid.
+
+    Parameters
+    ----------
+    bins : array (T,) of int
+        Rising: of the task's first possible service.
+    half : array (T,) of int
+        Whether that is in the first or the second half of the bin.
     pair : array (T,) of int
         Row of `pay` of each task.
-    pay : array (P, G + 1)
-        What a task pays at least at every price.
-    top, share : float
+    pay : array (P, 2 G)
+        What a task pays at least at every half step of the price.
+    step, wide : float
+        Of the price, and seconds of a bin.
     """
-    steps = pay.shape[1] - 1
-    prices = np.empty(steps + 1)
-    for g in range(steps + 1):
-        prices[g] = top * (g / steps) ** 2
-    value, new = np.zeros(steps + 1), np.empty(steps + 1)
-    for i in range(len(arrive) - 1, -1, -1):
-        gap = np.inf if i == len(arrive) - 1 else arrive[i + 1] - arrive[i]
-        fall = share * gap
-        row = pair[i]
-        at = 0
-        for g in range(steps + 1):
-            price = prices[g]
-            if price <= fall:
-                new[g] = pay[row, g] - 0.5 * price * price / share + value[0]
-            else:
-                left = price - fall
-                while prices[at + 1] < left:
-                    at += 1
-                part = (left - prices[at]) / (prices[at + 1] - prices[at])
-                later = value[at] + part * (value[at + 1] - value[at])
-                new[g] = pay[row, g] - gap * (price - 0.5 * fall) + later
-        for g in range(steps - 1, -1, -1):
-            new[g] = max(new[g], new[g + 1])
-        value, new = new, value
-    return value[0]
+    levels = pay.shape[1] // 2 + 1
+    value, later = np.empty(levels), np.empty(levels)
+    worth = np.empty(levels)
+    for g in range(levels):
+        value[g] = -0.5 * g * g * step * wide  # behind the last bin the price only falls
+        worth[g] = max(0.0, g - 0.5) * step * wide
+    i = len(bins) - 1
+    for b in range(bins[-1], bins[0] - 1, -1):
+        top = -np.inf
+        for g in range(levels - 1, -1, -1):
+            top = max(top, value[g])
+            later[g] = top
+        value[0] = later[0]
+        for g in range(1, levels):
+            value[g] = later[g - 1] - worth[g]
+        while i >= 0 and bins[i] == b:
+            row, behind = pair[i], 1 + half[i]  # half steps that the price may have fallen by then
+            value[0] += pay[row, 0]
+            for g in range(1, levels):
+                value[g] += pay[row, 2 * g - behind]
+            i -= 1
+    return value.max()
