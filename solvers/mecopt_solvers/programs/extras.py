@@ -231,13 +231,13 @@ def add_drops(extras: Extras, arcs: Arcs, cost: Floats) -> dict[int, int]:
 def apart(instance: Instance) -> str:
     """Say what does not go together in a linear program, nothing where all does.
 
-    Products of loads and choices would be left of sharing with weights of tasks, or with deadlines, which
-    are on stretched times.
+    Products of loads and choices would be left of sharing with weights of tasks, or with soft deadlines,
+    which are on stretched times. So are hard ones, but a placement that breaks one is cut off (`late_cuts`).
     """
     if not limits.SHARING.on(instance):
         return ""
-    asked = features.of(instance) & {Feature.WEIGHT, Feature.TOTAL_DEADLINE, Feature.SOFT_END}
+    asked = features.of(instance) & {Feature.WEIGHT, Feature.SOFT_END}
     beside = sorted(str(feature) for feature in asked)
-    if instance.rules.deadline is not Deadline.NONE and np.isfinite(instance.tasks.max_delay_s).any():
-        beside.append("deadlines")
+    if instance.rules.deadline is Deadline.SOFT and np.isfinite(instance.tasks.max_delay_s).any():
+        beside.append("soft deadlines")
     return f"does not take sharing together with {', '.join(beside)}" if beside else ""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mecopt import limits
 from mecopt.arrays import Floats, Ints
 from mecopt.judge import Evaluation
+from mecopt_solvers.programs.late_cuts import late_columns
 
 Label = tuple[str, int]  # a limit and its row (`mecopt.limits`)
 
@@ -122,7 +123,7 @@ class Program:
         which also counts the columns that are as heavy as the heaviest of them).
         """
         x = self.encode(judged.placement) > 0.5
-        cuts = []
+        cuts = [at_most(late, len(late) - 1) for late in late_columns(self, judged)]
         for label in violated_labels(judged):
             if label not in self.labels:
                 continue
@@ -148,9 +149,11 @@ def at_most(columns: Ints, count: int) -> Rows:
 
 
 def violated_labels(judged: Evaluation) -> Iterable[Label]:
-    """Yield the label of every coupling that the judge finds broken."""
+    """Yield the label of every limit that the judge finds broken, but for deadlines that loads break."""
+    shared = limits.SHARING.on(judged.instance)
     for limit in limits.of(judged.instance):
-        yield from ((limit.name, row) for row in limit.broken(judged)[0].tolist())
+        if not (shared and limit.kind == "deadline"):
+            yield from ((limit.name, row) for row in limit.broken(judged)[0].tolist())
 
 
 def safe_bound(program: Program, dual: Floats) -> float:

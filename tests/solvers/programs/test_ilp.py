@@ -3,9 +3,11 @@
 import _thread
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
+from reference import Reference
 
 import mecopt
 from mecopt.costs import chain_costs
@@ -14,7 +16,7 @@ from mecopt.io import load
 from mecopt.trellis import shortest_paths
 from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.crosscheck import brute_force, instances
-from mecopt_solvers.programs import exact, watched
+from mecopt_solvers.programs import exact, linear_program, watched
 from mecopt_solvers.programs.flow import build_flow
 from mecopt_solvers.programs.jobs import SearchOutcome
 from mecopt_solvers.programs.linear_program import at_most, safe_bound
@@ -294,3 +296,85 @@ def test_a_cut_off_row(crowd):
     assert row.entries(0)[0].tolist() == [3, 5]
     assert row.upper.tolist() == [1.0]
     assert exact.DONE < exact.SAFE < 1e-6
+
+
+def _due(seed):
+    """Return a document of a crowded slot whose deadlines are about what load makes of the best response."""
+    rng = np.random.default_rng(seed)
+    tasks, blocks, servers = 3, 2, 2
+    speeds = rng.uniform(1, 2, tasks).tolist()
+    document = {
+        "format": "mecopt-instance/2",
+        "slots": {"count": 1, "seconds": rng.uniform(4, 12)},
+        "rules": {"deadline": "none", "couplings": ["sharing"], "sharing": ["mm1", "affine"][seed % 2]},
+        "models": [
+            {
+                "name": "m",
+                "blocks": [
+                    {
+                        "cycles": rng.uniform(1, 8),
+                        "input_bits": rng.uniform(0, 1),
+                        "start_seconds": {"s": 0.1},
+                    }
+                    for _ in range(blocks)
+                ],
+            }
+        ],
+        "devices": [{"name": f"d{k}", "cycles_per_s": speed} for k, speed in enumerate(speeds)],
+        "servers": [{"cycles_per_s": rng.uniform(4, 8), "hardware": "s"} for _ in range(servers)],
+        "links": {"server_bps": 2.0},
+        "tasks": [
+            {"slot": 0, "device": f"d{k}", "model": "m", "rate_bps": rng.uniform(1, 4, servers).tolist()}
+            for k in range(tasks)
+        ],
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        judged = mecopt.solve(mecopt.from_dict(document), "selfish").evaluation
+    for k, task in enumerate(document["tasks"]):
+        share = rng.uniform(0.9, 1.8)
+        if rng.random() < 0.5:
+            task["max_total_delay_s"] = float(share * judged.task_delay_s[k])
+        else:
+            task["max_delay_s"] = (share * judged.block_delay_s[k]).tolist()
+    document["rules"]["deadline"] = "hard"
+    return document
+
+
+def test_hard_deadlines_are_on_times_that_load_stretches(monkeypatch):
+    cut, found = [], linear_program.late_columns
+    monkeypatch.setattr(linear_program, "late_columns", lambda *a: cut.extend(c := list(found(*a))) or c)
+    statuses = set()
+    for seed in range(16):
+        document = _due(seed)
+        result = mecopt.solve(mecopt.from_dict(document), "ilp", time_limit_s=30)
+        truth = Reference(document).best_coupled()
+        statuses.add(result.status)
+        if truth is None:
+            assert result.status == "infeasible", seed
+            continue
+        assert result.status == "optimal", seed
+        assert result.objective == pytest.approx(truth, rel=1e-6)
+        assert all(b <= truth * (1 + 1e-6) for _, _, b in result.trace if b is not None)
+    assert statuses == {"optimal", "infeasible"}
+    assert len(cut) > 8
+
+
+def test_a_task_that_only_the_others_make_late_by_hand():
+    """A second on the server, a slot of 2 s, affine sharing: one there takes 1.5 s, two take 2 s each."""
+    task = {"slot": 0, "device": "d", "model": "m", "rate_bps": [1.0], "max_delay_s": 1.8}
+    document = {
+        "format": "mecopt-instance/2",
+        "slots": {"count": 1, "seconds": 2.0},
+        "rules": {"deadline": "hard", "couplings": ["sharing"], "sharing": "affine"},
+        "models": [{"name": "m", "blocks": [{"cycles": 11, "input_bits": 0}]}],
+        "devices": [{"name": "d", "cycles_per_s": 5, "transmit_power_w": 0}],
+        "servers": [{"cycles_per_s": 11}],
+        "tasks": [task, {**task, "max_delay_s": 2.2}],
+    }
+    result = mecopt.solve(mecopt.from_dict(document), "ilp")
+    assert result.status == "optimal"
+    assert result.placement.tolist() == [[1], [0]]  # on the device the first would take 2.2 s
+    assert result.objective == pytest.approx(1.5 + 2.2)
+    both = {**document, "tasks": [task, task]}
+    assert mecopt.solve(mecopt.from_dict(both), "ilp").status == "infeasible"
