@@ -42,13 +42,13 @@ number=0 names=""
 for node in $NODES; do
     number=$((number + 1)) space=$NAME-$node
     allowed ip netns add "$space"
-    allowed ip -n "$HUB" link add "port$number" type veth peer name link netns "$space"
+    allowed ip -n "$HUB" link add "port$number" type veth peer name eth0 netns "$space"
     ip -n "$HUB" link set "port$number" master bridge up
-    ip -n "$space" address add "10.77.0.$number/24" dev link
+    ip -n "$space" address add "10.77.0.$number/24" dev eth0
     ip -n "$space" link set lo up
-    ip -n "$space" link set link up
-    allowed tc -n "$space" qdisc add dev link root handle 1: tbf rate "${RATE}mbit" burst "$BURST" limit 4mb
-    [[ $LATENCY_MS == 0 ]] || allowed tc -n "$space" qdisc add dev link parent 1:1 netem delay "${LATENCY_MS}ms"
+    ip -n "$space" link set eth0 up
+    allowed tc -n "$space" qdisc add dev eth0 root handle 1: tbf rate "${RATE}mbit" burst "$BURST" limit 4mb
+    [[ $LATENCY_MS == 0 ]] || allowed tc -n "$space" qdisc add dev eth0 parent 1:1 netem delay "${LATENCY_MS}ms"
     names+=",IP:10.77.0.$number"
 done
 

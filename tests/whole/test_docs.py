@@ -10,6 +10,7 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -120,13 +121,23 @@ def test_the_files_and_commands_of_the_start_are_there() -> None:
                     assert [w for w in words if w.startswith("instances/") and not (ROOT / w).exists()] == []
 
 
-def test_the_picture_shows_what_the_command_prints() -> None:
+@pytest.fixture(scope="module")
+def pictures() -> ModuleType:
     spec = importlib.util.spec_from_file_location("pictures", ROOT / "docs" / "pictures.py")
     assert spec is not None
     assert spec.loader is not None
-    pictures = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pictures)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
+
+def test_the_picture_of_a_run_is_the_notebooks(pictures: ModuleType) -> None:
+    kept = (ROOT / "docs" / "assets" / "run.svg").read_text()
+    assert kept == pictures.drawn()
+    assert "predicted" in kept
+
+
+def test_the_picture_shows_what_the_command_prints(pictures: ModuleType) -> None:
     def texts(svg: str) -> list[str]:
         found = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
         return [text for text in found if not re.match(r"(&#160;)*Time", text)]

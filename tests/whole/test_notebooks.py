@@ -12,7 +12,7 @@ import pytest
 from places import ROOT
 
 nbformat = pytest.importorskip("nbformat", reason="the docs extra is not installed")
-for needed in ("nbclient", "ipykernel", "torch", "matplotlib", "altair"):
+for needed in ("nbclient", "ipykernel", "torch", "matplotlib", "altair", "onnxruntime", "grpc"):
     pytest.importorskip(needed, reason=f"{needed} is not installed")
 
 FOLDER = ROOT / "docs" / "notebooks"

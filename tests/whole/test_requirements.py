@@ -44,7 +44,7 @@ PROMISES = {
     "tests": {"test"},
     "benchmarks": {"bench"},
     "docs": {"docs"},
-    "docs/notebooks": {"docs", "rl", "report"},
+    "docs/notebooks": {"docs", "rl", "report", "deploy"},
 }
 FOLDERS = ("mecopt", "solvers", "rl", "tests", "benchmarks", "docs")
 IMPORTERS = {"import_module", "__import__"}
