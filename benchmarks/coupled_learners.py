@@ -83,9 +83,11 @@ def stored() -> list[dict[str, Any]]:
     if not RUNS.exists():
         return []
     with RUNS.open(newline="", encoding="utf-8") as file:
-        return [
-            {name: KINDS.get(name, str)(value) for name, value in row.items()} for row in csv.DictReader(file)
-        ]
+        return [{name: _read(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _read(name: str, text: str) -> Any:
+    return KINDS.get(name, str)(text) if text else None  # a load that nobody noted
 
 
 def write(rows: list[dict[str, Any]]) -> None:

@@ -1,6 +1,6 @@
 """Decisions per second of the environments: `VectorPartition` beside vectors of single environments.
 
-And PPO of Stable-Baselines3 with its default hyperparameters: on `make_sb3_env`, and on `make_vec_env`.
+What PPO gains by it: benchmarks/ppo.py.
 
 Run: ``python benchmarks/environment.py`` (some five minutes of CPU time); writes reports/environment/.
 """
@@ -19,7 +19,6 @@ from common import ROOT, clean_tree, machine, table
 from gymnasium.vector import SyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from mecopt_rl.sb3 import make_sb3_env
 from mecopt_rl.world.env import Partition
 from mecopt_rl.world.vector import VectorPartition
 
@@ -36,7 +35,6 @@ SPECS = {
     "crowd (capacity, memory, energy)": MEMORY.replace("memory,", "memory,energy,") + ",energy_budget_j=0.01",
 }
 SIZES = (256,)
-LEARNT = "camera-vgg-load"  # what PPO is timed on
 SINGLE = 16  # environments in the vectors of single ones
 WALK = 600  # steps of a timing: a whole episode of 600 slots, ten crowds of 60 tasks
 
@@ -84,49 +82,6 @@ def once(call: Any, fleet: Any) -> float:
     return statistics.median(found[1:])
 
 
-def learning() -> list[dict[str, Any]]:
-    """Return decisions per CPU second of PPO: while it collects them, and in all, training included."""
-    from stable_baselines3.common.env_util import make_vec_env
-
-    usual = {"env_kwargs": {"spec": LEARNT}}
-    one, some = (make_vec_env(Partition, count, **usual) for count in (1, SINGLE))
-    return [
-        ppo("make_vec_env, 1 (its default)", one),
-        ppo(f"make_vec_env, {SINGLE}", some),
-        ppo("make_sb3_env, 64", make_sb3_env(LEARNT, 64)),
-        ppo("make_sb3_env, 256", make_sb3_env(LEARNT, 256), trained=False),
-    ]
-
-
-def ppo(label: str, env: Any, trained: bool = True) -> dict[str, Any]:
-    """Time one rollout of PPO with its default hyperparameters, and the training on it unless told."""
-    import torch
-    from stable_baselines3 import PPO
-
-    torch.set_num_threads(1)
-    model, spent = PPO("MlpPolicy", env, seed=0, device="cpu"), 0.0
-    real = model.train
-
-    def train() -> None:
-        nonlocal spent
-        start = time.process_time()
-        if trained:
-            real()
-        spent += time.process_time() - start
-
-    model.train = train
-    env.reset()
-    for _ in range(3):  # compile
-        env.step(np.stack([env.action_space.sample() for _ in range(env.num_envs)]))
-    start = time.process_time()
-    model.learn(model.n_steps * env.num_envs)
-    whole, count = time.process_time() - start, model.num_timesteps
-    found = {"environment": label, "decisions": count, "collecting_per_s": round(count / (whole - spent))}
-    found["in_all_per_s"] = round(count / whole) if trained else None
-    print(found, flush=True)
-    return found
-
-
 def main() -> None:
     """Run everything and write the report."""
     warnings.simplefilter("ignore", UserWarning)
@@ -148,14 +103,13 @@ def main() -> None:
             print(raw[-1], flush=True)
     busy = f"the machine was shared: {os.getloadavg()[2]:.1f} processes ran on average"
     times = {name: calls(SPECS[name]) for name in ("camera-vgg-load", "crowd (capacity, memory)")}
-    write(raw, times, busy, learning())
+    write(raw, times, busy)
 
 
 def write(
     raw: list[dict[str, Any]],
     times: dict[str, dict[str, float]],
     busy: str,
-    learnt: list[dict[str, Any]],
 ) -> None:
     """Write the raw numbers and the page."""
     OUT.mkdir(parents=True, exist_ok=True)
@@ -163,15 +117,6 @@ def write(
         writer = csv.DictWriter(file, fieldnames=list(raw[0]))
         writer.writeheader()
         writer.writerows(raw)
-    with (OUT / "ppo.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(learnt[0]))
-        writer.writeheader()
-        writer.writerows(learnt)
-    base = learnt[0]["collecting_per_s"], learnt[0]["in_all_per_s"]
-    rows_ppo = [
-        [row["environment"], _times(row["collecting_per_s"], base[0]), _times(row["in_all_per_s"], base[1])]
-        for row in learnt
-    ]
     labels = list(dict.fromkeys(row["environment"] for row in raw))
     rows = []
     for name in SPECS:
@@ -197,25 +142,11 @@ def write(
         "",
         table(["", *kinds], [[n, *(f"{t[k]:,.0f}" for k in kinds)] for n, t in times.items()]),
         "",
-        "## PPO of Stable-Baselines3",
-        "",
-        f"Decisions per CPU second on `{LEARNT}`, one rollout of 2,048 steps with the default",
-        "hyperparameters (`MlpPolicy`, batch 64, 10 epochs), one thread; in brackets times the first row.",
-        "*Collecting* is the network's choices, the environment and the buffer. *In all* the training is",
-        "included: 10 epochs in batches of 64 are 0.16 minibatches a decision whatever the environment,",
-        "which bounds what a faster one can gain. With 256 episodes only collecting was timed.",
-        "",
-        table(["", "collecting", "in all"], rows_ppo),
-        "",
         f"- {busy}",
         *machine("numpy", "numba", "gymnasium", "stable-baselines3"),
     ]
     (OUT / "README.md").write_text("\n".join(page) + "\n", encoding="utf-8")
     print("\n".join(page))
-
-
-def _times(rate: int | None, base: int) -> str:
-    return "" if rate is None else f"{rate:,} ({rate / base:.1f})"
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from mecopt.errors import InputError, shown
+from mecopt.scalars import scalar
 
 
 class StopReason(StrEnum):
@@ -113,10 +114,34 @@ class Composed:
     """What lets rules be put together: ``TimeLimit(60) | GapTarget(0.01)``."""
 
     def __or__(self, other: StopRule) -> AnyOf:
-        return AnyOf((self, other))  # type: ignore[arg-type]
+        return AnyOf((self, _rule(other)))  # type: ignore[arg-type]
+
+    def __ror__(self, other: StopRule) -> AnyOf:
+        return AnyOf((_rule(other), self))  # type: ignore[arg-type]
 
     def __and__(self, other: StopRule) -> AllOf:
-        return AllOf((self, other))  # type: ignore[arg-type]
+        return AllOf((self, _rule(other)))  # type: ignore[arg-type]
+
+    def __rand__(self, other: StopRule) -> AllOf:
+        return AllOf((_rule(other), self))  # type: ignore[arg-type]
+
+
+def _rule(value: Any) -> StopRule:
+    if not callable(value):
+        raise InputError(f"stop: {shown(value)}, expected a rule, a function of the gap")
+    return value  # type: ignore[no-any-return]
+
+
+def _amount(name: str, value: Any) -> None:
+    """Refuse what is no number.
+
+    Raises
+    ------
+    InputError
+    """
+    found = scalar(value)
+    if found is None or math.isnan(found):
+        raise InputError(f"{name}: {shown(value)}, expected a number")
 
 
 LOADING_S = 1.0  # most seconds of loading that a time limit does not count: 0.25 are usual
@@ -133,6 +158,9 @@ class TimeLimit(Composed):
     start: float = field(default_factory=time.perf_counter)
     compiled_s: float = field(default_factory=lambda: COMPILER.seconds)  # of the process, at the start
     loaded_s: float = field(default_factory=lambda: COMPILER.loading_s)
+
+    def __post_init__(self) -> None:
+        _amount("TimeLimit", self.seconds)
 
     @property
     def left(self) -> float:
@@ -153,6 +181,9 @@ class IterationLimit(Composed):
     iterations: int
     asked: int = 0
 
+    def __post_init__(self) -> None:
+        _amount("IterationLimit", self.iterations)
+
     def __call__(self, gap: float | None) -> StopReason | None:
         """Stop when asked too often."""
         self.asked += 1
@@ -164,6 +195,9 @@ class GapTarget(Composed):
     """Stop when the gap (a fraction) is as small as asked."""
 
     gap: float
+
+    def __post_init__(self) -> None:
+        _amount("GapTarget", self.gap)
 
     def __call__(self, gap: float | None) -> StopReason | None:
         """Stop when the gap is small enough."""

@@ -1,4 +1,7 @@
-"""The environment for Stable-Baselines3 and sb3-contrib: ``PPO("MlpPolicy", make_sb3_env("camera-vgg"))``."""
+"""The environment for Stable-Baselines3 and sb3-contrib: ``PPO(NodesPolicy, make_sb3_env("camera-vgg"))``.
+
+`NodesPolicy` is its `MlpPolicy` in less time, `mecopt_rl.world.sb3_network`; ``"MlpPolicy"`` will do too.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,20 @@ from mecopt.errors import MissingExtraError
 if TYPE_CHECKING:
     from mecopt_rl.world.observation import Encoder
     from mecopt_rl.world.sb3_env import PartitionVecEnv
+    from mecopt_rl.world.sb3_network import NodesPolicy as NodesPolicy
 
 NUM_ENVS = 64
+
+
+def __getattr__(name: str) -> Any:
+    """Import `NodesPolicy` when it is asked for: it brings PyTorch."""
+    if name != "NodesPolicy":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if find_spec("stable_baselines3") is None:
+        raise MissingExtraError("a network for Stable-Baselines3", "sb3")
+    from mecopt_rl.world.sb3_network import NodesPolicy
+
+    return NodesPolicy
 
 
 def make_sb3_env(
@@ -62,8 +77,8 @@ def make_sb3_env(
     Examples
     --------
     >>> from stable_baselines3 import PPO
-    >>> from mecopt_rl.sb3 import make_sb3_env
-    >>> model = PPO("MlpPolicy", make_sb3_env("camera-vgg-load", 16), n_steps=64)  # doctest: +SKIP
+    >>> from mecopt_rl.sb3 import NodesPolicy, make_sb3_env
+    >>> model = PPO(NodesPolicy, make_sb3_env("camera-vgg-load", 16), n_steps=64)  # doctest: +SKIP
     """
     if any(find_spec(name) is None for name in ("stable_baselines3", "gymnasium")):
         raise MissingExtraError("an environment for Stable-Baselines3", "sb3")

@@ -66,6 +66,30 @@ def test_time_left():
     assert time_left_s(mecopt.TimeLimit(5) | GAP) == pytest.approx(5, abs=0.1)
 
 
+def test_functions_are_put_together_from_either_side():
+    def enough(gap):
+        return "gap"
+
+    assert (enough | NEVER)(None) == (NEVER | enough)(None) == (enough & TIME)(None) == "gap"
+    assert (TIME & enough)(None) == "time"
+    assert (enough & NEVER)(None) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: mecopt.TimeLimit("60"), "TimeLimit: '60', expected a number"),
+        (lambda: mecopt.GapTarget(float("nan")), "GapTarget: nan, expected a number"),
+        (lambda: mecopt.IterationLimit(None), "IterationLimit: None, expected a number"),
+        (lambda: TIME | 5, "stop: 5, expected a rule, a function of the gap"),
+        (lambda: "time" & TIME, "stop: 'time', expected a rule, a function of the gap"),
+    ],
+)
+def test_what_is_no_rule_is_refused_when_it_is_made(make, words):
+    with pytest.raises(mecopt.InputError, match=words):
+        make()
+
+
 @pytest.mark.parametrize(
     ("given", "reason"),
     [

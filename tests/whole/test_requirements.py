@@ -41,6 +41,7 @@ PROMISES = {
     "rl/mecopt_rl/training/study_journal.py": {"rl", "tune"},
     "rl/mecopt_rl/training/tuning.py": {"rl", "tune"},
     "rl/mecopt_rl/world/sb3_env.py": {"sb3"},
+    "rl/mecopt_rl/world/sb3_network.py": {"sb3"},
     "tests": {"test"},
     "benchmarks": {"bench"},
     "docs": {"docs"},

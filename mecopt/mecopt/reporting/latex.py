@@ -16,6 +16,7 @@ from mecopt.reporting.tables import Cell, Table
 # Of the article class at 10 pt in two columns on A4, the narrower paper: \columnwidth and \textwidth.
 WIDTH_PT = {1: 221.0, 2: 452.0}
 SEPARATION_PT = 3.0  # \tabcolsep
+CAPTION_PT = 4.0  # between caption and table, where the article class has nothing
 BODY, SMALL = 0.86, 0.69  # \footnotesize and \tiny in cmr8 and cmr5, as shares of cmr10
 WIDEST_PT = 10.3  # of any character at 10 pt
 # Widths at 10 pt in cmr10; of a narrow group each, all others by their kind.
@@ -131,7 +132,7 @@ def latex(table: Table, columns: int = 1) -> str:
     form = "".join(_form(column) for column in shown)
     lines = [
         f"\\begin{{table{star}}}[htbp]",
-        "\\centering",
+        f"\\centering\\setlength{{\\belowcaptionskip}}{{{CAPTION_PT:g}pt}}",
         f"\\caption{{{caption}}}",
         f"\\label{{tab:{table.name}}}",
         f"\\footnotesize\\setlength{{\\tabcolsep}}{{{SEPARATION_PT:g}pt}}",

@@ -275,7 +275,8 @@ def failure_table(runs: pd.DataFrame, contradicted: pd.Series[bool] | None = Non
     found = grouped.agg(runs=("run", "size"), instances=("instance_sha256", "nunique")).reset_index()
     if len(found) > MOST_FAILURES:
         caption += f" The {MOST_FAILURES} most frequent of {len(found)}; all are in runs.csv."
-    table = Table("failures", caption, ("Method", "Ended", "Runs", "Instances", "Reason"))
+    heads = ("Method", "Ended", "Runs", "Instances", "Reason")
+    table = Table("failures", caption, heads, spare=("Instances", "Runs"))  # the reason is what it is for
     for row in st.records(found.sort_values("runs", ascending=False, kind="stable").head(MOST_FAILURES)):
         words = str(row.reason)
         if row.status == "refused":

@@ -44,6 +44,11 @@ def test_what_is_left_out_is_named_and_the_interquartile_mean_stays(tables):
     assert len(fitted(gaps, 2)[1]) < len(left)
 
 
+def test_reasons_stay(tables):
+    failures = next(table for table in tables if table.name == "failures")
+    assert "Reason" in [column.head for column in fitted(failures)[0]]
+
+
 def test_two_columns_are_the_starred_environment(tables):
     gaps = tables[0]
     assert latex(gaps, 2).startswith(r"\begin{table*}")

@@ -9,6 +9,7 @@ from mecopt_rl import sb3
 from mecopt_rl.sb3 import make_sb3_env
 from mecopt_rl.world.env import Partition
 from mecopt_rl.world.episodes import Episodes
+from mecopt_rl.world.observation import Encoder
 from mecopt_rl.world.spaces import joint_masks, nodes_of
 from mecopt_rl.world.vector import VectorPartition
 
@@ -138,3 +139,40 @@ def test_what_it_does_not_offer_it_says(monkeypatch):
     monkeypatch.setattr(sb3, "find_spec", lambda name: None)
     with pytest.raises(mecopt.MissingExtraError, match=r"pip install 'mecopt\[sb3\]'"):
         make_sb3_env(SMALL, 2)
+
+
+def test_all_blocks_at_once_is_each_by_itself():
+    import torch
+    from stable_baselines3.common.distributions import MultiCategoricalDistribution
+
+    from mecopt_rl.world.sb3_network import EvenCategoricals
+
+    torch.manual_seed(0)
+    scores, nodes = 3 * torch.randn(50, 12), torch.randint(4, (50, 3)).float()
+    ours, theirs = (kind([4, 4, 4]) for kind in (EvenCategoricals, MultiCategoricalDistribution))
+    ours.proba_distribution(scores), theirs.proba_distribution(scores)
+    torch.testing.assert_close(ours.log_prob(nodes), theirs.log_prob(nodes))
+    torch.testing.assert_close(ours.entropy(), theirs.entropy())
+    assert torch.equal(ours.mode(), theirs.mode())
+    ours.proba_distribution(scores[:1].repeat(4000, 1))
+    counts = torch.stack([(ours.sample() == node).float().mean(dim=0) for node in range(4)], dim=1)
+    torch.testing.assert_close(counts, ours.scores[0].exp(), atol=0.04, rtol=0)  # five standard errors
+
+
+@pytest.mark.parametrize("discrete", [False, True])
+def test_a_training_with_the_faster_network_is_saved_and_read(discrete, tmp_path):
+    from stable_baselines3 import PPO
+
+    env, path = make_sb3_env(SMALL, 2, discrete=discrete), str(tmp_path / "ppo.zip")
+    settings = {"n_steps": 8, "batch_size": 8, "n_epochs": 2, "seed": 0, "device": "cpu"}
+    ours, theirs = PPO(sb3.NodesPolicy, env, **settings), PPO("MlpPolicy", env, **settings)
+    begun = theirs.policy.state_dict()
+    assert all((begun[name] == weight).all() for name, weight in ours.policy.state_dict().items())
+    ours.learn(32).save(path)
+    instance = mecopt.generate(SMALL, seed=3)
+    seen = ours.observation_space.encoder
+    chosen = PPO.load(path, device="cpu").predict(
+        Encoder.from_json(seen).encode(instance), deterministic=True
+    )[0]
+    nodes = nodes_of(chosen, env.vector.encoder) if discrete else chosen
+    assert (mecopt.solve(instance, f"ppo={path}").placement == nodes).all()
