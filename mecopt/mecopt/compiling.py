@@ -59,7 +59,7 @@ class _Cache(FunctionCache):
                 return self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
             except Exception:  # kept by another release, of classes that are gone, or damaged
                 with suppress(OSError):
-                    self._cache_file.flush()
+                    self._cache_file.flush()  # type: ignore[no-untyped-call]
                 return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
