@@ -142,8 +142,8 @@ class _Loop:
             float(pricing.keep), float(pricing.rate), bool(pricing.told),
         )  # fmt: skip
         self.rule = (
-            np.array(pricing.prices, dtype=np.float64), _rows(pricing.grow, pricing), _rows(pricing.curve,
-            pricing), np.array(pricing.mean, dtype=np.float64), np.zeros(1), float(pricing.unit),
+            *(_rows(values, pricing) for values in (pricing.prices, pricing.grow, pricing.curve)),
+            np.array(pricing.mean, dtype=np.float64), np.zeros(1), float(pricing.unit),
         )  # fmt: skip
         self.scratch = (np.zeros(world.resources), np.ones(servers, dtype=bool), *world.room())
         self.work_of = np.zeros(servers + 2)
@@ -246,8 +246,8 @@ class _Loop:
 
 
 def _rows(values: Floats, pricing: Pricing) -> Floats:
-    """Return figures of resources as a row for every row of prices."""
-    return np.array(np.broadcast_to(values, pricing.prices.shape), dtype=np.float64)
+    """Return figures of resources as a row for every row of prices, in the one order that kernels know."""
+    return np.array(np.broadcast_to(values, pricing.prices.shape), dtype=np.float64, order="C")
 
 
 def node_shares(nodes: NDArray[np.int8], servers: int) -> Floats:
