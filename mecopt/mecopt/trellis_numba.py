@@ -74,7 +74,9 @@ def _side_by_side(figures: Floats) -> Floats:
 
 def _take(costs: ChainCosts, rows: Ints) -> ChainCosts:
     fields = ("blocks", "group", "batch", "device_s", "bits", "result_bits", "send_s", "tau", "limit")
-    return dataclasses.replace(costs, **{name: getattr(costs, name)[rows] for name in fields})
+    taken = {name: getattr(costs, name)[rows] for name in fields}
+    taken["blocks"].flags.writeable = False  # as an instance has it: another type would be compiled again
+    return dataclasses.replace(costs, **taken)
 
 
 @njit(inline="always")

@@ -146,9 +146,7 @@ class EventLoop:
             float(pricing.keep), float(pricing.rate), bool(pricing.told), pricing.head is not None,
         )  # fmt: skip
         self.rule = (
-            np.array(pricing.prices, dtype=np.float64, order="C"),
-            _rows(pricing.grow, pricing),
-            _rows(pricing.curve, pricing),
+            *(_rows(values, pricing) for values in (pricing.prices, pricing.grow, pricing.curve)),
             np.array(pricing.mean, dtype=np.float64),
             np.array([0.0, *WINDOW_TASKS]),
             float(pricing.unit),
@@ -268,7 +266,7 @@ class EventLoop:
 
 
 def _rows(values: Floats, pricing: Pricing) -> Floats:
-    """Return figures of resources as a row for every row of prices."""
+    """Return figures of resources as a row for every row of prices, in the one order that kernels know."""
     return np.array(np.broadcast_to(values, pricing.prices.shape), dtype=np.float64, order="C")
 
 

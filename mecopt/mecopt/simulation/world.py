@@ -199,9 +199,7 @@ class World:
             np.ones(count) if size is None else np.ascontiguousarray(size, dtype=np.float64),
             self.tables,
             np.ascontiguousarray(np.atleast_2d(zero if backlog is None else backlog)),
-            zero if price is None else price,
-            zero if grow is None else grow,
-            zero if curve is None else curve,
+            *(zero if row is None else np.ascontiguousarray(row) for row in (price, grow, curve)),
             time,
         )
         if count >= LANES:
