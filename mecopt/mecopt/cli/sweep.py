@@ -255,9 +255,11 @@ def _targets(curve: Curve, target: float) -> list[tuple[str, str]]:
         return "nowhere in the range" if value is None else side.format(figure(curve, value))
 
     total = "" if curve.instance.task_count == 1 else " in all"
-    rows = [(f"{worth(curve, target)}{total}", said(enough))]
-    if needed != enough:
-        rows.append(("", f"and certainly not before {figure(curve, needed)}" if needed is not None else ""))
+    here = said(enough) if enough is not None or needed is None else "not by any plan found"
+    rows = [(f"{worth(curve, target)}{total}", here)]
+    if needed is not None and needed != enough:
+        edge = "before" if curve.knob.falls else "beyond"
+        rows.append(("", f"and certainly not {edge} {figure(curve, needed)}"))
     if curve.pieces is not None and curve.instance.task_count > 1:
         rows += [
             (f"{worth(curve, target)} for {name}", said(_share(curve, target, share)))

@@ -99,8 +99,9 @@ def draw_front(axis: Axes, front: Front) -> None:
         marks = axis.scatter(columns[0], columns[1], c=columns[2], cmap="viridis", s=22)
         axis.figure.colorbar(marks, ax=axis, label=names[2])
     else:
-        corners = front.supported if front.supported is not None else np.ones(len(front), dtype=bool)
-        axis.plot(columns[0][corners], columns[1][corners], color=GREY, lw=1.0, label="no plan lies below")
+        if front.supported is not None:
+            at = front.supported
+            axis.plot(columns[0][at], columns[1][at], color=GREY, lw=1.0, label="no plan lies below")
         axis.step(columns[0], columns[1], where="post", color=LINE, lw=0.8)
         few = len(front) <= MOST_MARKS
         axis.plot(columns[0], columns[1], "o", color=LINE, ms=4 if few else 1.5, label="plans")

@@ -88,6 +88,8 @@ class Curve:
         """
         if not self.low * (1 - CLOSE) <= value <= self.high * (1 + CLOSE):
             raise InputError(f"value: {value:g}, expected {self.low:g} to {self.high:g}")
+        if self.knob.whole and value % 1:
+            raise InputError(f"value: {value:g}, expected a whole number")
         if self.pieces is not None:
             return self.told([value])[0]
         here = next((point for point in self.points if point.value == value), None)
@@ -121,7 +123,7 @@ class Curve:
         )
 
     def reach(self, target: float) -> tuple[float | None, float | None]:
-        """Return from which value on the objective may reach a target, and from which on it does.
+        """Return before which value the objective does not reach a target, and from which on it does.
 
         Parameters
         ----------
@@ -131,8 +133,9 @@ class Curve:
         Returns
         -------
         (needed, enough)
-            Where the curve is exact both are the same. Where the optimum rises with the value, up to which
-            value. None where no value in the range does.
+            Where the curve is exact both are the same; else `needed` is the last point of which it is proved
+            that it does not. Where the optimum rises with the value, up to which value. None where no value
+            in the range does.
 
         Raises
         ------
@@ -145,10 +148,16 @@ class Curve:
             found = self._reach(target)
             return found, found
         room = target + CLOSE * abs(target)
-        may = [p.value for p in self.points if (p.lower_bound or 0.0) <= room]
-        does = [p.value for p in self.points if p.objective is not None and p.objective <= room]
-        best = min if self.knob.falls else max
-        return (best(may) if may else None), (best(does) if does else None)
+        ordered = self.points if self.knob.falls else self.points[::-1]  # from the dearest on
+        never = [p.value for p in ordered if (p.lower_bound or 0.0) > room]
+        does = [p.value for p in ordered if p.objective is not None and p.objective <= room]
+        enough = does[0] if does else None
+        if len(never) == len(ordered):
+            return None, None
+        if not never:
+            return ordered[0].value, enough
+        step = (1.0 if self.knob.falls else -1.0) if self.knob.whole else 0.0
+        return never[-1] + step, enough
 
     def needs(self, target: float) -> Floats:
         """Return the least value at which each task alone reaches a target, (tasks,); NaN where none does.

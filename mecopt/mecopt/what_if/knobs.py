@@ -180,8 +180,8 @@ class SpeedKnob(Knob):
 
     def natural(self) -> tuple[float, str]:
         """Return the mean speed."""
-        speeds = [float(np.mean(node.cycles_per_s or 0.0)) for node in self._nodes]
-        return float(np.mean(speeds)) / 1e9, "Gcycles/s"
+        speeds = [node.cycles_per_s for node in self._nodes if node.cycles_per_s is not None]
+        return float(np.mean([np.mean(speed) for speed in speeds])) / 1e9, "Gcycles/s"
 
 
 class DeadlineKnob(Knob):

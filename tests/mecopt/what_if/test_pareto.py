@@ -307,3 +307,4 @@ def test_tasks_that_share_a_slot_get_plans_and_a_gap():
     assert front.gaps[0] == pytest.approx(0, abs=1e-9)
     least = mecopt.solve(instance, "trellis").objective
     assert front.points[0, 0] == pytest.approx(least)
+    assert front.gap < 0.25  # most of it is what whole tasks lose beside shares of them

@@ -191,6 +191,29 @@ def test_plots_of_curves(tmp_path):
         mecopt.sweep("tiny_paper", "rate").save_plot(str(tmp_path / "curve.txt"))
 
 
+def test_a_target_between_two_points_is_not_denied():
+    instance = two_nodes()  # 0.1 + 1 / rate beyond the break-even: 0.5 s at 2.5
+    by_period = instance.replace(rules=mecopt.Rules(**{**vars(instance.rules), "objective": "period"}))
+    curve = mecopt.sweep(by_period, "rate", 1, 4, points=2)
+    assert curve.pieces is None
+    assert [point.value for point in curve.points] == [1, 4]
+    assert curve.reach(0.5) == (1, 4)
+    assert curve.reach(1.0) == (1, 1)
+    assert curve.reach(0.2) == (None, None)
+    batch = mecopt.sweep(two_nodes(), "batch", 1, 9, points=2)
+    assert [point.value for point in batch.points] == [1, 9]
+    assert batch.reach(4.0) == (8, 1)
+    assert batch.reach(9.0) == (9, 9)
+    with pytest.raises(mecopt.InputError, match=r"value: 2.5, expected a whole number"):
+        batch.at(2.5)
+
+
+def test_speeds_that_differ_by_slot_have_a_mean():
+    curve = mecopt.sweep("alexnet_6es", "speed:es1", 0.5, 2, points=2)
+    assert 0.5 < curve.knob.natural()[0] < 5
+    assert curve.to_dict()["natural"]["unit"] == "Gcycles/s"
+
+
 def test_a_range_of_one_value():
     curve = mecopt.sweep(two_nodes(), "rate", 2, 2, points=5)
     assert [(point.value, point.objective) for point in curve.points] == [(2.0, pytest.approx(0.6))]
