@@ -100,7 +100,8 @@ def _compare(
     if result.stopped_by == "interrupt":  # of the whole check: it says nothing about the method
         raise KeyboardInterrupt
     if not method.exact:
-        return _compare_claims(method, result, truth)
+        given = start is not None and np.array_equal(result.placement, start)
+        return _compare_claims(method, result, truth, given=given)
     if result.stopped_by is not None:
         return f"stopped by {result.stopped_by} with status {result.status}, gap {result.gap}"
     if truth is None:
@@ -110,13 +111,13 @@ def _compare(
     return _compare_figures(result, truth)
 
 
-def _compare_claims(method: Method, result: Result, truth: float | None) -> str:
-    """Say what a method that need not find the optimum claims wrongly."""
+def _compare_claims(method: Method, result: Result, truth: float | None, *, given: bool) -> str:
+    """Say what a method that need not find the optimum claims wrongly; a start is `given`, not its own."""
     if truth is None:
         return f"{result.status}, but nothing is feasible" if result.objective is not None else ""
     violations = () if result.evaluation is None else result.evaluation.violations
     broken = [str(v) for v in violations if method.stance(v.kind) == "respects"]
-    if result.status == "infeasible" or (broken and result.stopped_by is None):
+    if result.status == "infeasible" or (broken and result.stopped_by is None and not given):
         return f"{result.status} {result.reasons or broken}, the optimum is {truth!r}"
     allowed, worth = max(AGREEMENT * truth, SMALLEST), result.objective
     proved = result.status == "optimal"
