@@ -56,7 +56,7 @@ class NodesPolicy(ActorCriticPolicy):
     def __init__(self, *args: Any, optimizer_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if optimizer_kwargs is None and kwargs.get("optimizer_class", torch.optim.Adam) is torch.optim.Adam:
             optimizer_kwargs = {"eps": EPSILON, "fused": True}
-        super().__init__(*args, optimizer_kwargs=optimizer_kwargs, **kwargs)
+        super().__init__(*args, **{**kwargs, "optimizer_kwargs": optimizer_kwargs})
 
     def _build(self, lr_schedule: Any) -> None:
         blocks = self.action_dist
