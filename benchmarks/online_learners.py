@@ -2,9 +2,9 @@
 
     python benchmarks/online_learners.py
 
-For every cell a policy is trained that begins as `price-tuned`; that rule itself is also tuned with as many tries
-as a training makes. All meet the same tasks, which none was tuned or trained on. Trainings and runs are kept,
-so that the same command goes on.
+For every cell a policy is trained that begins as `price-tuned`; that rule itself is also tuned with as many
+tries as a training makes. All meet the same tasks, which none was tuned or trained on. Trainings and runs are
+kept, so that the same command goes on.
 """
 
 from __future__ import annotations
