@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +12,9 @@ from mecopt.simulation.world import World
 
 CUTS = (1.0, 1.6, 2.5, 4.0, 7.0, 12.0, 25.0, 60.0)  # multiples of the mean work at which tasks' work is cut
 BEYOND = 5.0  # times the largest work a cut is of no use
-MOST_TOLLS = 4  # that are tried
+LEAST_TOLL = 0.5  # of the fastest server; servers that differ by less gained nothing, and frontiers grow
 CHARGED = 0.95  # of a cut, that counts of a task where there are tolls
-ROOM = 96  # points of a frontier
+ROOM = 64  # points of a frontier
 # Bins of time by prices of work, which say how fine both are: in all, and a task; and most prices by pairs.
 COARSE, FINE = (2e7, 1e4), (1e9, 2e5)
 MOST_PRICES = 1e6
@@ -78,11 +77,11 @@ def bound_of(world: World, stream: Stream, price: Floats | None = None) -> Strea
     unloaded = float(share @ pairs.unloaded)
     few = min(len(stream), TRIAL_TASKS)
 
-    def tried(price: Floats, toll: Floats, cuts: Sequence[float] | None = None) -> list[_Trial]:
+    def tried(price: Floats, toll: Floats) -> list[_Trial]:
         lines = _lines(world, pairs, price, toll)
         if lines is None:
             return []
-        cuts = _cuts(lines.work, share) if cuts is None else cuts
+        cuts = _cuts(lines.work, share)
         return [(_formed(stream, pairs, lines, cut, few, COARSE), lines, cut) for cut in cuts]
 
     prices = _prices(world, price)
@@ -91,7 +90,7 @@ def bound_of(world: World, stream: Stream, price: Floats | None = None) -> Strea
         return StreamBound(unloaded, unloaded)
     best = max(trials, key=lambda trial: trial[0])
     for toll in _tolls(world):
-        best = max([best, *tried(prices[0], toll, [best[2]])], key=lambda trial: trial[0])
+        best = max([best, *tried(prices[0], toll)], key=lambda trial: trial[0])
     _, lines, cut = best
     return StreamBound(unloaded, max(unloaded, _formed(stream, pairs, lines, cut, len(stream), FINE)))
 
@@ -121,9 +120,10 @@ def _tolls(world: World) -> list[Floats]:
     """
     work = np.maximum(_mean_work(world), 1e-12)
     even = np.unique(work)[1:]
-    if len(even) > MOST_TOLLS:
-        even = even[np.linspace(0, len(even) - 1, MOST_TOLLS).astype(np.int64)]
-    return [np.maximum(seconds / work - 1.0, 0.0) for seconds in even]
+    if len(even) > 2:
+        even = even[[len(even) // 2, -1]]
+    tolls = [np.maximum(seconds / work - 1.0, 0.0) for seconds in even]
+    return [toll for toll in tolls if toll.max() >= LEAST_TOLL]
 
 
 def _pairs(world: World, stream: Stream) -> _Pairs:
@@ -205,7 +205,7 @@ def _formed(
         most = CHARGED * cut
         real = np.arange(ROOM) < many[:, None]
         left = 1.0 - np.minimum(work, most) / cut
-        patient = np.where(real, seconds + paid / left, 0.0).max(axis=1)
+        patient = np.where(real & (paid > 0), seconds + paid / left, 0.0).max(axis=1)
         of = np.where(came[-1] - came >= patient[of], of, of + rows)
         income = float(lines.toll.sum()) * float(came[-1] - came[0])
         seconds, work, many, fixed = (np.concatenate([part, part]) for part in (seconds, work, many, fixed))

@@ -77,3 +77,25 @@ def test_one_server_without_an_alternative_is_bounded_by_its_own_delay():
     bound = bound_of(world, stream)
     assert bound.queueing_s == pytest.approx(run.delay_s.mean(), rel=0.01)
     assert bound.queueing_s > 3.0
+
+
+def test_tolls_count_that_slow_servers_must_be_used(monkeypatch):
+    """Two servers of speeds 1 and 1/4, and 1.1 tasks a second: the fast one cannot take a tenth of them."""
+    instance = mecopt.Instance(
+        name="unequal",
+        slot_count=1,
+        models=(mecopt.Model("one", (mecopt.Block(1e9, 1e3),)),),
+        devices=(mecopt.Device("camera", 1.0),),
+        servers=(mecopt.Server("es1", 1e9), mecopt.Server("es2", 2.5e8)),
+        links=mecopt.Links.of(2, 1e9),
+        tasks=mecopt.Tasks.of(slot=[0], device=0, model=0, rate_bps=[[1e9, 1e9]], blocks=1),
+        rules=mecopt.Rules(deadline="none"),
+    )
+    world = World.of(instance)
+    stream = Stream.of(np.arange(1000) / 1.1, np.zeros(1000), np.ones(1000))
+    with_tolls = bound_of(world, stream).queueing_s
+    assert with_tolls > 1.2  # without an end to the stream it were (1 + 3 * 0.1) / 1.1
+    run = simulate_stream(world, stream, Pricing.free(world, sees="flight", own=1.0))
+    assert run.delay_s.mean() >= with_tolls
+    monkeypatch.setattr("mecopt.simulation.bound._tolls", lambda world: [])
+    assert bound_of(world, stream).queueing_s == pytest.approx(1.0, abs=1e-3)
