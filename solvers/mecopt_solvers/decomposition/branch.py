@@ -26,6 +26,7 @@ from mecopt_solvers.decomposition.runs.patterns import RunGeneration, RunSizes, 
 
 ASCENT_STEPS = 200
 KEPT_ITERATES = 12  # the last ones: their paths are near the best prices
+DUAL_MET = 1e-9  # of the root's bound: a program this close to it says that no other prices prove more
 CLOSED = 1e-10  # a node this close to the incumbent, relatively, holds nothing better that anyone would see
 EXHAUSTIVE_PATHS = 20_000  # pools up to this size are searched exhaustively
 EXHAUSTIVE_NODES = 300_000  # some milliseconds
@@ -66,6 +67,7 @@ class Tree:
     born: int = 0
     visited: int = 0
     price_cap: float = 0.0
+    prices_alone: tuple[float, bool] = (-np.inf, False)  # what they prove, and whether others prove no more
     sizes: RunSizes | None = None  # of runs, once the bound is strengthened by them
     should_stop: Callable[[], bool] = lambda: False
 
@@ -199,6 +201,8 @@ class Tree:
         if priced is None:  # the linear program failed at once: the parent's bound holds
             self._close(parent.bound)
             return
+        if start is not None:
+            self.prices_alone = priced.bound, _is_met(priced, generation.solution)
         bound = max(priced.bound, parent.bound)
         if bound >= self.cutoff:
             self._close(bound)
@@ -261,6 +265,13 @@ class Tree:
                 self.seed += 7
                 kick(self.part, pool, self.incumbent, self.seed)
         return False
+
+
+def _is_met(priced: Priced, solution: Solution | None) -> bool:
+    """Say whether a program's solution, parts of paths within every limit, costs no more than the bound."""
+    if solution is None or solution.overflow > DUAL_MET:
+        return False
+    return solution.value - priced.bound <= DUAL_MET * abs(priced.bound)
 
 
 def _worth_keeping(

@@ -15,7 +15,7 @@ from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.decomposition import program_search
-from mecopt_solvers.decomposition.branch import CLOSED
+from mecopt_solvers.decomposition.branch import CLOSED, Tree
 from mecopt_solvers.decomposition.first import first_placement
 from mecopt_solvers.decomposition.searches import Search, search_part
 from mecopt_solvers.overload import overloads
@@ -23,6 +23,7 @@ from mecopt_solvers.sharing.slot_search import SharedSearch
 
 FIRST_GAP = 1e-3  # relative gap of every part before any part is searched further
 FIRST_NODES = 12
+FRUITFUL = 0.9  # what a turn leaves of a gap, to be followed by another one before others have theirs
 POLL_S = 0.1  # how often the stopping rules are asked while threads are at work
 KEPT = "decomposition"  # name of what a run keeps for the next call
 HAND_OVER_SHARE = 0.05  # of the time may go into judging placements
@@ -82,7 +83,8 @@ class Schedule:
     def __post_init__(self) -> None:
         self.placement = self.placement.copy()
         self.searches = [None] * len(self.parts)
-        self.turns = np.zeros(len(self.parts), dtype=np.int64)
+        self.fruitless = np.zeros(len(self.parts), dtype=np.int64)  # turns in a row
+        self.done = np.zeros(len(self.parts), dtype=bool)
         rest = np.ones(len(self.free), dtype=bool)
         for tasks in self.parts:
             rest[tasks] = False
@@ -105,39 +107,31 @@ class Schedule:
         self._note_dual()
 
     def _note_dual(self) -> None:
-        """Say what prices alone prove under sharing, and whether any others would prove more."""
-        duals = [search.dual for search in self.searches if isinstance(search, SharedSearch)]
+        """Say what prices alone prove, and whether any others would prove more."""
+        duals = [search.prices_alone for search in self.searches if isinstance(search, SharedSearch | Tree)]
         if duals and len(duals) == len(self.searches):
-            bound = self.settled + sum(dual.best.bound for dual in duals)
+            bound = self.settled + sum(bound for bound, _ in duals)
             if np.isfinite(bound):  # else some task has no path at all
-                self.run.notes.update(dual_bound=bound, dual_proved=all(dual.met for dual in duals))
+                self.run.notes.update(dual_bound=bound, dual_proved=all(met for _, met in duals))
 
     def _next(self, busy: Collection[int] = ()) -> tuple[int, float, int] | None:
         """Choose a piece of work: the part, the gap to reach (seconds) and the most nodes.
 
-        Every part once, then the worst that no thread is busy with; None where there is none.
+        Every part once, then the worst that no thread is busy with; None where there is none. A part whose
+        last turns came to nothing waits until the others are so much better, and then gets longer ones.
         """
         if self.begun < len(self.parts):
             p = self.begun
             self.begun += 1
             return p, FIRST_GAP * abs(self.bounds[p]), FIRST_NODES
-        idle = [p for p in range(len(self.parts)) if p not in busy and not self._finished(p)]
-        if not idle:
+        worth = (self.values - self.bounds) * 0.5 ** np.minimum(self.fruitless, 60)
+        worth[self.done] = worth[list(busy)] = -np.inf
+        p = int(worth.argmax())
+        if worth[p] == -np.inf:
             return None
-        p = max(idle, key=self._gap)
-        self.turns[p] += 1
-        whole = len(self.parts) == 1 or not np.isfinite(self.values[p])
-        return p, 0.0 if whole else 0.5 * self._gap(p), FIRST_NODES * 2 ** int(min(self.turns[p], 6))
-
-    def _gap(self, p: int) -> float:
-        return float(self.values[p] - self.bounds[p])
-
-    def _finished(self, p: int) -> bool:
-        search = self.searches[p]
-        if search is None:
-            return False
-        closed = search.value < np.inf and search.value - search.bound <= CLOSED * abs(search.value)
-        return search.finished or closed
+        gap = float(self.values[p] - self.bounds[p])
+        whole = len(self.parts) == 1 or not np.isfinite(gap)
+        return p, 0.0 if whole else 0.5 * gap, FIRST_NODES * 2 ** int(min(self.fruitless[p] + 1, 6))
 
     def _advance(self, p: int, gap: float, nodes: int, should_stop: Callable[[], bool]) -> None:
         search = self.searches[p]
@@ -159,7 +153,11 @@ class Schedule:
             reasons = overloads(self.instance, arcs)
             self.run.infeasible(reasons or [_reason(self.instance, self.parts[p])])
             return True
+        before = self.values[p] - self.bounds[p]
         self._take_over(p, search)
+        gap = self.values[p] - self.bounds[p]
+        self.fruitless[p] = 0 if gap < FRUITFUL * before else self.fruitless[p] + 1
+        self.done[p] = search.finished or (np.isfinite(gap) and gap <= CLOSED * abs(self.values[p]))
         return False
 
     def _take_over(self, p: int, search: Search) -> None:

@@ -1,4 +1,4 @@
-"""The method: bounds by weighed seconds and columns, then a search among paths that may be in an optimum."""
+"""The method: bounds by weighed seconds and columns, then annealing over the nodes of blocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.tolerances import OPTIMALITY_TOLERANCE
 from mecopt_solvers.labels.steps import StepSource
-from mecopt_solvers.period import target_kernels
+from mecopt_solvers.period import pair_kernels, target_kernels
 from mecopt_solvers.period.path_shares import Master
 from mecopt_solvers.period.slot_steps import Slot
 
@@ -19,11 +19,12 @@ CLOSE = 1e-9  # of the master's value and the bound: columns that are missing ma
 WARM_ROUNDS, STEP = 25, 0.5  # of multiplicative weights, which are near the best soon
 MOST_COLUMNS_ROUNDS = 200
 NARROW = 1e-5  # of a period: bounds closer together are one
-SHAKES, SHAKE = 60, 0.2  # prices near the best, for paths near the best
-MOVES = 500_000  # of one annealing, some hundredths of a second
-HOT, COLD = 1e-5, 1e-8  # of the squared target
+MOVES = 5_000  # of one annealing and task
+HOT, COLD = (1e-5, 1e-4), 1e-8  # of the squared target; the next after failures, as below
+PULLS = (0.1, 0.02)  # of the target: what a second of the best weights pulls
+PIECES, PAIRS = 5, 40  # of servers that share out anew, between looks at the clock
 BETWEEN = (0.3, 0.6, 0.85, 0.97)  # where a target lies between bound and incumbent; the next after a failure
-FRUITLESS = 60  # annealings in a row before a slot is left
+FRUITLESS = 16  # annealings in a row before a slot is left
 
 
 class SlotSearch:
@@ -36,8 +37,6 @@ class SlotSearch:
         self.path, self.period = np.full((len(tasks), self.slot.shape[1]), -1), np.inf
         self.lost = np.zeros(len(tasks), dtype=bool)  # tasks without a path
         self.master: Master | None = None
-        self._chosen = np.zeros(len(tasks), dtype=np.int64)  # of the pool, the paths of `path`
-        self.pool: tuple[Ints, Ints, Floats, Ints] | None = None
 
     @property
     def closed(self) -> bool:
@@ -106,26 +105,38 @@ class SlotSearch:
         return False
 
     def improve(self) -> None:
-        """Anneal once towards a target between bound and period."""
-        if self.pool is None:
-            self._gather()
-        assert self.pool is not None
-        first, row, seconds, path = self.pool
-        part = BETWEEN[self.failures % len(BETWEEN)]
-        target = self.bound + part * (self.period - self.bound)
-        chosen = self._chosen.copy()
-        load = np.empty(self.slot.resources + 1)
-        target_kernels.loads(row, seconds, chosen, load)
+        """Anneal once towards a target between bound and period, then let pairs of servers share out anew."""
+        slot, turn = self.slot, self.failures // len(BETWEEN)
+        target = self.bound + BETWEEN[self.failures % len(BETWEEN)] * (self.period - self.bound)
+        path = self._started(target)
+        self.failures += 1  # until it is met
+        if (path[:, 0] < 0).any():
+            return
+        load, steps = np.empty(slot.resources + 1), slot.moves(target)
+        target_kernels.loads(*slot.busy, path, load)
         self.seed += 1
-        square = target * target
-        met = target_kernels.anneal(
-            row, seconds, first, chosen, load, target, MOVES, HOT * square, COLD * square, self.seed
-        )
-        period = target_kernels.loads(row, seconds, chosen, load)
-        self.failures = 0 if met else self.failures + 1
+        pull = PULLS[turn % len(PULLS)] * target * np.append(self.weight, 0.0)
+        heat = HOT[turn // len(PULLS) % len(HOT)] * target * target, COLD * target * target
+        met = target_kernels.anneal(*steps, path, load, pull, target, MOVES * len(path), *heat, self.seed)
+        for piece in range(PIECES):
+            if met:
+                break
+            self.run.keep_time()
+            seed = self.seed * PIECES + piece
+            met = pair_kernels.level(*steps, path, load, target, slot.server, PAIRS, seed)
+        period = float(target_kernels.loads(*slot.busy, path, load))
+        if met:
+            self.failures = 0
         if period < self.period:
-            self.period, self.path, self._chosen = period, path[chosen], chosen
-            self.pool = None  # others are near now
+            self.period, self.path = period, path
+
+    def _started(self, target: float) -> Ints:
+        """Return the best paths so far, those that miss a target by themselves replaced, -1 without any."""
+        path = self.path.copy()
+        late = np.flatnonzero(self.slot.alone(path) > target)
+        if len(late):
+            path[late] = self.slot.price(self.weight, target)[1][late]
+        return path
 
     def _price(self, weight: Floats, most: float) -> tuple[Ints, Floats]:
         """Return the paths under some weights, and how busy they keep everything; keep the bound."""
@@ -157,26 +168,6 @@ class SlotSearch:
         if master.solve(most) is None:
             return
         self._take(master.rounded())
-
-    def _gather(self) -> None:
-        """Gather paths that may be in a better placement: seen before, or the best near the best weights."""
-        assert self.master is not None
-        rng, every = np.random.default_rng(self.seed), np.arange(len(self.slot.tasks))
-        for _ in range(SHAKES):
-            near = self.weight * np.exp(SHAKE * rng.standard_normal(len(self.weight)))
-            self.master.add(every, self.slot.price(near / near.sum(), self.period)[1])
-            self.run.keep_time()
-        self.master.add(every, self.path)
-        task, path = self.master.task, self.master.path
-        row, seconds = self.slot.columns(task, path)
-        value, _ = self.slot.price(self.weight, self.period)
-        reduced = (np.append(self.weight, 0.0)[row] * seconds).sum(axis=1) - value[task]
-        mine = (path == self.path[task]).all(axis=1)
-        kept = np.flatnonzero((reduced <= self.period - value.sum()) | mine)
-        kept = kept[np.argsort(task[kept], kind="stable")]
-        task, path, row, seconds = task[kept], path[kept], row[kept], seconds[kept]
-        self.pool = np.searchsorted(task, np.arange(len(every) + 1)), row, seconds, path
-        self._chosen = np.flatnonzero(mine[kept])
 
 
 def solve(instance: Instance, run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,10 @@ class Slot:
         self.row[flat, place], self.seconds[flat, place] = at, seconds
         self.closed = np.where(np.isfinite(steps.cost), 0.0, np.inf)
         self.longest = self.seconds.max(axis=1).reshape(self.shape)
+        self.busy = self.row.reshape(*self.shape, WIDTH), self.seconds.reshape(*self.shape, WIDTH)
+        self.server = np.full(self.shape[2], -1)  # (J,) its resource
+        calculating = np.flatnonzero(names % busy.resources(instance) < instance.server_count)
+        self.server[names[calculating] % busy.resources(instance) + 1] = calculating
         own = self._of_devices(instance, names)
         self.steps = dataclasses.replace(steps, use=np.concatenate([steps.use, own], axis=1))
 
@@ -55,6 +60,23 @@ class Slot:
         kind[:-1][names % busy.resources(instance) < servers] = -1
         own = [np.where(kind[self.row] == one, self.seconds, 0.0).sum(axis=1) for one in (0, 1)]
         return np.stack([seconds.reshape(self.shape) for seconds in own], axis=1)
+
+    def moves(self, most: float) -> tuple[Any, ...]:
+        """Return the steps as the kernels move tasks among them, nothing of one task busy beyond `most`."""
+        steps = self.steps
+        side = np.concatenate([steps.side, np.full((len(steps.side), 2), most)], axis=1)
+        return (*self.busy, self.longest + self.closed, steps.use, side, self.bit, steps.blocks)
+
+    def alone(self, path: Ints) -> Floats:
+        """Return for how long paths (n, M) keep something busy that is their task's own or a step's, (n,)."""
+        before = np.concatenate([np.zeros((len(path), 1), dtype=np.int64), path[:, :-1]], axis=1)
+        real, at = path >= 0, (np.arange(len(path))[:, None], np.arange(path.shape[1]))
+        where = (*at, np.maximum(before, 0), np.maximum(path, 0))
+        longest = np.where(real, self.longest[where], 0.0).max(axis=1)
+        own = np.moveaxis(self.steps.use[:, -2:], 1, 0)  # of the device and its radio
+        sums = [np.where(real, one[where], 0.0).sum(axis=1) for one in own]
+        found: Floats = np.maximum(longest, np.maximum(*sums))
+        return found
 
     def price(self, weight: Floats, most: float = np.inf, *, by_delay: bool = False) -> tuple[Floats, Ints]:
         """Return every task's least seconds weighed by weight (R,), or a bound on them, and its path.

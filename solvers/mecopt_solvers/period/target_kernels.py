@@ -1,7 +1,7 @@
-"""Inner loops, compiled: which of its paths every task takes, so that nothing is busy beyond a target.
+"""Inner loops, compiled: annealing over the nodes of blocks, so that nothing is busy beyond a target.
 
-Paths of all tasks lie one after the other, those of task a from first[a] to first[a + 1]; what path p keeps
-busy are seconds[p] of the resources row[p], padded with a resource behind the last.
+n tasks of M blocks on J nodes; arrays of steps are (n, M, J, J), from one node to another. What a step keeps
+busy are seconds[a, m, i, j] (W,) of the resources row[a, m, i, j], padded with a resource behind the last.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from mecopt.compiling import njit
+from mecopt_solvers.labels.path_kernels import one_stretch, used
 
 
 @njit(cache=True, nogil=True)
@@ -31,22 +32,13 @@ def pack(row, seconds, none):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def loads(row, seconds, chosen, load):  # type: ignore[no-untyped-def]
-    """Fill load (R + 1,) by the chosen paths (n,); return the largest."""
-    load[:] = 0.0
-    for p in chosen:
-        for w in range(row.shape[1]):
-            load[row[p, w]] += seconds[p, w]
-    most = 0.0
-    for r in range(len(load) - 1):
-        most = max(most, load[r])
-    return most
+def _shift(row, seconds, load, pull, target, sign):  # type: ignore[no-untyped-def]
+    """Add a step to the loads, or take it away.
 
-
-@njit(cache=True, nogil=True)
-def _excess(row, seconds, load, target, sign):  # type: ignore[no-untyped-def]
-    """Add a path to the loads, or take it away; return by how much the squared excess grows."""
-    grown, none = 0.0, len(load) - 1
+    Returns the growth of the squared excess over the target and of what pulls, and of the number of resources
+    beyond the target.
+    """
+    grown, more, none = 0.0, 0, len(load) - 1
     for w in range(len(row)):
         r = row[w]
         if r == none:
@@ -54,44 +46,102 @@ def _excess(row, seconds, load, target, sign):  # type: ignore[no-untyped-def]
         over = load[r] - target
         if over > 0.0:
             grown -= over * over
+            more -= 1
         load[r] += sign * seconds[w]
+        grown += sign * pull[r] * seconds[w]
         over = load[r] - target
         if over > 0.0:
             grown += over * over
-    return grown
+            more += 1
+    return grown, more
 
 
 @njit(cache=True, nogil=True)
-def anneal(row, seconds, first, chosen, load, target, moves, hot, cold, seed):  # type: ignore[no-untyped-def]
-    """Move tasks to other paths until nothing is busy beyond the target, by annealing; whether that was met.
+def loads(row, seconds, path, load):  # type: ignore[no-untyped-def]
+    """Fill load (R + 1,) by paths (n, M); return the largest."""
+    load[:] = 0.0
+    for a in range(len(path)):
+        before = 0
+        for m in range(path.shape[1]):
+            j = path[a, m]
+            if j < 0:
+                break
+            for w in range(row.shape[4]):
+                load[row[a, m, before, j, w]] += seconds[a, m, before, j, w]
+            before = j
+    return load[:-1].max()
 
-    What is minimised is the sum of squared excesses over the target. chosen (n,) and load (R + 1,) follow.
+
+@njit(cache=True, nogil=True)
+def _apply(row, seconds, load, pull, target, sign, path, first, last):  # type: ignore[no-untyped-def]
+    """Add the steps first to last of one task's path to the loads, or take them away."""
+    grown, more = 0.0, 0
+    before = path[first - 1] if first > 0 else 0
+    for m in range(first, last + 1):
+        g, c = _shift(row[m, before, path[m]], seconds[m, before, path[m]], load, pull, target, sign)
+        grown, more, before = grown + g, more + c, path[m]
+    return grown, more
+
+
+@njit(cache=True, nogil=True)
+def _allowed(longest, target, use, side, bit, path, first, last):  # type: ignore[no-untyped-def]
+    """Say whether a task may take the steps first to last of its path, and the path as a whole."""
+    before = path[first - 1] if first > 0 else 0
+    for m in range(first, last + 1):
+        if longest[m, before, path[m]] > target:
+            return False
+        before = path[m]
+    for r in range(len(side)):
+        if used(use[r], path) > side[r]:
+            return False
+    return one_stretch(bit, path)
+
+
+@njit(cache=True, nogil=True)
+def anneal(  # type: ignore[no-untyped-def]
+    row, seconds, longest, use, side, bit, blocks, path, load, pull, target, moves, hot, cold, seed
+):
+    """Send runs of blocks to other nodes until nothing is busy beyond the target; whether that was met.
+
+    What is minimised is the sum of squared excesses over the target, and of what every second of a resource
+    pulls (R + 1,): else work piles up that nothing needs. `longest` is what a step keeps anything
+    busy for, inf where it is forbidden. path (n, M) and load (R + 1,) follow.
     """
     np.random.seed(seed)  # noqa: NPY002  compiled: numba's own state
-    tasks = len(chosen)
-    excess = 0.0
+    tasks, nodes = len(path), longest.shape[2]
+    count = 0
     for r in range(len(load) - 1):
-        if load[r] > target:
-            excess += (load[r] - target) ** 2
+        count += load[r] > target
+    old = np.empty(path.shape[1], dtype=np.int64)
     cooling = (cold / hot) ** (1.0 / moves)
     heat = hot
     for _ in range(moves):
         heat *= cooling
         a = np.random.randint(tasks)  # noqa: NPY002
-        if first[a + 1] - first[a] < 2:
+        mine = path[a, : blocks[a]]
+        first = np.random.randint(blocks[a])  # noqa: NPY002
+        last = first
+        if np.random.random() < 0.5:  # noqa: NPY002
+            last += np.random.randint(blocks[a] - first)  # noqa: NPY002
+        node = np.random.randint(nodes)  # noqa: NPY002
+        same = True
+        for m in range(first, last + 1):
+            old[m] = mine[m]
+            same = same and old[m] == node
+        if same:
             continue
-        old = chosen[a]
-        new = first[a] + np.random.randint(first[a + 1] - first[a])  # noqa: NPY002
-        if new == old:
-            continue
-        grown = _excess(row[old], seconds[old], load, target, -1.0)
-        grown += _excess(row[new], seconds[new], load, target, 1.0)
-        if grown <= 0.0 or np.random.random() < np.exp(-grown / heat):  # noqa: NPY002
-            chosen[a] = new
-            excess += grown
-            if excess <= 1e-24 * target * target and loads(row, seconds, chosen, load) <= target:
+        end = min(last + 1, blocks[a] - 1)  # the step that leaves the run changes too
+        grown, more = _apply(row[a], seconds[a], load, pull, target, -1.0, mine, first, end)
+        mine[first : last + 1] = node
+        g, c = _apply(row[a], seconds[a], load, pull, target, 1.0, mine, first, end)
+        if (grown + g <= 0.0 or np.random.random() < np.exp(-(grown + g) / heat)) and _allowed(  # noqa: NPY002
+            longest[a], target, use[a], side[a], bit, mine, first, end
+        ):
+            count += more + c
+            if count == 0 and loads(row, seconds, path, load) <= target:
                 return True
-        else:
-            _excess(row[new], seconds[new], load, target, -1.0)
-            _excess(row[old], seconds[old], load, target, 1.0)
-    return loads(row, seconds, chosen, load) <= target
+            continue
+        _apply(row[a], seconds[a], load, pull, target, -1.0, mine, first, end)
+        mine[first : last + 1] = old[first : last + 1]
+        _apply(row[a], seconds[a], load, pull, target, 1.0, mine, first, end)
+    return loads(row, seconds, path, load) <= target

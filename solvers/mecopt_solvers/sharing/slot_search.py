@@ -52,6 +52,11 @@ class SharedSearch:
         """Whether nothing is left to search."""
         return self.infeasible or self.exhausted or self._closed(0.0)
 
+    @property
+    def prices_alone(self) -> tuple[float, bool]:
+        """Return what the best prices prove by themselves, and whether others prove no more."""
+        return self.dual.best.bound, self.dual.met
+
     def offer(self, value: float, path: Ints) -> None:
         """Let the search know a placement (K, M) that meets every limit, and what it costs."""
         if value < self.value:

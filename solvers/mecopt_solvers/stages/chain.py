@@ -15,6 +15,7 @@ from mecopt.instance import Instance
 from mecopt.tolerances import slack
 from mecopt.trellis_arcs import build_arcs, delays
 
+SAFE = 1.0 + 1e-9  # sums in other orders differ by less
 RADIO, DEVICE, HELD = range(3)  # the sums over all stretches of a task
 
 
@@ -36,6 +37,28 @@ class StageChain:
     def sets(self) -> int:
         """Number of sets of nodes."""
         return int(self.bit.sum()) + 1
+
+    def span(self, most_s: float) -> tuple[Ints, Ints]:
+        """Return how few and how many blocks are done once a set of nodes has been used, (sets,) each.
+
+        Nobody is busy for longer than `most_s`, so nodes that are left can do only so much of what is left.
+        Work is counted in seconds of whichever node takes least for a block.
+        """
+        if np.isinf(most_s):
+            return np.zeros(self.sets, dtype=np.int64), np.full(self.sets, self.begin.shape[1])
+        seconds = np.minimum(self.begin, self.stay)
+        least = seconds.min(axis=0)
+        least[np.isinf(least)] = 0.0
+        times = np.divide(seconds, least, out=np.full(seconds.shape, np.inf), where=least > 0).min(axis=1)
+        done = np.append(0.0, np.cumsum(least))
+        most = most_s / times
+        used = np.full(self.sets, most[self.bit == 0].sum())
+        for bit, able in zip(self.bit.tolist(), most.tolist(), strict=True):
+            if bit:
+                used += np.where(np.arange(self.sets) & bit, able, 0.0)
+        left = most[self.bit == 0].sum() + most.sum() - used
+        low = np.searchsorted(done, done[-1] / SAFE - left * SAFE)
+        return low, np.searchsorted(done, used * SAFE, "right") - 1
 
     def without(self, link_s: float) -> Floats:
         """Return which steps keep no link busy for longer, as costs of 0 and inf, (J, J, M)."""

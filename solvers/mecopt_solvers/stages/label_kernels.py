@@ -42,12 +42,16 @@ def _insert(v, q, parent, first, start, end, value, uses, before, begun):  # typ
 
 
 @njit(cache=True, nogil=True)
-def _arrive(cost, use, side, bit, before, head, v, q, lo, hi, hv, hq, hp, hf, at):  # type: ignore[no-untyped-def]
+def _arrive(  # type: ignore[no-untyped-def]
+    cost, use, side, bit, before, head, low, high, v, q, lo, hi, hv, hq, hp, hf, at
+):
     """Fill the labels of stretches that begin on a node, those of block m from at[m] to at[m + 1]."""
     nodes, stages = cost.shape[0], cost.shape[2]
     end = 0
     for m in range(stages):
         at[m] = end
+        if m < low or m > high:
+            continue
         if m == 0 and before == 0 and cost[0, head, 0] < INF:
             uses = use[:, 0, head, 0].copy()
             if _within(uses, side):
@@ -61,13 +65,13 @@ def _arrive(cost, use, side, bit, before, head, v, q, lo, hi, hv, hq, hp, hf, at
                     value = v[label] + cost[i, head, m]
                     end = _insert(hv, hq, hp, hf, at[m], end, value, uses, label, m)
                     if end < 0:
-                        return False
+                        return -1
     at[stages] = end
-    return True
+    return end
 
 
 @njit(cache=True, nogil=True)
-def _run(cost, use, side, begin, stay, reach, head, most, hv, hq, at,  # type: ignore[no-untyped-def]
+def _run(cost, use, side, begin, stay, reach, head, most, low, hv, hq, at,  # type: ignore[no-untyped-def]
          v, q, parent, first, tail, lo, hi):  # fmt: skip
     """Append the labels of stretches on a node, by where they end; return the new tail, -1 without room."""
     stages = cost.shape[2]
@@ -87,7 +91,7 @@ def _run(cost, use, side, begin, stay, reach, head, most, hv, hq, at,  # type: i
                 more[m] += use[:, head, head, n]
                 added[m] += cost[head, head, n]
             alive[m] = alive[m] and end <= reach[head, m] and busy[m] <= most and added[m] < INF
-            if not alive[m]:
+            if not alive[m] or end < low:
                 continue
             for label in range(at[m], at[m + 1]):
                 uses = hq[label] + more[m]
@@ -101,7 +105,7 @@ def _run(cost, use, side, begin, stay, reach, head, most, hv, hq, at,  # type: i
 
 
 @njit(cache=True, nogil=True)
-def least(cost, use, side, begin, stay, reach, bit, begun, stop, most,  # type: ignore[no-untyped-def]
+def least(cost, use, side, begin, stay, reach, bit, low, high, begun, stop, most,  # type: ignore[no-untyped-def]
           v, q, parent, first, node, tail, lo, hi):  # fmt: skip
     """Fill labels and their places lo, hi (sets, J, M + 1) for some sets, from `tail` on.
 
@@ -112,16 +116,21 @@ def least(cost, use, side, begin, stay, reach, bit, begun, stop, most,  # type: 
     hp, hf = np.empty(len(v), dtype=np.int64), np.empty(len(v), dtype=np.int64)
     at = np.empty(stages + 1, dtype=np.int64)
     for used in range(begun, stop):
+        if low[used] > high[used]:
+            continue
         for turn in range(nodes):
             head = turn + 1 if turn < nodes - 1 else 0  # the device last: it may come from this very set
             if bit[head] != 0 and used & bit[head] == 0:
                 continue
             before = used ^ bit[head]
-            if not _arrive(cost, use, side, bit, before, head, v, q, lo, hi,
-                           hv, hq, hp, hf, at):  # fmt: skip
+            count = _arrive(cost, use, side, bit, before, head, low[before], high[before], v, q, lo, hi,
+                            hv, hq, hp, hf, at)  # fmt: skip
+            if count < 0:
                 return -1
+            if count == 0:
+                continue
             old = tail
-            tail = _run(cost, use, side, begin, stay, reach, head, most, hv, hq, at,
+            tail = _run(cost, use, side, begin, stay, reach, head, most, low[used], hv, hq, at,
                         v, q, parent, first, tail, lo[used, head], hi[used, head])  # fmt: skip
             if tail < 0:
                 return -1

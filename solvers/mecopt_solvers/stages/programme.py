@@ -20,6 +20,8 @@ from mecopt_solvers.stages.chain import DEVICE, HELD, RADIO, StageChain
 
 AT_ONCE = 20_000_000  # comparisons between two looks at the clock
 FIRST_LABELS, MOST_LABELS = 1 << 16, 1 << 24
+MOST_CORNERS, NEAR = 8, 1e-9  # of a hull, before labels decide; what is no new corner
+SAFE = 1.0 + 1e-14  # a sum that is larger by this is not one of rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,15 +77,18 @@ def least_period(chain: StageChain, keep_time: Callable[[], None]) -> Ints | Non
         return None
     bound = _without_sums(chain, best)
     if figures(chain, best).sums[HELD] > chain.held:
-        best = within(chain, np.inf, keep_time)
+        best = within(chain, np.inf, keep_time)[0]
         if best is None:
             return None
     upper = figures(chain, best).period_s
     trial = bound * JUST_ABOVE
     while upper > bound * JUST_ABOVE:
-        path = within(chain, trial, keep_time)
+        path, others = within(chain, trial, keep_time)
+        for other in others:
+            now = figures(chain, other)
+            if now.period_s < upper and now.sums[HELD] <= chain.held:
+                best, upper = other, now.period_s
         if path is not None:
-            best, upper = path, figures(chain, path).period_s
             trial = (bound + upper) / 2
         elif trial >= upper * JUST_BELOW:
             return best
@@ -92,21 +97,46 @@ def least_period(chain: StageChain, keep_time: Callable[[], None]) -> Ints | Non
     return best
 
 
-def within(chain: StageChain, most_s: float, keep_time: Callable[[], None]) -> Ints | None:
-    """Return a path that keeps nothing busy for longer than `most_s`, None where there is none."""
+def within(chain: StageChain, most_s: float, keep_time: Callable[[], None]) -> tuple[Ints | None, list[Ints]]:
+    """Find a path that keeps nothing busy for longer than `most_s`.
+
+    Paths of the least seconds on radio and device, weighed against each other, are the corners of a hull (G.
+    Handler, I. Zang, "A dual algorithm for the constrained shortest path problem", Networks 10, 1980). One of
+    them keeps to the limit, or the hull lies beyond it, or labels have to say.
+
+    Returns
+    -------
+    path : None where there is none
+    met : all paths met, whose nodes and wired links by themselves are busy for no longer
+    """
     allowed = chain.without(most_s)
     side = np.array([most_s, most_s, chain.held])
-    for worth in (0.0, 1.0):  # of a second of the device against one of the radio
-        cost = chain.use[RADIO] + worth * chain.use[DEVICE] + allowed
+    met: list[Ints] = []
+    corner: dict[bool, Floats] = {}  # seconds of radio and device, by whether the radio is within the limit
+    weight = np.array([1.0, 0.0])  # of a second of the radio, and of one of the device
+    for _ in range(MOST_CORNERS):
+        cost = weight[RADIO] * chain.use[RADIO] + weight[DEVICE] * chain.use[DEVICE] + allowed
         path = _by_sets(chain, cost, most_s, False, keep_time)
         if path is None:
-            return None
+            return None, met
+        met.append(path)
         sums = figures(chain, path).sums
         if (sums <= side).all():
-            return path
-        if sums[RADIO] + worth * sums[DEVICE] > (1.0 + worth) * most_s * JUST_ABOVE:
-            return None
-    return with_sums(chain, chain.use[RADIO] + allowed, most_s, side, keep_time)
+            return path, met
+        both = sums[[RADIO, DEVICE]]
+        if weight @ both > weight.sum() * most_s * SAFE:
+            return None, met
+        known = min((float(weight @ old) for old in corner.values()), default=np.inf)
+        if (both <= most_s).all() or weight @ both >= known * (1 - NEAR):
+            break
+        corner[bool(both[RADIO] <= most_s)] = both
+        if len(corner) == 2:
+            gone = corner[False] - corner[True]
+            weight = np.array([-gone[DEVICE], gone[RADIO]])
+        else:
+            weight = np.array([0.0, 1.0])
+    found = with_sums(chain, chain.use[RADIO] + allowed, most_s, side, keep_time)
+    return found, met if found is None else [*met, found]
 
 
 def _without_sums(chain: StageChain, path: Ints) -> float:
@@ -140,7 +170,7 @@ def _by_sets(
     """Solve the programme without what adds up over stretches."""
     nodes, _, stages = cost.shape
     value = np.empty((chain.sets, nodes, stages + 1))
-    given = cost, chain.begin, chain.stay, chain.reach, chain.bit
+    given = cost, chain.begin, chain.stay, chain.reach, chain.bit, *chain.span(most)
     for first, stop in _pieces(chain):
         keep_time()
         stage_kernels.least(*given, first, stop, most, worst, value)
@@ -171,7 +201,7 @@ def with_sums(
     """
     nodes, _, stages = cost.shape
     which = np.flatnonzero(np.isfinite(side))
-    use, side = np.ascontiguousarray(chain.use[which]), side[which]
+    use, side, span = np.ascontiguousarray(chain.use[which]), side[which], chain.span(most)
     room = FIRST_LABELS
     while room <= MOST_LABELS:
         v, q = np.empty(room), np.empty((room, len(which)))
@@ -181,7 +211,7 @@ def with_sums(
         for first, stop in _pieces(chain):
             keep_time()
             tail = label_kernels.least(
-                cost, use, side, chain.begin, chain.stay, chain.reach, chain.bit, first, stop, most,
+                cost, use, side, chain.begin, chain.stay, chain.reach, chain.bit, *span, first, stop, most,
                 v, q, parent, begun, node, tail, lo, hi,
             )  # fmt: skip
             if tail < 0:

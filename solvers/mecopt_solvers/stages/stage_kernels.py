@@ -5,7 +5,9 @@ A task of M blocks on J nodes. Arrays end in the block, so that the inner loops 
 the seconds that the step keeps a link busy), inf where that may not be. ``begin[j, m]`` and ``stay[j, m]``
 are the seconds that block m keeps node j busy when it begins a stretch there and when it goes on with one. A
 stretch that begins with block m on node j ends before block ``reach[j, m]`` at the latest. ``bit[j]`` is
-1 << the place of node j in sets, 0 for the one node, the device, that may run several stretches.
+1 << the place of node j in sets, 0 for the one node, the device, that may run several stretches. With a set
+of nodes used, from ``low`` to ``high`` blocks are done: fewer leave too much for the others, more are too
+many for them.
 
 Sets come in the order of their numbers, so a set comes after all those within it.
 """
@@ -20,9 +22,10 @@ INF = np.inf
 
 
 @njit(cache=True, nogil=True)
-def _arrive(value, cost, bit, before, head, worst, h):  # type: ignore[no-untyped-def]
+def _arrive(value, cost, bit, before, head, worst, low, high, h):  # type: ignore[no-untyped-def]
     """Fill h (M,): the least value of block m beginning a stretch on a node, coming from a set of nodes."""
     nodes, stages = cost.shape[0], cost.shape[2]
+    first, stop = max(1, low), min(stages, high + 1)
     h[:] = INF
     if before == 0:
         h[0] = cost[0, head, 0]
@@ -30,11 +33,11 @@ def _arrive(value, cost, bit, before, head, worst, h):  # type: ignore[no-untype
         if i == head or (bit[i] != 0 and before & bit[i] == 0):
             continue
         if worst:
-            for m in range(1, stages):
+            for m in range(first, stop):
                 total = max(value[before, i, m], cost[i, head, m])
                 h[m] = min(h[m], total)
         else:
-            for m in range(1, stages):
+            for m in range(first, stop):
                 total = value[before, i, m] + cost[i, head, m]
                 h[m] = min(h[m], total)
 
@@ -63,7 +66,7 @@ def _run(h, cost, begin, stay, reach, head, most, worst, out):  # type: ignore[n
 
 
 @njit(cache=True, nogil=True)
-def least(cost, begin, stay, reach, bit, first, stop, most, worst, value):  # type: ignore[no-untyped-def]
+def least(cost, begin, stay, reach, bit, low, high, first, stop, most, worst, value):  # type: ignore[no-untyped-def]
     """Fill value (sets, J, M + 1) for some sets: the least sum, or worst, of m blocks that end on node j.
 
     A stretch keeps its node busy for at most `most` seconds.
@@ -71,15 +74,18 @@ def least(cost, begin, stay, reach, bit, first, stop, most, worst, value):  # ty
     nodes, stages = cost.shape[0], cost.shape[2]
     h, out = np.empty(stages), np.empty(stages + 1)
     for used in range(first, stop):
-        for j in range(nodes):
-            if used & bit[j]:
-                _arrive(value, cost, bit, used ^ bit[j], j, worst, h)
-                _run(h, cost, begin, stay, reach, j, most, worst, out)
-                value[used, j] = out
-        if bit[0] == 0:  # last: it comes from the others of this very set
-            _arrive(value, cost, bit, used, 0, worst, h)
-            _run(h, cost, begin, stay, reach, 0, most, worst, out)
-            value[used, 0] = out
+        if low[used] > high[used]:
+            value[used] = INF
+            continue
+        for turn in range(nodes):
+            j = turn + 1 if turn < nodes - 1 else 0  # the device last: it may come from this very set
+            if bit[j] != 0 and used & bit[j] == 0:
+                continue
+            before = used ^ bit[j]
+            _arrive(value, cost, bit, before, j, worst, low[before], high[before], h)
+            _run(h, cost, begin, stay, reach, j, most, worst, out)
+            out[: low[used]] = INF
+            value[used, j] = out
 
 
 @njit(cache=True, nogil=True)
@@ -95,7 +101,9 @@ def best_end(value, bit):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def follow(cost, begin, stay, reach, bit, most, worst, value, used, node, path):  # type: ignore[no-untyped-def]
+def follow(  # type: ignore[no-untyped-def]
+    cost, begin, stay, reach, bit, low, high, most, worst, value, used, node, path
+):
     """Fill path (M,) with nodes of the value of all blocks in that set on that last node, from its end."""
     nodes, stages = cost.shape[0], cost.shape[2]
     h, out = np.empty(stages), np.empty(stages + 1)
@@ -103,7 +111,7 @@ def follow(cost, begin, stay, reach, bit, most, worst, value, used, node, path):
     end = stages
     while end > 0:
         before = used ^ bit[node]
-        _arrive(value, cost, bit, before, node, worst, h)
+        _arrive(value, cost, bit, before, node, worst, low[before], high[before], h)
         first = -1
         for m in range(end):  # the first block of the last stretch
             if h[m] == INF:

@@ -62,3 +62,23 @@ def test_every_slot_counts():
 
 def test_other_objectives_are_refused():
     assert not method("period").suits(mecopt.generate("crowd:slots=1,couplings=none"))
+
+
+def test_nine_servers_are_filled_to_a_thousandth():
+    instance = mecopt.generate("crowd", seed=7, servers=9, slots=1, couplings=(), objective="period")
+    result = mecopt.solve(instance, "period", gap=1e-3, time_limit_s=60)
+    assert result.gap <= 1e-3
+
+
+@pytest.mark.parametrize("one_run", ["none", "servers", "all"])
+def test_what_annealing_moves_keeps_the_limits_of_tasks(one_run):
+    free = mecopt.generate("crowd", seed=3, batch=8, servers=3, slots=1, couplings=(), objective="period")
+    late = mecopt.evaluate(free, mecopt.solve(free, "period", iterations=4).placement).task_delay_s
+    quick = free.replace(rules=dataclasses.replace(free.rules, objective="delay"))
+    least = mecopt.solve(quick, "trellis").evaluation.task_delay_s
+    hurried = dataclasses.replace(free.tasks, max_total_delay_s=least + 0.5 * np.maximum(late - least, 0.01))
+    rules = dataclasses.replace(free.rules, deadline="hard", one_run=one_run)
+    instance = free.replace(tasks=hurried, rules=rules)
+    result = mecopt.solve(instance, "period", iterations=8)
+    assert result.status in ("optimal", "feasible")
+    assert not mecopt.evaluate(instance, result.placement).violations

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 import mecopt
+from mecopt.costs import chain_costs
 from mecopt.entities import SharedParams
 from mecopt.judge import evaluate
 from mecopt.registry import method
 from mecopt_solvers.crosscheck import brute_force, wide_instance
-from mecopt_solvers.stages import front
+from mecopt_solvers.stages import front, programme
+from mecopt_solvers.stages.chain import chain_of
+from mecopt_solvers.stages.programme import with_sums
 
 SUITED = frozenset({"memory", "capacity"})
 
@@ -196,3 +199,35 @@ def test_a_language_model_on_unequal_nodes_is_proved(batch, objective):
     result = mecopt.solve(mecopt.from_dict(document), "stages")
     assert result.status == "optimal"
     assert len(set(result.placement[0])) > 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("one_run", ["servers", "all"])
+def test_blocks_done_lie_in_the_span_of_every_set(seed, one_run):
+    instance = chain(5, 3, seed, objective="period", one_run=one_run)
+    task = chain_of(instance, chain_costs(instance), 0, None)
+    seen = 0
+    for path in itertools.product(range(4), repeat=5):
+        judged = evaluate(instance, np.array([path]))
+        if not judged.feasible:
+            continue
+        low, high = task.span(judged.period_s)
+        used = 0
+        for m, (node, then) in enumerate(itertools.pairwise([*path, -1])):
+            used |= int(task.bit[node])
+            if node != then:
+                assert low[used] <= m + 1 <= high[used]
+        tighter, wider = task.span(0.8 * judged.period_s)
+        assert (tighter >= low).all()
+        assert (wider <= high).all()
+        seen += 1
+    assert seen > 100
+
+
+def test_a_period_that_the_radio_binds_needs_few_labels(monkeypatch):
+    calls = []
+    monkeypatch.setattr(programme, "with_sums", lambda *given: calls.append(given) or with_sums(*given))
+    for seed in range(6):
+        instance = chain(14, 5, seed, objective="period")
+        assert mecopt.solve(instance, "stages").status == "optimal"
+    assert len(calls) <= 6
