@@ -111,6 +111,7 @@ class Run:
         self._points: list[tuple[float, float | None, float | None]] = []
         self._turn = threading.RLock()  # a method may hand over from several threads
         self._told = -np.inf
+        self._inside: tuple[StopRule, StopRule | None] = self.stop, without_iterations(self.stop)
         if self.node_cost is not None:
             self.node_cost.setflags(write=False)
         self._closed = False  # last: from here on assignments are looked at
@@ -314,7 +315,9 @@ class Run:
 
     def is_due(self) -> bool:
         """Ask the stopping rules in the middle of a piece of work: nothing is counted as an iteration."""
-        return self._ask(without_iterations(self.stop))
+        if self._inside[0] is not self.stop:  # `slice` puts in others
+            self._inside = self.stop, without_iterations(self.stop)
+        return self._ask(self._inside[1])
 
     def _ask(self, rules: StopRule | None) -> bool:
         if self.stopped_by is None and not self._closed:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 
 def offered(group: str) -> dict[str, EntryPoint]:
@@ -12,6 +13,5 @@ def offered(group: str) -> dict[str, EntryPoint]:
 
 
 @cache
-def _every() -> EntryPoints:
-    found: EntryPoints = entry_points()  # type: ignore[assignment]  # mypy on 3.11 has it as the older kind
-    return found
+def _every() -> Any:  # of one type before Python 3.12, of another from there on
+    return entry_points()

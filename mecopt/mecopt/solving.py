@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mecopt import features, limits, registry, trellis_method
 from mecopt.arrays import Ints
-from mecopt.containment import blamed, undone
+from mecopt.containment import blamed, only_calculates, undone
 from mecopt.costs import ChainCosts
 from mecopt.errors import InputError, MethodError, shown
 from mecopt.hardware import estimated
@@ -188,9 +188,10 @@ def _call(chosen: registry.Method, run: Run) -> None:
         return
     before = _sums(run.costs)
     returned: Any = None
+    calculates = only_calculates(chosen.kind, chosen.solve)
     with (
         blamed(chosen.name, chosen.solve),
-        undone(),
+        contextlib.nullcontext() if calculates else undone(),
         contextlib.suppress(OutOfTime),
     ):  # what it found is in the run
         returned = chosen.solve(run.instance, run)  # type: ignore[func-returns-value]

@@ -1,5 +1,6 @@
 """`auto`: which methods it takes, that it says so, and how they take turns; in time, whatever they meet."""
 
+import dataclasses
 import time
 
 import numpy as np
@@ -206,3 +207,23 @@ def test_a_stopped_decomposition_goes_on_where_it_was(monkeypatch):
         bounds.append(run.bound)
     assert len(built) == 1
     assert bounds == sorted(bounds)
+
+
+@pytest.mark.parametrize(
+    ("spec", "methods"),
+    [
+        ("crowd:objective=period,couplings=none,batch=4", ("period", "ilp")),
+        ("crowd:sharing=mm1,couplings=none,batch=20", ("decomposition", "ilp")),
+        ("crowd:batch=60", ("decomposition", "local-search", "ilp")),
+    ],
+)
+def test_the_order_for_the_wider_model(spec, methods):
+    assert auto.choose(mecopt.generate(spec)).methods[: len(methods)] == methods
+
+
+def test_what_only_changes_costs_goes_by_the_table():
+    plain = mecopt.generate("crowd:batch=60")
+    weighted = plain.replace(tasks=dataclasses.replace(plain.tasks, weight=np.linspace(1, 2, 60)))
+    assert auto.choose(weighted).methods == auto.choose(plain).methods
+    rules = dataclasses.replace(plain.rules, couplings=frozenset({"energy"}))
+    assert auto.choose(weighted.replace(rules=rules)).methods == ("ilp", "decomposition", "local-search")

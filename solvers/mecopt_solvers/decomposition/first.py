@@ -67,10 +67,11 @@ def _value(arcs: Arcs, path: Ints) -> Floats:
 
 def _fill(arcs: Arcs, slot: Ints, price: float, limit: float) -> Ints | None:
     """Place the tasks in their order; None when one finds no path."""
-    left = np.full((int(slot.max()) + 1, arcs.work_s.shape[2]), limit)
+    every = arcs.work_s
+    left = np.full((int(slot.max()) + 1, every.shape[2]), limit)
     paths = np.full(arcs.weight.shape[:2], -1)
     for k, blocks in enumerate(arcs.blocks.tolist()):
-        work, room = arcs.work_s[k, :blocks], left[slot[k]]
+        work, room = every[k, :blocks], left[slot[k]]
         shut = work > room
         while True:
             extra = np.where(shut, np.inf, price * work)
@@ -89,12 +90,12 @@ def _fill(arcs: Arcs, slot: Ints, price: float, limit: float) -> Ints | None:
 
 def _shortest(weight: Floats, extra: Floats) -> Ints | None:
     """Return the shortest path of one task, weights (M, J, J) and prices of the servers (M, J - 1)."""
-    value, came = weight[0, 0].copy(), []
+    value, came, nodes = weight[0, 0].copy(), [], np.arange(weight.shape[1])
     value[1:] += extra[0]
     for m in range(1, len(weight)):
         step = value[:, None] + weight[m]
         came.append(step.argmin(axis=0))
-        value = step.min(axis=0)
+        value = step[came[-1], nodes]
         value[1:] += extra[m]
     node = int(value.argmin())
     if not np.isfinite(value[node]):

@@ -1,11 +1,18 @@
 """The baselines: worked out by hand, held against brute force, and their fallback rule."""
 
+import locale
+import os
+import random
+import signal
+import sys
 from functools import cache
 
 import numpy as np
 import pytest
 
 import mecopt
+from mecopt.containment import SIGNALS, only_calculates
+from mecopt.incumbent import Run
 from mecopt_solvers.baselines import cuts, placing
 from mecopt_solvers.crosscheck import brute_force, instances, random_instance
 
@@ -187,3 +194,23 @@ def test_going_task_by_task_finds_what_all_at_once_found(name, monkeypatch):
             assert before.status == "infeasible"
         else:
             assert result.evaluation.placement.tolist() == before.evaluation.placement.tolist()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "selfish", "social"])
+def test_nothing_of_the_process_has_to_be_undone(name):
+    """Solve relies on it: see `mecopt.containment.only_calculates`."""
+    method = next(m for m in mecopt.methods() if m.name == name)
+    assert only_calculates(method.kind, method.solve)
+    instance = chain(tasks=3, couplings={"capacity", "energy", "memory"}, energy_budget_j=1e3)
+    if not method.suits(instance):
+        instance = instance.replace(rules=mecopt.Rules(deadline="none"))
+
+    def state():
+        drawn = np.random.get_state()  # noqa: NPY002
+        handlers = [signal.getsignal(number) for number in SIGNALS]
+        settings = (os.getcwd(), dict(os.environ), locale.setlocale(locale.LC_ALL), np.geterr(), handlers)
+        return (*settings, random.getstate(), drawn[1].tolist(), sys.stdout, sys.getrecursionlimit())
+
+    before = state()
+    method.solve(instance, Run(instance))
+    assert state() == before
