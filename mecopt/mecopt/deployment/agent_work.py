@@ -179,6 +179,9 @@ class AgentWork:
                 shape.send(size, due, partial(client.send, "Pass", message, limit_s=SEND_LIMIT_S))
             except MecoptError as error:
                 self._fail(node, str(error))
+            except ValueError:  # of gRPC, when the run was ended and its connections closed meanwhile
+                if not self._ended.is_set():
+                    raise
 
     def _fail(self, node: str, text: str) -> None:
         if self.failure is None and not self._ended.is_set():

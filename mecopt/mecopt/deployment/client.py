@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,8 @@ OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 PATIENCE_S = 5.0  # for what an agent answers at once
+STALL_S = 8.0  # without a step forward, after which a part that is handed over is stuck
+LEAST_LOADED_BPS = 5e7  # bytes a second at which an agent makes a part ready, at the slowest
 
 
 class AgentError(MecoptError):
@@ -118,16 +122,28 @@ class Client:
             self._calls[method] = self._channel.unary_unary(f"/{SERVICE}/{method}")
         return self._answer(lambda: self._calls[method](message, timeout=limit_s, metadata=self._metadata))
 
-    def upload(self, sha256: str, data: bytes, *, limit_s: float = 120.0) -> None:
-        """Give the agent a part; raises as `call` does."""
+    def upload(self, sha256: str, data: bytes) -> None:
+        """Give the agent a part, however long that takes as long as it goes on; raises as `call` does."""
+        moved = time.monotonic()
 
         def chunks() -> Iterator[bytes]:
+            nonlocal moved
             yield packed({"sha256": sha256, "size": len(data)})
             for at in range(0, len(data), CHUNK):
+                moved = time.monotonic()
                 yield data[at : at + CHUNK]
+            moved = time.monotonic()
 
-        call = self._channel.stream_unary(f"/{SERVICE}/Part")
-        self._answer(lambda: call(chunks(), timeout=limit_s, metadata=self._metadata))
+        grpc = grpc_module()
+        going = self._channel.stream_unary(f"/{SERVICE}/Part").future(chunks(), metadata=self._metadata)
+        patience = STALL_S + len(data) / LEAST_LOADED_BPS
+        while not going.done():
+            with contextlib.suppress(grpc.FutureTimeoutError, grpc.RpcError):
+                going.result(timeout=min(0.5, STALL_S))
+            if time.monotonic() - moved > patience and not going.done():
+                going.cancel()
+                raise AgentError(self.node, f"{self.address} has stopped taking a part", lost=True)
+        self._answer(going.result)
 
     def close(self) -> None:
         """Close the connection."""

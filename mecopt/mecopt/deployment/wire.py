@@ -20,7 +20,7 @@ Tensors = Mapping[str, NDArray[Any]]
 SERVICE = "mecopt.Agent"
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 LARGEST = 1 << 30  # bytes of one message
-CHUNK = 1 << 20  # bytes of a part in one message
+CHUNK = 1 << 16  # bytes of a part in one message: on a slow link too they go on, where they do
 HEADER = "mecopt"  # the key of the metadata under which the header stands
 LONGEST_HEADER = 1 << 20
 

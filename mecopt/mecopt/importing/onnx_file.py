@@ -53,9 +53,29 @@ def parse(data: bytes, source: str) -> ModelProto:
         if opset.domain in ("", "ai.onnx") and not 1 <= opset.version <= latest:
             known = f"1 to {latest}, which onnx {onnx.__version__} knows"
             raise InputError(f"opset {opset.version}, expected {known}", source)
+    if not _is_text(model.graph):
+        raise InputError("names that are no text, expected UTF-8: the file is damaged", source)
+    kinds = set(onnx.TensorProto.DataType.values())
+    strange = next((t for t in tensors(model.graph) if t.data_type not in kinds), None)
+    if strange is not None:
+        raise InputError(
+            f"parameter {shown(strange.name)} is of type {strange.data_type}, no known one", source
+        )
     if model.graph.sparse_initializer:
         raise InputError("holds sparse parameters, expected dense ones", source)
     return model
+
+
+def _is_text(graph: GraphProto) -> bool:
+    """Say whether the names in a graph and in the bodies in it are text; damaged files have bytes there."""
+    try:
+        names = [one.name for one in (*graph.input, *graph.output, *graph.value_info, *graph.initializer)]
+        for node in graph.node:
+            names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        inside = (body for node in graph.node for body in bodies(node))
+        return all(isinstance(name, str) for name in names) and all(map(_is_text, inside))
+    except UnicodeDecodeError:
+        return False
 
 
 def check_external(model: ModelProto, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 LARGE = 1 << 12  # bytes of a parameter above which inference gets only its shape
+LONGEST_RUN_S = 30.0  # of a run on made-up inputs: a loop may have no end
 MOST_VALUES = 1 << 28  # of an input that is made up
 NAMELESS = ("", "?", "-1", "None")  # what exporters write for a dimension that has no name
 
@@ -255,14 +257,22 @@ def run(model: ModelProto, names: Iterable[str], source: str) -> dict[str, Any]:
             model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
 
+        limit = onnxruntime.RunOptions()
+        end = threading.Timer(LONGEST_RUN_S, setattr, (limit, "terminate", True))
+
         def values(whole: int) -> dict[str, Any]:
             feeds = {value.name: made_up(value, whole) for value in model.graph.input}
-            return dict(zip(names, session.run(names, feeds), strict=True))
+            return dict(zip(names, session.run(names, feeds, limit), strict=True))
 
+        end.start()
         try:
             return values(1)
         except Exception:
+            if limit.terminate:
+                raise ValueError(f"not within {LONGEST_RUN_S:g} s") from None
             return values(0)
+        finally:
+            end.cancel()
     except Exception as error:  # onnxruntime has no common base for its own
         raise InputError(f"onnxruntime does not run it ({said(error)})", source) from None
 

@@ -1,6 +1,7 @@
 """What an agent lets in: nothing from elsewhere without a token, no other part than was said, no rubbish."""
 
 import random
+import time
 
 import grpc
 import numpy as np
@@ -77,6 +78,16 @@ def test_only_the_part_that_was_said(client, whole):
     with pytest.raises(AgentError, match="SHA-256"):
         client.upload("0" * 64, data)
     assert client.call("Has", {"parts": ["0" * 64]})[0]["parts"] == []
+
+
+def test_a_part_that_is_stuck_is_told_within_seconds(agent, client, monkeypatch):
+    monkeypatch.setattr("mecopt.deployment.client.STALL_S", 0.3)
+    monkeypatch.setattr(agent, "upload", lambda chunks: time.sleep(2.0) or packed({}))
+    began = time.monotonic()
+    with pytest.raises(AgentError, match="has stopped taking a part") as error:
+        client.upload("0" * 64, bytes(1 << 20))
+    assert error.value.lost
+    assert time.monotonic() - began < 2.0
 
 
 def test_runs_that_nobody_asks_for_make_room(agent, client):

@@ -265,3 +265,43 @@ def test_words_of_a_table_of_one_row(tmp_path, agents):
     proto = graphs.model(nodes, {"ids": (1, 5)}, ["y"], params, {"ids": graphs.INT})
     longer = WholeModel.of(str(graphs.save(proto, tmp_path)))
     assert {int(one["ids"].max()) for one in longer.random(3, 0)} == {1}
+
+
+def one_task_of(model):
+    """A device and two servers for a model that was imported."""
+    blocks = len(model.blocks)
+    return mecopt.Instance(
+        name="any",
+        slot_count=1,
+        models=[model],
+        devices=[mecopt.Device("camera", 1e9)],
+        servers=[mecopt.Server("es1", 1e9), mecopt.Server("es2", 1e9)],
+        links=mecopt.Links.of(2, 1e8),
+        tasks=mecopt.Tasks.of(slot=0, device=0, model=0, blocks=blocks, rate_bps=np.full((1, 2), 1e8)),
+        rules=mecopt.Rules.preset("physical", deadline="none"),
+    )
+
+
+def test_graphs_of_all_kinds(tmp_path, agents):
+    """Masks and flags that go everywhere, integers that cross, branches, loops, several outputs."""
+    import onnx_graphs as graphs
+
+    both = [
+        graphs.node("MatMul", "a w", "h"),
+        graphs.node("Add", "h b", "s"),
+        graphs.node("Relu", "s", "early"),
+        graphs.node("MatMul", "s v", "late"),
+    ]
+    params = [graphs.param("w", 8, 8), graphs.param("v", 8, 3)]
+    several = graphs.model(both, {"a": (2, 8), "b": (2, 8)}, ["early", "late"], params)
+    kinds = [graphs.masked(), graphs.quantised(), graphs.branched(None), graphs.looped(), several]
+    for number, proto in enumerate(kinds):
+        path = graphs.save(proto, tmp_path, f"{number}.onnx")
+        dims = {"batch": 2} if number == 0 else {}
+        document = mecopt.import_model(path, dims=dims)
+        nodes = [[m % 3 for m in range(len(document.model.blocks))]]
+        found = mecopt.deploy(
+            one_task_of(document.model), nodes, WholeModel(document, str(path)), agents[1], 2
+        )
+        assert found.difference <= 1e-4
+        assert found.outputs[0].keys() == {value.name for value in proto.graph.output}

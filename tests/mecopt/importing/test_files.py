@@ -9,7 +9,7 @@ import pytest
 import mecopt
 from mecopt import importing
 from mecopt.errors import InputError, MissingExtraError
-from mecopt.importing import pieces
+from mecopt.importing import pieces, shapes
 
 
 def refused(path, **options):
@@ -60,6 +60,22 @@ def test_external_data_at_no_place(tmp_path, key, value):
     next(e for e in model.graph.initializer[0].external_data if e.key == key).value = value
     (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
     assert "says no place of " in refused(tmp_path / "net.onnx", dims={"batch": 1})
+
+
+def test_names_that_are_no_text_and_types_that_are_none(tmp_path):
+    data = graphs.convolutions().SerializeToString()
+    path = tmp_path / "net.onnx"
+    path.write_bytes(data.replace(b"pool", b"po\xbcl"))
+    assert "expected UTF-8" in refused(path)
+    proto = graphs.convolutions()
+    proto.graph.initializer[0].data_type = 59
+    assert "is of type 59" in refused(graphs.save(proto, tmp_path))
+
+
+def test_a_loop_without_end_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(shapes, "LONGEST_RUN_S", 0.5)
+    path = graphs.save(graphs.looped(2**62), tmp_path)
+    assert "does not run it (ValueError: not within 0.5 s)" in refused(path)
 
 
 def test_parameters_of_gigabytes_are_counted_and_not_read(tmp_path):
