@@ -53,10 +53,11 @@ class NodesPolicy(ActorCriticPolicy):
     Parameters are those of ``ActorCriticPolicy``; other action spaces are as there.
     """
 
-    def __init__(self, *args: Any, optimizer_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        if optimizer_kwargs is None and kwargs.get("optimizer_class", torch.optim.Adam) is torch.optim.Adam:
-            optimizer_kwargs = {"eps": EPSILON, "fused": True}
-        super().__init__(*args, **{**kwargs, "optimizer_kwargs": optimizer_kwargs})
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        adam = kwargs.get("optimizer_class", torch.optim.Adam) is torch.optim.Adam
+        if adam and kwargs.get("optimizer_kwargs") is None:
+            kwargs["optimizer_kwargs"] = {"eps": EPSILON, "fused": True}
+        super().__init__(*args, **kwargs)
 
     def _build(self, lr_schedule: Any) -> None:
         blocks = self.action_dist
