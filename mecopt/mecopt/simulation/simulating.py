@@ -14,6 +14,7 @@ import numpy as np
 from mecopt._version import __version__
 from mecopt.errors import InputError, shown
 from mecopt.own import method_file
+from mecopt.scalars import number, whole
 from mecopt.simulation import online_rule
 from mecopt.simulation.keeping import Folder, Key
 from mecopt.simulation.online_rule import Decide, Rule, Setting
@@ -130,8 +131,7 @@ def simulate(
     plan = _Plan(instance, arrivals, load, rate, staleness, discipline, tasks)
     if plan.count < LEAST_TASKS or plan.count > coming.MOST_TASKS:
         raise InputError(f"tasks: {plan.count:,}, expected {LEAST_TASKS} to {coming.MOST_TASKS:,}")
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        raise InputError(f"seeds: {seeds}, expected a whole number >= 1")
+    seeds = whole("seeds", seeds, 1)
     chosen = _named(policy)
     if plan.trace is not None:
         seeds = 1  # the same tasks again would be no other run
@@ -165,12 +165,16 @@ class _Plan:
 
         if discipline not in DISCIPLINES:
             raise InputError(f"discipline: {shown(discipline)}, expected {' or '.join(DISCIPLINES)}")
-        if not 0.0 <= staleness <= MOST_LAG_SLOTS:
-            raise InputError(f"staleness: {staleness:g}, expected slots >= 0")
+        staleness = number("staleness", staleness)
+        if staleness > MOST_LAG_SLOTS:
+            raise InputError(f"staleness: {staleness:g}, expected at most {MOST_LAG_SLOTS:g} slots")
         if load is not None and rate is not None:
             raise InputError("load and rate: both given, expected one of them")
+        load = None if load is None else number("load", load)
+        rate = None if rate is None else number("rate", rate)
+        tasks = None if tasks is None else whole("tasks", tasks, 1)
         for name, value in (("load", load), ("rate", rate)):
-            if value is not None and not (SMALLEST_LOAD <= value < np.inf):
+            if value is not None and value < SMALLEST_LOAD:
                 raise InputError(f"{name}: {value:g}, expected a finite number > 0")
         if load is not None and load > LARGEST_LOAD:
             raise InputError(f"load: {load:g}, expected at most {LARGEST_LOAD:g}")
