@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import subprocess
 import sys
@@ -229,13 +230,26 @@ def prepare(folder: Path) -> None:
     """Make what commands start from: a comparison for the report, a network of three layers."""
     words = ("compare", INSTANCES / "tiny_paper.json", "--methods", "trellis,greedy", "--out", folder)
     subprocess.run(mecopt(*words), check=True, capture_output=True)
-    import torch
-    from torch import nn
+    (folder.parent / ONNX).write_bytes(network())
 
-    layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
-    torch.onnx.export(
-        layers, (torch.zeros(1, 3, 32, 32),), folder.parent / ONNX, dynamo=True, external_data=False
-    )
+
+def network() -> bytes:
+    """Return an ONNX file of three convolutions."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    widths, draw = (3, 8, 8, 4), np.random.default_rng(0)
+    shapes = [(to, of, 3, 3) for of, to in itertools.pairwise(widths)]
+    values = [draw.normal(size=shape).astype("f") for shape in shapes]
+    weights = [numpy_helper.from_array(value, f"w{i}") for i, value in enumerate(values)]
+    nodes = [helper.make_node("Conv", [f"x{i}", f"w{i}"], [f"x{i + 1}"]) for i in range(len(shapes))]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("x0", (1, 3, 32, 32)), (f"x{len(shapes)}", (1, 4, 26, 26)))
+    ]
+    graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return bytes(model.SerializeToString())
 
 
 def commands(prepared: Path) -> list[Command]:

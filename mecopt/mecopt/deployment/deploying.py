@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecopt import scalars
 from mecopt.deployment.block_times import block_times, one_by_one
 from mecopt.deployment.client import AgentError, Credentials
 from mecopt.deployment.outcome import Deployment
@@ -92,7 +93,11 @@ def deploy(
     _check(judged, task, whole, agents)
     if credentials is not None and credentials.authority and node_names(instance)[0] not in agents:
         raise InputError("agents: none for device: behind TLS others reach it by an agent of its own alone")
-    given = whole.random(inputs, seed) if isinstance(inputs, int) else [whole.checked(one) for one in inputs]
+    given = (
+        [whole.checked(one) for one in inputs]
+        if not isinstance(inputs, int) and scalars.scalar(inputs) is None
+        else whole.random(scalars.whole("inputs", inputs, 1), seed)
+    )
     with ReachedNodes(dict(agents), instance, credentials or Credentials(), shapes) as nodes:
         return _carried_out(judged, task, whole, nodes, given, pipeline, replan, limit_s, tolerance, blocks)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mecopt.errors import InputError, shown
+from mecopt.scalars import number, whole
 from mecopt.simulation.online_rule import Setting
 
 if TYPE_CHECKING:
@@ -56,12 +57,16 @@ class OnlinePlan:
 
         if discipline not in DISCIPLINES:
             raise InputError(f"discipline: {shown(discipline)}, expected {' or '.join(DISCIPLINES)}")
-        if not 0.0 <= staleness <= MOST_LAG_SLOTS:
-            raise InputError(f"staleness: {staleness:g}, expected slots >= 0")
+        staleness = number("staleness", staleness)
+        if staleness > MOST_LAG_SLOTS:
+            raise InputError(f"staleness: {staleness:g}, expected at most {MOST_LAG_SLOTS:g} slots")
         if load is not None and rate is not None:
             raise InputError("load and rate: both given, expected one of them")
+        load = None if load is None else number("load", load)
+        rate = None if rate is None else number("rate", rate)
+        tasks = None if tasks is None else whole("tasks", tasks, 1)
         for name, value in (("load", load), ("rate", rate)):
-            if value is not None and not (SMALLEST_LOAD <= value < np.inf):
+            if value is not None and value < SMALLEST_LOAD:
                 raise InputError(f"{name}: {value:g}, expected a finite number > 0")
         if load is not None and load > LARGEST_LOAD:
             raise InputError(f"load: {load:g}, expected at most {LARGEST_LOAD:g}")

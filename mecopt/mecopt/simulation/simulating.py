@@ -12,6 +12,7 @@ import numpy as np
 
 from mecopt._version import __version__
 from mecopt.errors import InputError, MecoptError, MethodError, said
+from mecopt.scalars import whole
 from mecopt.simulation import online_rule
 from mecopt.simulation.keeping import Folder, Key
 from mecopt.simulation.online_plan import OnlinePlan
@@ -120,8 +121,7 @@ def simulate(
         If a rule of one's own raises, or returns what is no placement.
     """
     plan = OnlinePlan(instance, arrivals, load, rate, staleness, discipline, tasks)
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        raise InputError(f"seeds: {seeds}, expected a whole number >= 1")
+    seeds = whole("seeds", seeds, 1)
     chosen = _named(policy)
     if plan.trace is not None:
         seeds = 1  # the same tasks again would be no other run

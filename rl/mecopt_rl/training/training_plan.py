@@ -8,6 +8,7 @@ from typing import Any
 
 from mecopt.errors import InputError
 from mecopt.ray_cluster import check_engine
+from mecopt.scalars import whole
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,7 @@ class TrainingPlan:
         for name, least in (
             ("episodes", 1), ("workers", 1), ("seed", 0), ("round_episodes", 1), ("validation_episodes", 1),
         ):  # fmt: skip
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: {getattr(self, name)}, expected at least {least}")
+            object.__setattr__(self, name, whole(name, getattr(self, name), least))
         each = min(self.episodes, self.round_episodes)
         if self.workers > each:
             text = f"workers: {self.workers}, expected at most {each}: as many episodes are run between"

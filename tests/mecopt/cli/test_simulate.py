@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import mecopt as library
@@ -48,16 +49,16 @@ def test_the_same_seed_is_the_same_run():
     [
         ("selfsh", {}, "no rule 'selfsh'; did you mean selfish"),
         ("selfish", {"load": 0.0}, "load: 0, expected a finite number > 0"),
-        ("selfish", {"load": float("nan")}, "load: nan, expected a finite number > 0"),
+        ("selfish", {"load": float("nan")}, "load: nan, expected a finite number >= 0"),
         ("selfish", {"load": 1.0, "rate": 1.0}, "load and rate: both given"),
         ("selfish", {"tasks": 5}, "tasks: 5, expected 200 to 20,000,000"),
-        ("selfish", {"seeds": 0}, "seeds: 0, expected a whole number >= 1"),
+        ("selfish", {"seeds": 0}, "seeds: 0, expected at least 1"),
         ("selfish", {"arrivals": "rain"}, "arrivals: 'rain', expected one of poisson, bursty"),
         ("selfish", {"arrivals": "trace:no.csv"}, "no.csv: no such file"),
         (["selfish", "selfish"], {}, "'selfish' is given twice"),
         ([], {}, "policy: none given"),
         ("no.py:rule", {}, "no.py: cannot be read"),
-        ("selfish", {"staleness": -1}, "staleness: -1, expected slots >= 0"),
+        ("selfish", {"staleness": -1}, "staleness: -1, expected at least 0"),
         ("selfish", {"discipline": "lifo"}, "discipline: 'lifo', expected fifo or ps"),
     ],
 )
@@ -65,6 +66,13 @@ def test_bad_input_is_refused(policy, given, text):
     with pytest.raises(library.InputError) as error:
         library.simulate(SPEC, policy, **given)
     assert text in str(error.value)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    given = {"seeds": np.int64(2), "tasks": np.int32(1000), "load": np.float32(0.5), "staleness": np.int8(1)}
+    kept = library.simulate(SPEC, "selfish", out=tmp_path / "out", **given)
+    plain = library.simulate(SPEC, "selfish", seeds=2, tasks=1000.0, load=0.5, staleness=1)
+    assert [run | {"cpu_s": 0} for run in kept.runs] == [run | {"cpu_s": 0} for run in plain.runs]
 
 
 def test_bad_input_is_one_line(mecopt):

@@ -137,4 +137,6 @@ def test_a_page_holds_its_data_and_asks_no_network(mecopt, tmp_path):
         assert text.startswith("<!DOCTYPE html>")
         assert "vegaEmbed(" in text
         assert '<script src="' not in text
-        assert "tiny_paper" in text.split('vegaEmbed("#chart"')[-1]
+        drawn = text.split('vegaEmbed("#chart"')[-1]
+        assert "tiny_paper" in drawn
+        assert ('"type": "bar"' in drawn) == (command == "stress")  # a bar for each order of nodes

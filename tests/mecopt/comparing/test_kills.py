@@ -146,7 +146,7 @@ def test_two_processes_share_one_folder(start, tmp_path):
 
 def test_claims_of_a_killed_process_are_taken_over(start, tmp_path):
     folder = tmp_path / "shared"
-    first, second = (start(folder, "--seeds", 6, seconds=0.5) for _ in range(2))
+    first, second = (start(folder, "--seeds", 6, seconds=0.25) for _ in range(2))
     deadline = time.monotonic() + 60
     while len({pid for *_, pid in logged(folder)}) < 2:
         assert time.monotonic() < deadline
@@ -163,7 +163,7 @@ def test_claims_of_a_killed_process_are_taken_over(start, tmp_path):
 
 def test_interrupted(start, tmp_path):
     folder = tmp_path / "interrupted"
-    process = start(folder, "--seeds", 10, "--json", seconds=0.3)
+    process = start(folder, "--seeds", 10, "--json", seconds=0.15)
     deadline = time.monotonic() + 60
     while sum(word == "end" for word, *_ in logged(folder)) < 4:  # of which the last two may not be kept yet
         assert time.monotonic() < deadline
