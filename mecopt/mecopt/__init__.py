@@ -32,7 +32,7 @@ _HOME = {
     "MethodError": "errors",
     "MissingExtraError": "errors",
     "Model": "entities",
-    "ModelDocument": "importing.document",
+    "ModelDocument": "importing.model_document",
     "PlacementError": "errors",
     "Plan": "planner",
     "Planner": "planner",

@@ -82,7 +82,8 @@ class Master:
         """Return every task's path of the largest share in the last solution, (n, M)."""
         order = np.lexsort((self.share, self.task))
         last = np.append(np.flatnonzero(np.diff(self.task[order])), len(order) - 1)
-        return self.path[order[last]]
+        path: Ints = self.path[order[last]]
+        return path
 
     @property
     def share(self) -> Floats:
