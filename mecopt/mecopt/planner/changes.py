@@ -199,8 +199,9 @@ def _problems(name: str, values: Floats, fine: NDArray[np.bool_], expected: str)
 def _repeated(values: Floats) -> NDArray[np.bool_]:
     """Say which numbers repeat the first of their row, where all of the row do: mostly one was given."""
     first = values[:, :1]
-    alike: NDArray[np.bool_] = ((values == first) | (np.isnan(values) & np.isnan(first))).all(axis=1)
-    return alike[:, None] & (np.arange(values.shape[1]) > 0)
+    alike = ((values == first) | (np.isnan(values) & np.isnan(first))).all(axis=1)
+    found: NDArray[np.bool_] = alike[:, None] & (np.arange(values.shape[1]) > 0)
+    return found
 
 
 def _allowed(instance: Instance, chosen: Ints) -> tuple[Allow, ...]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mecopt.arrays import Floats
+from mecopt.arrays import Floats, Ints
 from mecopt.instance import Instance
 from mecopt.judge import Evaluation, evaluate
-from mecopt.result import gap
+from mecopt.result import Result, gap
 from mecopt.what_if.refusals import InfeasibleError, NothingFoundError
 from mecopt.what_if.survival import orders_of
 
@@ -93,7 +93,7 @@ def sampled(instance: Instance, factor: Floats) -> Instance:
     return instance.replace(tasks=changed)
 
 
-def _solved(instance: Instance, start: Any, options: dict[str, Any]) -> Any:
+def _solved(instance: Instance, start: Ints | None, options: dict[str, Any]) -> Result:
     from mecopt.solving import solve
 
     result = solve(instance, warm_start=start, **options)
