@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from places import ROOT
 
 import mecopt
 from mecopt.costs import chain_costs
@@ -294,3 +295,10 @@ def test_a_cut_off_row(crowd):
     assert row.entries(0)[0].tolist() == [3, 5]
     assert row.upper.tolist() == [1.0]
     assert exact.DONE < exact.SAFE < 1e-6
+
+
+def test_a_server_filled_to_the_most_that_mm1_takes_is_proved():
+    instance = load(ROOT / "tests" / "data" / "full_server.json")
+    result = mecopt.solve(instance, "ilp")
+    assert result.status == "optimal"
+    assert result.objective == brute_force(instance).objective
