@@ -45,7 +45,12 @@ from mecopt.trellis import Paths, infeasible_tasks, shortest_paths
 
 # What a method may assign to; of the rest these are set by what it hands over.
 FREE = ("repairs", "notes", "warm_start")
-SET_BY = {"best": "run.found(...)", "bound": "run.improve_bound(...)", "reasons": "run.infeasible(...)"}
+SET_BY = {
+    "best": "run.found(...)",
+    "answer": "run.found(...)",
+    "bound": "run.improve_bound(...)",
+    "reasons": "run.infeasible(...)",
+}
 
 
 TELL_EACH_S = 0.1  # how often the caller's callback is called
@@ -82,7 +87,8 @@ class Run:
     options : dict
         Options that belong to the method.
     judged_on : Instance, optional
-        What placements are judged on, where that is another one: with couplings that a relaxation ignores.
+        What the caller asked about, where that is another one: with what a relaxation ignores. The method
+        sees its own instance only; `answer` is the best placement, and the trace its objective, on this one.
     progress : callable, optional
         Gets a `Progress` now and then; False from it is an interrupt.
     """
@@ -99,6 +105,7 @@ class Run:
 
     start: float = field(default_factory=time.perf_counter)
     best: Evaluation | None = field(default=None, init=False)
+    answer: Evaluation | None = field(default=None, init=False)  # the best for the caller
     bound: float | None = field(default=None, init=False)
     reasons: tuple[dict[str, Any], ...] = field(default=(), init=False)
     repairs: int = field(default=0, init=False)
@@ -169,10 +176,9 @@ class Run:
     @property
     def adds_up(self) -> bool:
         """Whether the objective is the sum of what tasks cost by themselves, step by step."""
-        judged_on = self.judged_on or self.instance
-        asked = features.of(judged_on)
+        asked = features.of(self.instance)
         return not (
-            asked & {Feature.SOFT_END, Feature.PERIOD} or Coupling.SHARING in judged_on.rules.couplings
+            asked & {Feature.SOFT_END, Feature.PERIOD} or Coupling.SHARING in self.instance.rules.couplings
         )
 
     def free_bound(self, paths: Paths) -> float:
@@ -185,6 +191,11 @@ class Run:
     def objective(self) -> float | None:
         """Objective of the incumbent; None while there is none, or only a violating placement."""
         return None if self.best is None else self.best.objective
+
+    @property
+    def answered(self) -> float | None:
+        """Objective of the best placement for the caller; as `objective` but for a relaxation."""
+        return None if self.answer is None else self.answer.objective
 
     @property
     def gap(self) -> float | None:
@@ -213,6 +224,9 @@ class Run:
             If it is no placement of the instance, or bound or objective are no numbers.
         """
         judged = self._judged(placement)
+        asked = judged
+        if self.judged_on is not None:
+            asked = evaluate(self.judged_on, judged.placement, costs=self.costs)
         self._agree(judged, objective)
         forbidden = self.forbidden_block(judged.placement)
         if forbidden is not None:
@@ -224,17 +238,20 @@ class Run:
             if self.reasons and judged.feasible:
                 raise DisagreementError("the method found a feasible placement after it proved there is none")
             raised = bound is not None and self._raise_bound(bound)
-            better = self._better(judged)
+            better = _better(judged, self.best)
             if better:
                 self._set("best", judged)
-            if better or raised:
+            told = _better(asked, self.answer) or (better and self.answered is None)
+            if told:
+                self._set("answer", asked)
+            if told or raised:
                 self._record()
         return judged
 
     def _judged(self, placement: Any) -> Evaluation:
         try:
             whole = whole_nodes(placement, self.instance)
-            return evaluate(self.judged_on or self.instance, whole, costs=self.costs)
+            return evaluate(self.instance, whole, costs=self.costs)
         except PlacementError as error:
             more = len(error.problems) - 1
             raise MethodError(error.problems[0] + (f", and {more} more problems" if more else "")) from None
@@ -332,7 +349,7 @@ class Run:
         if self.progress is None or now - self._told < TELL_EACH_S:
             return
         self._told = now
-        state = Progress(now - self.start, self.objective, self.bound, self.gap)
+        state = Progress(now - self.start, self.answered, self.bound, gap(self.answered, self.bound))
         try:
             wanted = self.progress(state)
         except Exception as error:
@@ -394,15 +411,16 @@ class Run:
         if not agree(claimed, value):
             raise DisagreementError(f"the method says its value is {objective!r}, the judge {value!r}")
 
-    def _better(self, judged: Evaluation) -> bool:
-        if self.best is None:
-            return True
-        if judged.objective is None or self.best.objective is None:
-            return judged.feasible and not self.best.feasible
-        return judged.objective < self.best.objective
-
     def _record(self) -> None:
-        self._points.append((time.perf_counter() - self.start, self.objective, self.bound))
+        self._points.append((time.perf_counter() - self.start, self.answered, self.bound))
+
+
+def _better(judged: Evaluation, known: Evaluation | None) -> bool:
+    if known is None:
+        return True
+    if judged.objective is None or known.objective is None:
+        return judged.feasible and not known.feasible
+    return judged.objective < known.objective
 
 
 _OWN = frozenset(own.name for own in fields(Run)) - set(FREE)

@@ -26,6 +26,7 @@ from mecopt.own import MethodLike, method_file, method_of
 from mecopt.pins import forbidden
 from mecopt.placements import placement_array
 from mecopt.result import Result, Status
+from mecopt.result import gap as gap_between
 from mecopt.scalars import LARGEST_SEED, number, plain, whole
 from mecopt.sources import instance_of
 from mecopt.stop import COMPILER, AnyOf, GapTarget, IterationLimit, OutOfTime, StopRule, TimeLimit
@@ -259,22 +260,23 @@ def _always_a_bound(run: Run) -> None:
 def _result(run: Run, method: str, options: dict[str, Any]) -> Result:
     if run.reasons:
         status = Status.INFEASIBLE
-    elif run.best is None:
+    elif run.answer is None:
         status = Status.UNKNOWN
-    elif run.objective is None:
+    elif run.answered is None:
         status = Status.VIOLATING
     else:
-        closed = run.gap is not None and run.gap <= OPTIMALITY_TOLERANCE
+        left = gap_between(run.answered, run.bound)
+        closed = left is not None and left <= OPTIMALITY_TOLERANCE
         status = Status.OPTIMAL if closed else Status.FEASIBLE
     infeasible = status is Status.INFEASIBLE
     bound = run.bound
-    if bound is not None and run.objective is not None:
-        bound = min(bound, run.objective)  # within rounding of each other, or `gap` would have raised
+    if bound is not None and run.answered is not None:
+        bound = min(bound, run.answered)  # within rounding of each other, or `gap` would have raised
     return Result(
         instance=run.judged_on or run.instance,
         method=method,
         status=status,
-        evaluation=None if infeasible else run.best,
+        evaluation=None if infeasible else run.answer,
         lower_bound=None if infeasible else bound,
         stopped_by=run.stopped_by,
         runtime_s=time.perf_counter() - run.start,

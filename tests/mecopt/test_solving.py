@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from reference import Reference
+from small_case import case
 from strategies import COUPLINGS, EXAMPLE, MINIMAL, examples, tiny_documents
 
 import mecopt
@@ -100,6 +101,25 @@ def test_relaxed_results_are_judged_under_the_couplings(document):
     assert (result.status == "violating") == bool(reference.broken(placement))
     assert optimum is None or result.lower_bound <= optimum * (1 + 1e-12)
     assert result.lower_bound == pytest.approx(reference.best_uncoupled(), rel=1e-9, abs=1e-300)
+
+
+@pytest.mark.parametrize("method", ["stages", "cpsat", "trellis"])
+@pytest.mark.parametrize(("slot_s", "status"), [(24, "feasible"), (7, "violating")])
+def test_a_relaxation_claims_nothing_of_what_it_leaves_out(method, slot_s, status):
+    """Alone it is feasible: two tasks on [1, 1] make a load of 12 s, which lengthens or does not fit."""
+    document = case(
+        tasks=[{"rate_bps": [8, 0]}] * 2,
+        links={"server_bps": 0},
+        device={"cycles_per_s": 0.1},
+        couplings=["sharing"],
+        sharing="mm1",
+        seconds=slot_s,
+    )
+    result = mecopt.solve(mecopt.from_dict(document), method, relax=True)
+    assert result.status == status
+    assert result.lower_bound == pytest.approx(16.0)
+    assert result.objective == (pytest.approx(28.0) if status == "feasible" else None)
+    assert all(point[1] in (None, result.objective) for point in result.trace)
 
 
 def test_relaxing_hands_the_method_an_instance_without_the_couplings(using):

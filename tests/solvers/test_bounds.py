@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from places import ROOT
 
 import mecopt
 from mecopt.io import load
@@ -23,6 +24,16 @@ def test_all_of_them_are_bounds():
         for bound in all_bounds(instance, time_limit_s=5):
             assert bound.value is None or bound.value <= best.objective * (1 + 1e-9) + 1e-12, bound
             assert bound.cpu_s >= 0
+
+
+def test_costs_far_above_the_bound_do_not_raise_it():
+    instance = load(
+        ROOT / "tests" / "data" / "cancelling_costs.json"
+    )  # a server takes 1e11 s, the device 4 s
+    best = brute_force(instance).objective
+    found = {bound.name: bound.value for bound in all_bounds(instance)}
+    for name in ("LP of the flow formulation", "LP of the assignment formulation"):
+        assert best * (1 - 1e-3) < found[name] <= best
 
 
 def test_all_of_them_are_bounds_on_the_wider_model():

@@ -58,6 +58,9 @@ class SolverRounds:
     # Loads that incumbents of sharing have, by row: where the program is to be exact.
     tangents: dict[int, list[float]] = field(default_factory=dict)
     touched: bool = False  # whether there is a new one
+    # What the last search found, and what is left out of the next ones, the judge having priced it.
+    seen: dict[bytes, Evaluation] = field(default_factory=dict)
+    aside: dict[bytes, Evaluation] = field(default_factory=dict)
 
     def work(self) -> None:
         """Go on until the optimum is proved, nothing is feasible, or a rule says stop."""
@@ -68,7 +71,7 @@ class SolverRounds:
             program = self._program(unit)
             if self.run.is_due():  # building takes time too
                 return
-            self.fresh = False
+            self.fresh, self.seen = False, {}
             outcome = self.engine(self._job(program, unit, strict))
             if outcome.bound is not None:
                 self._bound(outcome.bound)
@@ -108,7 +111,9 @@ class SolverRounds:
     def _known(self, program: Program) -> Evaluation | None:
         """Return the best feasible placement, if the program has a column for everything in it."""
         best = self.run.best
-        return best if best is not None and best.feasible and _fits(program, best) else None
+        if best is None or not best.feasible or best.placement.tobytes() in self.aside:
+            return None
+        return best if _fits(program, best) else None
 
     def _again(self, outcome: SearchOutcome, unit: float) -> bool:
         """Take in a search that came to its end; say whether another one, of a better scale, is needed."""
@@ -125,7 +130,20 @@ class SolverRounds:
         # What is known by now leaves out the arcs whose cost made the solver inexact, or was held down.
         coarse |= self.run.gap is None or self.run.gap > LEFT
         self.finer += coarse
-        return coarse and self.finer <= FINER and not self._done()
+        return not self._done() and ((coarse and self.finer <= FINER) or self._set_aside())
+
+    def _set_aside(self) -> bool:
+        """Leave placements on nearly full servers out of the next search; say whether there are new ones.
+
+        There the curve of mm1 is so steep that a solver's tolerance moves its bound. What the judge has
+        priced is not better than the best, so a bound on all others is one as far as the best is.
+        """
+        best = self.run.best
+        if not SHARING.on(self.instance) or best is None:
+            return False
+        known = len(self.aside)
+        self.aside |= self.seen | {best.placement.tobytes(): best}
+        return len(self.aside) > known
 
     def _unit(self) -> float:
         """Choose the unit of the objective: from the best known one, else from the relaxation."""
@@ -141,7 +159,8 @@ class SolverRounds:
         if known is not None:
             reduced = reduced.within(known)
         program = self.build(reduced, known, self.tangents)
-        rows = [row for judged in self.violating if _fits(program, judged) for row in program.cut_off(judged)]
+        without = (*self.violating, *self.aside.values())
+        rows = [row for judged in without if _fits(program, judged) for row in program.cut_off(judged)]
         self.offset, self.blur = self.reduced.offset, BLUR * unit
         # A cost far above the objective times the solver's tolerance would move its bound. Held down, it can
         # only lower the bound.
@@ -159,6 +178,8 @@ class SolverRounds:
             if not judged.feasible:
                 self.violating.append(judged)
                 self.fresh = True
+            elif SHARING.on(self.instance):
+                self.seen[judged.placement.tobytes()] = judged
 
         return Job(
             program=program,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from mecopt_solvers.programs.late_cuts import late_columns
 
 Label = tuple[str, int]  # a limit and its row (`mecopt.limits`)
 
+ROUNDING = 2.0**-52  # of one operation, at most
 WIDER = 1e-10  # scaled right-hand sides are 1 + this: rounding must not cut off what the judge allows
 
 
@@ -161,11 +163,18 @@ def safe_bound(program: Program, dual: Floats) -> float:
 
     Neumaier, Shcherbina: Safe bounds in linear and mixed-integer linear programming, 2004.
 
-    Duals of the wrong sign are set to 0; then every column counts with its least possible part.
+    Duals of the wrong sign are set to 0; then every column counts with its least possible part. What rounding
+    may have added is taken off: where costs are far above the bound, they nearly cancel.
     """
     rows = program.rows
     dual = np.where(np.isinf(rows.lower), np.minimum(dual, 0.0), dual)
     dual = np.where(np.isinf(rows.upper), np.maximum(dual, 0.0), dual)
     side = np.where(dual > 0, rows.lower, np.where(dual < 0, rows.upper, 0.0))
-    left = program.cost - np.bincount(rows.column, rows.value * dual[rows.index], program.columns)
-    return float(side @ dual + np.minimum(left, 0.0).sum())
+    part = rows.value.astype(np.longdouble) * dual[rows.index]
+    left, size = program.cost.astype(np.longdouble), np.abs(program.cost).astype(np.longdouble)
+    np.subtract.at(left, rows.column, part)
+    np.add.at(size, rows.column, np.abs(part))
+    terms = np.bincount(rows.column, minlength=program.columns) + 2
+    lost = np.finfo(np.longdouble).eps * terms * size
+    parts = side * dual
+    return fsum(parts) - ROUNDING * fsum(np.abs(parts)) + fsum(np.minimum(left - lost, 0.0))

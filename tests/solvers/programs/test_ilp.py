@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from places import ROOT
 from reference import Reference
 
 import mecopt
@@ -378,3 +379,10 @@ def test_a_task_that_only_the_others_make_late_by_hand():
     assert result.objective == pytest.approx(1.5 + 2.2)
     both = {**document, "tasks": [task, task]}
     assert mecopt.solve(mecopt.from_dict(both), "ilp").status == "infeasible"
+
+
+def test_a_server_filled_to_the_most_that_mm1_takes_is_proved():
+    instance = load(ROOT / "tests" / "data" / "full_server.json")
+    result = mecopt.solve(instance, "ilp")
+    assert result.status == "optimal"
+    assert result.objective == brute_force(instance).objective
