@@ -103,17 +103,7 @@ def rows(found: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def write(found: list[dict[str, Any]]) -> None:
-    head = [
-        "arrivals",
-        "stale",
-        "rule",
-        "mean s",
-        "p99 s",
-        "ahead of price-tuned",
-        "at p99",
-        "regret",
-        "runs",
-    ]
+    head = ["arrivals", "stale", "rule", "mean s", "p99 s", "ahead of price-tuned", "at p99"]
     page = f"""# Learners for tasks that arrive one by one
 
 `python benchmarks/online_learners.py`: camera-vgg, four servers, 40 devices, load 0.9; {SEEDS} seeds of
