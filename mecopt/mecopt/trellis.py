@@ -196,10 +196,8 @@ class _Stages:
         if per_bit.ndim == 1:
             per_bit, latency = per_bit[:, None], latency[:, None]
         linked = np.isfinite(per_bit)
-        if linked.all():
-            seconds: Floats = latency + self.bits[m] * per_bit
-            return seconds
-        return np.where(linked, latency + self.bits[m] * np.where(linked, per_bit, 0.0), np.inf)
+        seconds: Floats = latency + self.bits[m] * np.where(linked, per_bit, 0.0)
+        return seconds if linked.all() else np.where(linked, seconds, np.inf)
 
     def _backward(self, values: Floats, reached: Floats) -> tuple[Floats, Ints]:
         ends = values[self.blocks - 1, :, self.tasks].T  # a copy, (J, K)
