@@ -287,10 +287,10 @@ def of_killed_runs(rows: list[dict[str, Any]]) -> list[str]:
     mine = [row for row in rows if row["case"] == "run killed"]
     left = sum(row["status"] for row in mine)
     before = sum(row["said"].startswith("0 agents") for row in mine)
+    longest = max(row["ended_s"] for row in mine)
     return [
-        f"`mecopt run --agents local` was killed {len(mine)} times, in {before} of them before it had started",
-        f"an agent; {left} agents were left, the others ended within {max(row['ended_s'] for row in mine):.1f} s",
-        "of it.",
+        f"`mecopt run --agents local` was killed {len(mine)} times, in {before} of them before it had",
+        f"started an agent; {left} agents were left, the others ended within {longest:.1f} s of it.",
     ]
 
 
