@@ -43,7 +43,7 @@ CLOSE = 1e-4
 FIELDS = (
     "case", "replan", "pipeline", "moment_s", "victim", "status", "inputs", "difference", "ended_s", "said",
 )  # fmt: skip
-HEADERS = (
+HEADERS: tuple[dict[str, Any], ...] = (
     {}, {"run": 1}, {"run": "none"}, {"parts": "x"},
     {"run": "r", "node": "es1", "stages": [], "everywhere": [], "peers": {}, "links": {}},
     {"run": "r", "node": "es1", "stages": [1], "everywhere": [], "peers": {}, "links": {}},
@@ -75,9 +75,9 @@ def files(folder: Path) -> list[str]:
     instance = mecopt.Instance(
         name="small",
         slot_count=1,
-        models=[document.model],
-        devices=[mecopt.Device("camera", 1e9)],
-        servers=[mecopt.Server("es1", 1e9), mecopt.Server("es2", 1e9)],
+        models=(document.model,),
+        devices=(mecopt.Device("camera", 1e9),),
+        servers=(mecopt.Server("es1", 1e9), mecopt.Server("es2", 1e9)),
         links=mecopt.Links.of(2, 1e7),
         tasks=mecopt.Tasks.of(slot=0, device=0, model=0, blocks=BLOCKS, rate_bps=np.full((1, 2), 1e7)),
         rules=mecopt.Rules.preset("physical", deadline="none"),
