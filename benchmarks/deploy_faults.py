@@ -43,7 +43,7 @@ CLOSE = 1e-4
 FIELDS = (
     "case", "replan", "pipeline", "moment_s", "victim", "status", "inputs", "difference", "ended_s", "said",
 )  # fmt: skip
-HEADERS = (
+HEADERS: tuple[dict[str, Any], ...] = (
     {}, {"run": 1}, {"run": "none"}, {"parts": "x"},
     {"run": "r", "node": "es1", "stages": [], "everywhere": [], "peers": {}, "links": {}},
     {"run": "r", "node": "es1", "stages": [1], "everywhere": [], "peers": {}, "links": {}},
@@ -75,9 +75,9 @@ def files(folder: Path) -> list[str]:
     instance = mecopt.Instance(
         name="small",
         slot_count=1,
-        models=[document.model],
-        devices=[mecopt.Device("camera", 1e9)],
-        servers=[mecopt.Server("es1", 1e9), mecopt.Server("es2", 1e9)],
+        models=(document.model,),
+        devices=(mecopt.Device("camera", 1e9),),
+        servers=(mecopt.Server("es1", 1e9), mecopt.Server("es2", 1e9)),
         links=mecopt.Links.of(2, 1e7),
         tasks=mecopt.Tasks.of(slot=0, device=0, model=0, blocks=BLOCKS, rate_bps=np.full((1, 2), 1e7)),
         rules=mecopt.Rules.preset("physical", deadline="none"),
@@ -286,9 +286,11 @@ def of_killed_runs(rows: list[dict[str, Any]]) -> list[str]:
     """Say what came of agents whose run was killed."""
     mine = [row for row in rows if row["case"] == "run killed"]
     left = sum(row["status"] for row in mine)
+    before = sum(row["said"].startswith("0 agents") for row in mine)
+    longest = max(row["ended_s"] for row in mine)
     return [
-        f"`mecopt run --agents local` was killed {len(mine)} times; {left} of its agents were left, the",
-        f"others ended within {max(row['ended_s'] for row in mine):.1f} s of it.",
+        f"`mecopt run --agents local` was killed {len(mine)} times, in {before} of them before it had",
+        f"started an agent; {left} agents were left, the others ended within {longest:.1f} s of it.",
     ]
 
 

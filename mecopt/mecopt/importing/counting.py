@@ -232,11 +232,11 @@ def _times(node: NodeProto, shapes: Shapes, wholes: Mapping[str, int]) -> int | 
 
 def _only_counts(body: GraphProto) -> bool:
     """Say whether the body of a Loop hands its condition on as it is, so that only the count ends it."""
-    given, handed_on = body.input[1].name, body.output[0].name
+    given, handed_on = str(body.input[1].name), str(body.output[0].name)
     makers = {name: node for node in body.node for name in node.output}
     while handed_on in makers and makers[handed_on].op_type == "Identity":
-        handed_on = makers[handed_on].input[0]
-    return bool(handed_on == given)
+        handed_on = str(makers[handed_on].input[0])
+    return handed_on == given
 
 
 def _carried(node: NodeProto) -> int:
