@@ -92,7 +92,7 @@ def axes(own: ex.OwnBase) -> dict[str, ex.Sweep]:
         },
         "link": {
             "label": "mean device-server rate, times the setting's",
-            "other": {own.name: tuple(value / ex.USUAL_RATE for value in paper["link"].values)},
+            "other": {own.name: tuple(_short(value / ex.USUAL_RATE) for value in paper["link"].values)},
             **_share(flat["rate_bps"], ".0f"),
         },
     }
@@ -102,7 +102,7 @@ def axes(own: ex.OwnBase) -> dict[str, ex.Sweep]:
         scaled = _share(flat["max_delay_s"], ".6g")
         low, high = scaled["span"]
         changes["delay"] = {
-            "other": {own.name: tuple(most * share for share in shares)},
+            "other": {own.name: tuple(_short(most * share) for share in shares)},
             **scaled,
             "span": (low / most, high / most),
         }
@@ -111,6 +111,11 @@ def axes(own: ex.OwnBase) -> dict[str, ex.Sweep]:
         name: dataclasses.replace(sweep, bases=bases, **{"other": {}, **changes.get(name, {})})
         for name, sweep in paper.items()
     }
+
+
+def _short(value: float) -> float:
+    """Return a number that an axis has room for."""
+    return float(f"{value:.3g}")
 
 
 def _share(value: float | Range, form: str) -> dict[str, Any]:

@@ -122,11 +122,11 @@ def tables(results: Results, given: Sequence[ClaimAnswer]) -> dict[str, bytes]:
         for found in (answer.findings or [cl.Finding("", NOT_RUN, "", 0)])
     ]
     heads = ["where", "what", "at", "against", "printed", "kind", "setting", "verdict", "ours", "seeds"]
-    return {
+    found = {
         "runs.csv": _csv(results.rows),
         "trainings.csv": _csv(pd.DataFrame(trainings, columns=names)),
-        "claims.csv": _csv(pd.DataFrame(judged, columns=heads)),
     }
+    return found if results.budget.own else found | {"claims.csv": _csv(pd.DataFrame(judged, columns=heads))}
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
@@ -138,9 +138,10 @@ def page(
 ) -> str:
     """Return the page."""
     if results.budget.own is not None:
-        return "\n".join([*_own_head(results, command), *_figures(results), *_end()]) + "\n"
+        return "\n".join([*_own_head(results, command), *_figures(results), *_end("")]) + "\n"
     parts = [
-        *_head(results, given, command), *_claims(given), *_figures(results), *_choices(varied), *_end(),
+        *_head(results, given, command), *_claims(given), *_figures(results), *_choices(varied),
+        *_end(" `claims.csv`: the verdicts."),
     ]  # fmt: skip
     return "\n".join(parts) + "\n"
 
@@ -363,11 +364,11 @@ def _choices(varied: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield ""
 
 
-def _end() -> Iterator[str]:
+def _end(claims: str) -> Iterator[str]:
     yield "## Files"
     yield ""
     yield (
         "`runs.csv`: every scheme on every instance (`stands_for` names the best other baseline). "
-        "`trainings.csv`: rewards and gaps of the curves. `claims.csv`: the verdicts. `figures/`: every "
+        f"`trainings.csv`: rewards and gaps of the curves.{claims} `figures/`: every "
         "figure as SVG and PNG."
     )
