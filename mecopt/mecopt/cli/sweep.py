@@ -97,6 +97,7 @@ def sweep(
             high,
             points=points,
             task=task,
+            target=wanted,
             method=method,
             time_limit_s=time_limit,
             gap=gap,

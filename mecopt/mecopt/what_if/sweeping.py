@@ -23,6 +23,7 @@ from mecopt.what_if.knobs import Knob, knob
 ABOVE_0 = 1e-12  # least factor
 LARGEST = 1e12
 POINTS = 13
+NARROW = 1e-3  # fraction: values that a target is looked for between are close enough
 
 
 def sweep(
@@ -33,6 +34,7 @@ def sweep(
     *,
     points: int = POINTS,
     task: int | None = None,
+    target: float | None = None,
     method: Any = "auto",
     time_limit_s: float = 10.0,
     gap: float | None = None,
@@ -55,6 +57,9 @@ def sweep(
         At how many values the optimum is told, or looked for where the curve is not exact.
     task : int, optional
         This task alone.
+    target : float, optional
+        An objective; where the curve is not exact, more values are solved to tell where it is reached
+        (`Curve.reach`).
     method, time_limit_s, gap, seed, threads
         As for `solve`, for each value where the curve is not exact.
 
@@ -102,10 +107,37 @@ def sweep(
         return Curve(instance, over, bottom, top, True, turned, count, pieces=found)
     options = {"method": method, "time_limit_s": limit, "gap": gap, "seed": seed, "threads": threads}
     solved = [_solved(turned, value, options) for value in turned.values(bottom, top, count)]
+    curve = _between(instance, over, bottom, top, turned, count, solved)
+    while target is not None and (value := _closer(curve, target)) is not None:
+        before = curve.reach(target)
+        solved = sorted([*solved, _solved(turned, value, options)], key=lambda point: point.value)
+        curve = _between(instance, over, bottom, top, turned, count, solved)
+        if curve.reach(target) == before:  # that value is not decided in this time
+            break
+    return curve
+
+
+def _between(
+    instance: Instance, over: str, low: float, high: float, turned: Knob, count: int, solved: list[CurvePoint]
+) -> Curve:
+    """Return the curve that is known at some values."""
     told = _tightened(solved, turned.falls)
-    everywhere = turned.whole and len(told) == int(top) - int(bottom) + 1
+    everywhere = turned.whole and len(told) == int(high) - int(low) + 1
     exact_there = everywhere and all(p.status in ("optimal", "infeasible") for p in told)
-    return Curve(instance, over, bottom, top, exact_there, turned, count, told)
+    return Curve(instance, over, low, high, exact_there, turned, count, told)
+
+
+def _closer(curve: Curve, target: float) -> float | None:
+    """Return a value between the two that `Curve.reach` says of a target; None where none is left."""
+    needed, enough = curve.reach(target)
+    if needed is None or enough is None:
+        return None
+    low, high = sorted((needed, enough))
+    if curve.knob.whole:
+        known = {point.value for point in curve.points}
+        middle = (low + high) / 2
+        return next((n for n in (np.floor(middle), np.ceil(middle)) if low < high and n not in known), None)
+    return float(np.sqrt(low * high)) if high > low * (1.0 + NARROW) else None
 
 
 def alone(instance: Instance, task: int) -> Instance:

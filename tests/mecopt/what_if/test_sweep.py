@@ -199,11 +199,15 @@ def test_a_target_between_two_points_is_not_denied():
     assert [point.value for point in curve.points] == [1, 4]
     assert curve.reach(0.5) == (1, 4)
     assert curve.reach(1.0) == (1, 1)
+    needed, enough = mecopt.sweep(by_period, "rate", 1, 4, points=2, target=0.5).reach(0.5)
+    assert needed <= 2 <= enough <= needed * 1.001  # the radio is busy for 1 / rate
+    assert mecopt.sweep(by_period, "rate", 1, 4, points=2, target=0.2).reach(0.2) == (None, None)
     assert curve.reach(0.2) == (None, None)
     batch = mecopt.sweep(two_nodes(), "batch", 1, 9, points=2)
     assert [point.value for point in batch.points] == [1, 9]
     assert batch.reach(4.0) == (8, 1)
     assert batch.reach(9.0) == (9, 9)
+    assert mecopt.sweep(two_nodes(), "batch", 1, 9, points=2, target=4.0).reach(4.0) == (4, 4)
     with pytest.raises(mecopt.InputError, match=r"value: 2.5, expected a whole number"):
         batch.at(2.5)
 
