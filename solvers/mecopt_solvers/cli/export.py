@@ -77,14 +77,14 @@ def export(
     import numpy as np
 
     from mecopt.costs import chain_costs
-    from mecopt.features import forbidden
+    from mecopt.features import Feature, forbidden
     from mecopt.files import write_bytes
     from mecopt.trellis import infeasible_tasks, shortest_paths
     from mecopt.trellis_arcs import build_arcs
     from mecopt.what_if.refusals import check_takes
     from mecopt_solvers.programs.milp import METHOD, build_model
 
-    check_takes("export", instance, METHOD.takes, METHOD.honours)
+    check_takes("export", instance, frozenset(map(Feature, METHOD.takes)), METHOD.honours)
     with common.naming(instance_file):
         costs, node_cost = chain_costs(instance), forbidden(instance)
     paths = shortest_paths(costs, node_cost)

@@ -100,8 +100,8 @@ def _compare(
     if result.stopped_by == "interrupt":  # of the whole check: it says nothing about the method
         raise KeyboardInterrupt
     if not method.exact:
-        found = result.placement
-        given = start is not None and found is not None and np.array_equal(found, start)
+        ended = result.placement
+        given = start is not None and ended is not None and np.array_equal(ended, start)
         return _compare_claims(method, result, truth, given=given)
     if result.stopped_by is not None:
         return f"stopped by {result.stopped_by} with status {result.status}, gap {result.gap}"
