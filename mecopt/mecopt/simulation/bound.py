@@ -190,7 +190,9 @@ def _cuts(work: Floats, share: Floats) -> list[float]:
     return [factor * mean for factor in CUTS if factor * mean <= most]
 
 
-def _formed(stream: Stream, pairs: _Pairs, lines: _Lines, cut: float, count: int, fineness: float) -> float:
+def _formed(
+    stream: Stream, pairs: _Pairs, lines: _Lines, cut: float, count: int, fineness: tuple[float, float]
+) -> float:
     """Return the bound on the mean of the first `count` tasks."""
     from mecopt.simulation.bound_kernels import best_pay, least_pay, longest_busy
 

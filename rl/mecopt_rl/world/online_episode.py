@@ -76,7 +76,7 @@ class OnlineScene:
     @property
     def width(self) -> int:
         """Numbers of an observation."""
-        return self.slices["size"].stop
+        return int(self.slices["size"].stop)
 
     def paths(self, k: int) -> _Paths:
         """Return the tables of a template."""
