@@ -61,6 +61,7 @@ from mecopt.errors import InputError
 @click.pass_context
 def train_online(
     ctx: click.Context,
+    /,
     instance: str,
     out: str,
     generations: int,
