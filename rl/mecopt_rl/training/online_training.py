@@ -133,8 +133,10 @@ class _Trainer:
         self.figures = value_figures(self.setting)
         self.quantile = AIMS[course["aim"]]
         self.judges: list[Stream] | None = None
-        self.rows: list[dict[str, Any]] = []
         self.state: EvolutionState
+        self.scalars: Floats
+        self.best: Floats
+        self.rows: list[dict[str, Any]] = []
 
     def run(self, folder: Path | None, report: Report) -> OnlineTraining:
         if folder is None or not (folder / LAST).exists():

@@ -17,7 +17,7 @@ from mecopt_rl.world.online_episode import EPISODE_TASKS, MOST, OnlineEpisode, O
 SEEDS = 1 << 40  # streams of episodes have the seeds from here on, which `mecopt simulate` never has
 
 
-class Online(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
+class Online(gymnasium.Env[Any, NDArray[np.int64]]):
     """Decide tasks as they arrive; a step decides all blocks of one task, and lasts to the next arrival.
 
     Parameters
