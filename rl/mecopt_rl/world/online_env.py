@@ -39,7 +39,7 @@ class Online(gymnasium.Env[Any, NDArray[np.int64]]):
     end. What is seen is `mecopt_rl.world.online_episode.OnlineScene.slices`.
     """
 
-    observation_space: spaces.Box  # type: ignore[assignment]
+    observation_space: spaces.Box
     metadata = {"render_modes": []}  # noqa: RUF012
 
     def __init__(
