@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mecopt.errors import InputError
+from mecopt.generators import LARGEST_SETTING
 
 if TYPE_CHECKING:
     from mecopt.instance import Instance
@@ -21,7 +22,6 @@ SUFFIXES = (".json", ".json.gz")
 STORE = "best_known.json"  # the best-known store, which lies among the instances
 OWN = Path("instances")  # in a clone
 
-LARGEST_SETTING = 1 << 20  # bytes of a file that holds a generator's setting; an instance may take more
 MOST_SHOWN = 80  # characters of a text in a message
 LIKE = 0.75  # likeness at which the name of a missing file is taken for that of a shipped instance
 

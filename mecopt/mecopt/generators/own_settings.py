@@ -16,8 +16,8 @@ from typing import Any
 
 from mecopt.errors import InputError, shown
 from mecopt.files import read_bytes
+from mecopt.generators import LARGEST_SETTING
 from mecopt.generators.values import Range, from_text
-from mecopt.sources import LARGEST_SETTING
 
 FORMAT, SUFFIX = "mecopt-setting/1", ".json"
 FIELDS = ("format", "name", "about", "base", "parameters")

@@ -34,6 +34,7 @@ class OwnBase:
     path: str
     name: str  # without what no file is called
     sha256: str  # of its parameters
+    sweeps: Mapping[str, Sweep] = field(compare=False, repr=False)  # what figures vary there
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Budget:
         del told["seeds"]
         if self.own is None:
             del told["own"]
+        else:
+            del told["own"]["sweeps"]  # they follow from the parameters
         return told
 
 
@@ -206,11 +209,7 @@ def settings(figure: str, budget: Budget) -> tuple[str, ...]:
 
 def sweeps(budget: Budget) -> Mapping[str, Sweep]:
     """Return what figures vary."""
-    if budget.own is None:
-        return SWEEPS
-    from mecopt_rl.reproduce.own_axes import axes
-
-    return axes(budget.own)
+    return SWEEPS if budget.own is None else budget.own.sweeps
 
 
 def networks(setting: str, budget: Budget) -> tuple[str, ...]:

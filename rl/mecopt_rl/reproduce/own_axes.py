@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from mecopt.errors import InputError
@@ -39,7 +38,7 @@ def own_base(path: str, figures: Sequence[str]) -> ex.OwnBase:
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     name = re.sub(r"[^\w.-]+", "-", own_settings.read(path).name)
     _check(path, parameters, figures)
-    return ex.OwnBase(path, name, digest)
+    return ex.OwnBase(path, name, digest, _sweeps(path, name))
 
 
 def _check(path: str, parameters: Parameters, figures: Sequence[str]) -> None:
@@ -78,12 +77,11 @@ def _largest(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-@cache
-def axes(own: ex.OwnBase) -> dict[str, ex.Sweep]:
+def _sweeps(path: str, own: str) -> dict[str, ex.Sweep]:
     """Return what each figure varies: the paper's values; of delays and rates its shares of the setting's."""
-    flat, paper = Spec(own.path).parameters().flat(), ex.SWEEPS
+    flat, paper = Spec(path).parameters().flat(), ex.SWEEPS
     here = (flat["servers"],)
-    blocks = tuple(count for count in paper["blocks"].values if _divides(own.path, count))
+    blocks = tuple(count for count in paper["blocks"].values if _divides(path, count))
     changes: dict[str, dict[str, Any]] = {
         "default": {"values": here, "claimed": here, "slow": here},
         "blocks": {
@@ -92,7 +90,7 @@ def axes(own: ex.OwnBase) -> dict[str, ex.Sweep]:
         },
         "link": {
             "label": "mean device-server rate, times the setting's",
-            "other": {own.name: tuple(_short(value / ex.USUAL_RATE) for value in paper["link"].values)},
+            "other": {own: tuple(_short(value / ex.USUAL_RATE) for value in paper["link"].values)},
             **_share(flat["rate_bps"], ".0f"),
         },
     }
@@ -102,11 +100,11 @@ def axes(own: ex.OwnBase) -> dict[str, ex.Sweep]:
         scaled = _share(flat["max_delay_s"], ".6g")
         low, high = scaled["span"]
         changes["delay"] = {
-            "other": {own.name: tuple(_short(most * share) for share in shares)},
+            "other": {own: tuple(_short(most * share) for share in shares)},
             **scaled,
             "span": (low / most, high / most),
         }
-    bases = {own.name: own.path}
+    bases = {own: path}
     return {
         name: dataclasses.replace(sweep, bases=bases, **{"other": {}, **changes.get(name, {})})
         for name, sweep in paper.items()

@@ -252,7 +252,7 @@ def test_every_figure_can_be_made_in_a_setting_of_ones_own(name, budget, tmp_pat
 
 def test_what_figures_vary_in_a_setting_of_ones_own(tmp_path):
     path = own_setting(tmp_path)
-    axes = own_axes.axes(own_axes.own_base(path, ["fig9", "fig12", "fig13"]))
+    axes = own_axes.own_base(path, ["fig9", "fig12", "fig13"]).sweeps
     assert axes["blocks"].values == (3, 6, 9)  # AlexNet has no more
     delay, link = axes["delay"], axes["link"]
     xs = [delay.at("the-yard", value) for value in delay.values]
