@@ -112,7 +112,7 @@ def write(found: list[dict[str, Any]]) -> None:
 `price-tuned` tried 40 settings of its three scalars, `price-tuned-long` could try
 {2 * COURSE.pairs * COURSE.generations:,} and stops where no step helps. Intervals are 95 % over seeds,
 seed by seed. The trace is one run: an hour of requests to a code completion service
-([instances/traces](../../instances/traces/README.md)), its times scaled to load 0.9; the learner is that
+(`instances/traces`), its times scaled to load 0.9; the learner is that
 trained on `both`.
 Regret is to the bound of [docs/online.md](../../docs/online.md).
 

@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from mecopt.errors import InputError, shown
-from mecopt.scalars import scalar
 
 
 class StopReason(StrEnum):
@@ -139,6 +138,8 @@ def _amount(name: str, value: Any) -> None:
     ------
     InputError
     """
+    from mecopt.scalars import scalar
+
     found = scalar(value)
     if found is None or math.isnan(found):
         raise InputError(f"{name}: {shown(value)}, expected a number")

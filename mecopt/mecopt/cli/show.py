@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mecopt.cli import common
 from mecopt.drawing.timeline import number, seconds, slowest_task
 
@@ -34,7 +36,6 @@ WORDS = {
 }
 NOTES = {"warm_start_used": "Warm start", "solver": "Solver"}  # what a method says of its work
 ONE_BLOCK = ("takes longer in all than its limit", "take longer in all than their limit")
-MISSING = "none, a link is missing"
 NO_GAP = 5e-8  # what methods take off a bound for rounding is no gap
 
 
@@ -85,9 +86,15 @@ def show_evaluation(evaluation: Evaluation, tasks: Sequence[int]) -> None:
     _show_placement(out, evaluation, tasks)
 
 
-def seconds_exact(value: float | None) -> str:
+def _none(judged: Evaluation) -> str:
+    """Say why there is no sum."""
+    full = np.isinf(judged.steps.calc_s[~judged.dropped]).any()
+    return "none, a server is full" if full else "none, a link is missing"
+
+
+def _exact(judged: Evaluation, value: float | None) -> str:
     """Write a sum of seconds, always in seconds so that rows can be compared."""
-    return MISSING if value is None else f"{number(value)} s"
+    return _none(judged) if value is None else f"{number(value)} s"
 
 
 def worth(instance: Instance, value: float) -> str:
@@ -104,12 +111,12 @@ def gap_text(gap: float) -> str:
 
 def _cost_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:
     total = judged.total_delay_s
-    yield "Total delay", seconds_exact(total)
+    yield "Total delay", _exact(judged, total)
     for name, part in (("on servers", judged.edge_delay_s), ("on devices", judged.local_delay_s)):
         share = f"  ({100 * part / total:.3g} %)" if total and part is not None else ""
-        yield f"  {name}", seconds_exact(part) + share
+        yield f"  {name}", _exact(judged, part) + share
     if judged.deadline_excess_s != 0:
-        yield "Above deadlines", seconds_exact(judged.deadline_excess_s)
+        yield "Above deadlines", _exact(judged, judged.deadline_excess_s)
     yield from _phase_rows(judged)
     if judged.dropped.any():
         tasks = common.counted(judged.instance.task_count, "task")
@@ -118,7 +125,7 @@ def _cost_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:
         yield "Objective", worth(judged.instance, judged.objective) + _terms(judged)
     energy = judged.energy_j
     unknown = any(d.cycles_per_s is None and d.compute_power_w is None for d in judged.instance.devices)
-    none = "not known, no device speed or power is given" if unknown else MISSING
+    none = "not known, no device speed or power is given" if unknown else _none(judged)
     yield "Device energy", none if energy is None else f"{number(energy)} J"
 
 
@@ -128,7 +135,7 @@ def _phase_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:
         from mecopt.schedule import phase_delays
 
         for name, value in phase_delays(judged).items():
-            yield f"  phase {common.plain(name)}", seconds_exact(value)
+            yield f"  phase {common.plain(name)}", _exact(judged, value)
 
 
 def _terms(judged: Evaluation) -> str:

@@ -131,7 +131,7 @@ def legend(evaluation: Evaluation, tasks: Sequence[int], pen: Pen) -> Text:
     if any(part.kind != "calc" and not part.missing for part in parts):
         text.append(f"   {marks['transfer']} receives")
     if any(part.missing for part in parts):
-        text.append(f"   {marks['missing']} missing link")
+        text.append(f"   {marks['missing']} missing link, or a full server")
     if any(part.late for part in parts):
         text.append("   ! above deadline")
     return text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,6 +68,13 @@ class TotalDeadline(LinearLimit):
     def index(self, instance: Instance, row: int) -> tuple[int, ...]:
         """Return the task."""
         return (row,)
+
+    def too_little(self, instance: Instance, row: int, least: float) -> dict[str, Any]:
+        """Say that a task takes longer on its fastest path."""
+        reason = super().too_little(instance, row, least)
+        place = ", ".join(f"{name} {value}" for name, value in reason["where"].items())
+        told = f"takes at least {least:.6g} s, its deadline is {reason['limit']:.6g} s"
+        return {**reason, "message": f"{place}: {told}"}
 
     def joins(self, instance: Instance) -> Ints:
         """Join no task with another."""

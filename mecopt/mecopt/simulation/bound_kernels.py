@@ -207,4 +207,7 @@ def best_pay(bins, half, pair, pay, step, wide):  # type: ignore[no-untyped-def]
             for g in range(1, levels):
                 value[g] += pay[row, 2 * g - behind]
             i -= 1
-    return value.max()
+    top = -np.inf
+    for g in range(levels):
+        top = max(top, value[g])
+    return top

@@ -96,13 +96,13 @@ class LabelSearch:
 
     def _tell_late(self) -> None:
         """Say which tasks nothing serves in time: what each needs at least, where one deadline is all."""
-        reasons, on = [], limits.linear(self.instance)
+        reasons = []
         for k in self.late[:1000]:
             steps = self.source.of(np.array([k]))
             least = np.empty((steps.cost.shape[1] + 1, steps.cost.shape[2]))
             for r, limit in enumerate(self.source.limits):
                 path_kernels.least_use(steps.cost[0], steps.use[0, r], least)
-                if limit in on and least[0, 0] > steps.side[0, r]:
+                if limit.on(self.instance) and least[0, 0] > steps.side[0, r]:
                     reasons.append(limit.too_little(self.instance, k, float(least[0, 0])))
         self.run.infeasible(reasons or [limits.nothing_fits(self.instance, "labels of every task")])
 

@@ -179,7 +179,7 @@ def test_watch(files, address):
         (["--agents", "es1=127.0.0.1:1", "--outputs", "y.txt"], "ends in .npz or .safetensors"),
         (["--agents", "es1=127.0.0.1:1", "--inputs", "none.npz"], "none.npz"),
         (["--agents", "es1=127.0.0.1:1", "--out", "/nowhere/x.json"], "--out /nowhere/x.json"),
-        (["--agents", "es1=127.0.0.1:1", "--token-file", "none"], "none: cannot be read"),
+        (["--agents", "es1=127.0.0.1:1", "--token-file", "none"], "none: no such file"),
     ],
 )
 def test_bad_usage_is_one_line(files, words, text):

@@ -1,5 +1,7 @@
 """Fronts against every placement, each judged and paid for step by step."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from what_if_instances import drawn, single
@@ -18,8 +20,7 @@ def front_instance(seed):
     rng = np.random.default_rng(seed)
     instance = single(drawn(seed))
     tasks = {"weight": np.ones(instance.task_count), "drop_cost": np.full(instance.task_count, np.inf)}
-    columns = {name: getattr(instance.tasks, name) for name in vars(instance.tasks)}
-    instance = instance.replace(tasks=mecopt.Tasks(**{**columns, **tasks}))
+    instance = instance.replace(tasks=dataclasses.replace(instance.tasks, **tasks))
     names = [server.name for server in instance.servers]
     per_s = {name: float(rng.choice([0.0, 1.0, rng.uniform(0, 3)])) for name in names}
     per_bit = {name: float(rng.choice([0.0, 1.0])) for name in names} | {
@@ -162,11 +163,9 @@ def test_supported_points_of_many_tasks():
 def test_end_to_end_deadlines_cut_the_front():
     instance = mecopt.load("tiny_physical")
     free = mecopt.pareto(instance, task=0)
-    columns = {name: getattr(instance.tasks, name) for name in vars(instance.tasks)}
-    limit = float(free.points[1, 0])
-    columns["max_total_delay_s"] = np.full(instance.task_count, limit)
+    limit = np.full(instance.task_count, free.points[1, 0])
     late = instance.replace(
-        tasks=mecopt.Tasks(**columns),
+        tasks=dataclasses.replace(instance.tasks, max_total_delay_s=limit),
         rules=mecopt.Rules(**{**vars(instance.rules), "deadline": Deadline.HARD}),
     )
     assert len(mecopt.pareto(late, task=0)) == 2

@@ -100,7 +100,7 @@ def test_folders_that_hold_something_else(tmp_path):
     other = tmp_path / "other"
     run.open_folder(other, ["fig8"], ex.BUDGETS["full"], 5)
     done = call("fig8", "--out", str(other))
-    assert "holds another reproduction: budget full, here quick" in str(done.exception)
+    assert "holds another reproduction: budget full, here budget quick" in str(done.exception)
     (other / run.RECORD).write_text("{")
     assert "cannot be read as mecopt-reproduction/1" in str(call("fig8", "--out", str(other)).exception)
 

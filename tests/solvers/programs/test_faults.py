@@ -1,5 +1,6 @@
 """What goes wrong around an exact method, end to end: limits, starts, interrupts, solvers that lie."""
 
+import dataclasses
 import json
 import re
 import threading
@@ -153,7 +154,7 @@ def test_numbers_of_very_different_size():
         tasks = drawn.tasks
         rates = rng.choice([1.0, 1e12], tasks.rate_bps.shape)
         instance = drawn.replace(
-            models=models, tasks=mecopt.Tasks(**{**vars(tasks), "rate_bps": rates}), slot_s=drawn.slot_s * 1e9
+            models=models, tasks=dataclasses.replace(tasks, rate_bps=rates), slot_s=drawn.slot_s * 1e9
         )
         assert [(a.method, a.what) for a in check(instance) if a.what] == []
 
