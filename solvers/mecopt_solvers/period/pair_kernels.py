@@ -11,10 +11,19 @@ from __future__ import annotations
 import numpy as np
 
 from mecopt.compiling import njit
-from mecopt_solvers.period.target_kernels import _allowed, _apply
+from mecopt_solvers.period.target_kernels import _allowed, _apply, busiest
 
 HALF = 4096  # combinations of one half of the tasks
 NEAR = 3  # combinations looked at around the best place in the sorted half
+
+
+@njit(cache=True, nogil=True)
+def _runs_on(path, nodes):  # type: ignore[no-untyped-def]
+    """Say whether a path has one of two nodes."""
+    for j in path:  # noqa: SIM110 (compiled: no generators)
+        if j == nodes[0] or j == nodes[1]:
+            return True
+    return False
 
 
 @njit(cache=True, nogil=True)
@@ -154,7 +163,7 @@ def level(  # type: ignore[no-untyped-def]
             order[t], order[u] = order[u], order[t]
             a = order[t]
             mine = path[a, : blocks[a]]
-            if not ((mine == two[0]).any() or (mine == two[1]).any()):
+            if not _runs_on(mine, two):
                 continue
             count = _variants(
                 row[a], seconds[a], longest[a], use[a], side[a], bit, mine, load, pull, target, two, at,
@@ -198,4 +207,4 @@ def level(  # type: ignore[no-untyped-def]
             _apply(row[a], seconds[a], load, pull, target, -1.0, mine, 0, len(mine) - 1)
             mine[:] = ways[p, v, : len(mine)]
             _apply(row[a], seconds[a], load, pull, target, 1.0, mine, 0, len(mine) - 1)
-    return load[:-1].max() <= target
+    return busiest(load) <= target

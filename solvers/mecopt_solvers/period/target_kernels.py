@@ -57,6 +57,15 @@ def _shift(row, seconds, load, pull, target, sign):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
+def busiest(load):  # type: ignore[no-untyped-def]
+    """Return the largest of load (R + 1,) without its last; `max` would load what numba compiles with."""
+    most = 0.0
+    for r in range(len(load) - 1):
+        most = max(most, load[r])
+    return most
+
+
+@njit(cache=True, nogil=True)
 def loads(row, seconds, path, load):  # type: ignore[no-untyped-def]
     """Fill load (R + 1,) by paths (n, M); return the largest."""
     load[:] = 0.0
@@ -69,7 +78,7 @@ def loads(row, seconds, path, load):  # type: ignore[no-untyped-def]
             for w in range(row.shape[4]):
                 load[row[a, m, before, j, w]] += seconds[a, m, before, j, w]
             before = j
-    return load[:-1].max()
+    return busiest(load)
 
 
 @njit(cache=True, nogil=True)
