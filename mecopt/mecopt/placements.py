@@ -58,6 +58,7 @@ def placement_array(
     if wrong:
         raise PlacementError(
             f"placement[{k}][{m}]: node {shown(node)}, expected 0 to {instance.server_count}"
+            + (", or -1 for all its blocks" if node == -1 and may_drop[k] else "")
             for k, m, node in wrong
         )
     nodes[behind] = -1
