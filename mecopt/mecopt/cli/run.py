@@ -32,8 +32,8 @@ def agent_options(command: Decorated) -> Decorated:
             "--agents",
             required=True,
             metavar="NODE=HOST:PORT,...",
-            help="Agents of the nodes; without one of the device this process stands for it. For `run`, the "
-            "word local starts one for each server on this machine.",
+            help="Agents of the nodes: two or more for `probe`; for others this process stands for a device "
+            "without one. For `run`, the word local starts one for each server on this machine.",
         ),
     ):
         command = option(command)

@@ -53,7 +53,7 @@ def probe(
         If one is gone or refuses.
     """
     if len(agents) < 2:
-        raise InputError("agents: expected at least two")
+        raise InputError(f"agents: {len(agents)} given, expected at least two")
     clients = {node: Client(node, address, credentials or Credentials()) for node, address in agents.items()}
     try:
         return [

@@ -11,6 +11,8 @@ from mecopt.importing.losses import DEVICE_MACS_PER_S, FASTER
 from mecopt.importing.places import Order
 
 RATES_BPS = np.geomspace(1e6, 1e9, 13)
+SMALLEST = np.finfo(float).tiny
+EPSILON = 1e-12  # of the dearest cut
 
 
 def joined(order: Order, places: Sequence[int], blocks: int) -> list[int]:
@@ -29,7 +31,8 @@ def joined(order: Order, places: Sequence[int], blocks: int) -> list[int]:
     if not 1 <= blocks < len(kept):
         raise InputError(f"blocks: {blocks}, expected a whole number from 1 to {len(kept) - 1}")
     cost = _cost(order, kept)
-    best = np.maximum(cost.min(axis=0), np.finfo(float).tiny)
+    # A cut that costs nothing would make all others infinitely worse: they are weighed by the dearest then.
+    best = np.maximum(cost.min(axis=0), np.maximum(cost.max(axis=0), SMALLEST) * EPSILON)
     while len(kept) > blocks + 1:
         least = np.argsort(cost, axis=0)[:2]
         rates = np.arange(cost.shape[1])

@@ -70,7 +70,8 @@ def nodes(
         if (name := document.model.name) not in node.profiles and not measured(document, node.hardware)
     ]
     if len(found) < 2:
-        problems.append(f"--profiles: {len(found)} machines, expected at least two: a device, then servers")
+        machines = "1 machine" if found else "no machine"
+        problems.append(f"--profiles: {machines}, expected at least two: a device, then servers")
     if problems:
         raise InputError(problems)
     return found

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnx
 
 NAME = "onnxruntime"
-QUIET = 3  # errors only
+QUIET = 4  # what ends a session; errors come as exceptions, which are told in our words
 HALF = 0.5  # of the made-up numbers, which are normal: some negative, none large
 
 Values = dict[str, NDArray[Any]]

@@ -98,7 +98,7 @@ def check_folder(target: Path) -> None:
     """
     try:
         if target.exists() and not target.is_dir():
-            raise InputError("is a file, expected a folder for the report", str(target))
+            raise InputError("is a file, expected a folder", str(target))
         target.mkdir(parents=True, exist_ok=True)
         if not os.access(target, os.W_OK | os.X_OK):
             raise InputError("no permission to write in it", str(target))

@@ -191,7 +191,7 @@ class Folder:
         if there.get("format") != FORMAT:
             raise InputError(f"format {there.get('format')!r}, expected {FORMAT!r}", str(place))
         other = [
-            f"{name} {there.get(name)} there, {value} here"
+            f"{name} {_short(there.get(name))} there, {_short(value)} here"
             for name, value in self.settings.items()
             if there.get(name) != value
         ]
@@ -201,6 +201,10 @@ class Folder:
                 "same options to go on",
                 str(self.path),
             )
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.9g}" if isinstance(value, float) else value
 
 
 def _document(path: Path) -> dict[str, Any]:

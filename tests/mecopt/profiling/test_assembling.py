@@ -110,7 +110,7 @@ def test_what_does_not_fit_is_named(made, model_of, profile_of):
         made([dev, profile_of(model_of("other"), "edge")])
     with pytest.raises(mecopt.InputError, match="4 blocks where the model has 3"):
         made([dev, profile_of(model_of(blocks=4), "edge")])
-    with pytest.raises(mecopt.InputError, match="1 machines, expected at least two"):
+    with pytest.raises(mecopt.InputError, match="1 machine, expected at least two"):
         made([dev])
     with pytest.raises(mecopt.InputError, match="'edge' has another profile already"):
         made([dev, edge, profile_of(model_of(), "edge", [2.0] * 3)])
