@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NotRequired, get_type_hints
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
+from mecopt.scalars import EXACT
 from mecopt.schema_docs import (
     FORMS,
     SOLUTION_FORMS,
@@ -86,7 +87,7 @@ class PhaseDoc(DocumentPart):
     """A way in which a request passes the chain, so many times."""
 
     name: Name
-    repeat: Annotated[int, Whole(ge=1, le=2**53)] = 1
+    repeat: Annotated[int, Whole(ge=1, le=EXACT)] = 1
 
 
 class SharedParamsDoc(DocumentPart):
