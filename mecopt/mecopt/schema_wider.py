@@ -224,13 +224,20 @@ PLACES: dict[tuple[str, ...], tuple[type, type]] = {
     ("devices",): (DeviceDoc, WiderDeviceDoc),
     ("servers",): (ServerDoc, WiderServerDoc),
     ("tasks",): (TaskDoc, WiderTaskDoc),
+    ("slots",): (SlotsDoc, SlotsDoc),
+    ("links",): (LinksDoc, LinksDoc),
 }
 
 
-def names() -> set[str]:
-    """Return the names of all fields of the wider formats."""
-    docs = [doc for doc in globals().values() if isinstance(doc, type) and issubclass(doc, DocumentPart)]
-    return {name for doc in docs for name in doc.model_fields} | set(get_type_hints(WiderTaskDoc))
+def names(place: tuple[str, ...], wider: bool) -> set[str]:
+    """Return the names of the fields that are known at a place; where that has no entry here, of all."""
+    docs: list[Any] = [
+        doc for doc in globals().values() if isinstance(doc, type) and issubclass(doc, DocumentPart)
+    ]
+    if place in PLACES:
+        docs = [PLACES[place][wider], *(() if place else (WiderSolutionDoc if wider else SolutionDoc,))]
+    found = {name for doc in docs for name in getattr(doc, "model_fields", ())}
+    return found | {name for doc in docs if doc in (TaskDoc, WiderTaskDoc) for name in get_type_hints(doc)}
 
 
 def wider_form(path: tuple[str, ...]) -> tuple[str, str] | None:
