@@ -115,6 +115,11 @@ def shown(value: object, most: int = 60) -> str:
     return shortened(visible(text), most)
 
 
+def listed(names: Iterable[str], most: int = 120) -> str:
+    """Return names as Python writes them, each by itself, in at most `most` characters."""
+    return shortened(", ".join(map(shown, names)), most)
+
+
 def terminal_line(text: str, encoding: str | None = None) -> str:
     """Return a text as the line that a terminal of that encoding gets: visible, and not too long."""
     encoding = encoding or "utf-8"

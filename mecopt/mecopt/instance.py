@@ -30,7 +30,7 @@ from mecopt.entities import (
     text,
 )
 from mecopt.errors import InstanceError, shown
-from mecopt.scalars import finite, is_whole, plain_numbers
+from mecopt.scalars import EXACT, finite, is_whole, plain_numbers
 
 FORMAT = "mecopt-instance/1"
 WIDER_FORMAT = "mecopt-instance/2"  # of instances that use what the first format does not have
@@ -335,6 +335,7 @@ def _task_problems(instance: Instance) -> list[str]:
     check((tasks.device >= 0) & (tasks.device < len(instance.devices)), "device", "a device of the instance")
     check((tasks.model >= 0) & (tasks.model < len(instance.models)), "model", "a model of the instance")
     check(tasks.batch >= 1, "batch", "a whole number >= 1")
+    check(tasks.batch <= EXACT, "batch", f"at most {EXACT}")
     finite = np.isfinite(tasks.rate_bps) & (tasks.rate_bps >= 0)
     check(finite.all(axis=1), "rate_bps", "finite numbers >= 0")
     down = tasks.down_rate_bps

@@ -17,7 +17,7 @@ from mecopt.errors import InputError, shown
 LARGEST_SEED = 2**63  # what files, stores and generators hold
 LARGEST_COUNT = 2**63 - 1
 LARGEST = sys.float_info.max
-EXACT = 2**53  # up to here a float tells every whole number
+EXACT = 2**53  # up to here a float tells every whole number, and so do files: batches, repeats
 
 
 def scalar(value: Any) -> float | int | None:

@@ -22,16 +22,8 @@ from mecopt.schema_docs import (
     FORMS,
     SOLUTION_FORMS,
     TAGS,
-    BlockDoc,
-    DeviceDoc,
     InstanceDoc,
-    LinksDoc,
-    ModelDoc,
-    RulesDoc,
-    ServerDoc,
-    SlotsDoc,
     SolutionDoc,
-    TaskDoc,
 )
 
 MOST_NAME = 60  # characters of a key in the place of a problem
@@ -187,16 +179,10 @@ def _of_wider(path: tuple[int | str, ...]) -> str:
 
 
 def _nearest(path: tuple[int | str, ...], wider: bool) -> str:
-    """Offer the known field nearest to an unknown one."""
-    known = _names()
-    if wider:
-        from mecopt.schema_wider import names
+    """Offer the field of that object that is nearest to an unknown one."""
+    from mecopt.schema_wider import names
 
-        known |= names()
-    match = difflib.get_close_matches(shortened(str(path[-1]), MOST_NAME), sorted(known), n=1)
+    place = tuple(part for part in path[:-1] if isinstance(part, str) and part not in TAGS)
+    known = sorted(names(place, wider))
+    match = difflib.get_close_matches(shortened(str(path[-1]), MOST_NAME), known, n=1)
     return f", did you mean {match[0]!r}?" if match and path[-1] not in known else ""
-
-
-def _names() -> set[str]:
-    docs = (InstanceDoc, SlotsDoc, RulesDoc, BlockDoc, ModelDoc, DeviceDoc, ServerDoc, LinksDoc, SolutionDoc)
-    return {name for doc in docs for name in doc.model_fields} | set(TaskDoc.__annotations__)

@@ -20,6 +20,8 @@ from pydantic import (
 from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
+from mecopt.scalars import EXACT
+
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
@@ -172,7 +174,7 @@ class TaskDoc(TypedDict):
     device: str
     model: str
     rate_bps: list[NonNegative]
-    batch: NotRequired[Annotated[int, Whole(ge=1, le=2**53)]]
+    batch: NotRequired[Annotated[int, Whole(ge=1, le=EXACT)]]
     max_delay_s: NotRequired[PerBlock]
 
 

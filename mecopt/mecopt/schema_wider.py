@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NotRequired, get_type_hints
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
+from mecopt.scalars import EXACT
 from mecopt.schema_docs import (
     FORMS,
     SOLUTION_FORMS,
@@ -86,7 +87,7 @@ class PhaseDoc(DocumentPart):
     """A way in which a request passes the chain, so many times."""
 
     name: Name
-    repeat: Annotated[int, Whole(ge=1, le=2**53)] = 1
+    repeat: Annotated[int, Whole(ge=1, le=EXACT)] = 1
 
 
 class SharedParamsDoc(DocumentPart):
@@ -223,13 +224,20 @@ PLACES: dict[tuple[str, ...], tuple[type, type]] = {
     ("devices",): (DeviceDoc, WiderDeviceDoc),
     ("servers",): (ServerDoc, WiderServerDoc),
     ("tasks",): (TaskDoc, WiderTaskDoc),
+    ("slots",): (SlotsDoc, SlotsDoc),
+    ("links",): (LinksDoc, LinksDoc),
 }
 
 
-def names() -> set[str]:
-    """Return the names of all fields of the wider formats."""
-    docs = [doc for doc in globals().values() if isinstance(doc, type) and issubclass(doc, DocumentPart)]
-    return {name for doc in docs for name in doc.model_fields} | set(get_type_hints(WiderTaskDoc))
+def names(place: tuple[str, ...], wider: bool) -> set[str]:
+    """Return the names of the fields that are known at a place; where that has no entry here, of all."""
+    docs: list[Any] = [
+        doc for doc in globals().values() if isinstance(doc, type) and issubclass(doc, DocumentPart)
+    ]
+    if place in PLACES:
+        docs = [PLACES[place][wider], *(() if place else (WiderSolutionDoc if wider else SolutionDoc,))]
+    found = {name for doc in docs for name in getattr(doc, "model_fields", ())}
+    return found | {name for doc in docs if doc in (TaskDoc, WiderTaskDoc) for name in get_type_hints(doc)}
 
 
 def wider_form(path: tuple[str, ...]) -> tuple[str, str] | None:

@@ -199,6 +199,7 @@ CASES = [
         "devices[0].cycles_per_sec: unknown field, did you mean 'cycles_per_s'?",
     ),
     ("models[0].blocks[0].bits", 1, "models[0].blocks[0].bits: unknown field"),
+    ("servers[0].rate_bp", 1, "servers[0].rate_bp: unknown field"),  # rate_bps is one of a task
     ("a\nb", 1, "'a\\nb': unknown field"),
     ("tasks[0].device", "cam3", "tasks[0].device: no device 'cam3'"),
     ("tasks[0].model", "Net", "tasks[0].model: no model 'Net'"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -120,6 +121,35 @@ def naming(path: str, kind: type[InputError] = InstanceError) -> Iterator[None]:
         if error.source is not None:
             raise
         raise kind(error.problems, "standard input" if path == STDIN else path) from None
+
+
+@contextmanager
+def as_typed(**more: str) -> Iterator[None]:
+    """Name the options of the command in errors, where the library names the parameters that they become.
+
+    Parameters
+    ----------
+    **more : str
+        What else errors may name, and what was typed for it.
+    """
+    options = click.get_current_context().command.params
+    typed = {str(each.name): each.opts[-1] for each in options if isinstance(each, click.Option)} | more
+    try:
+        yield
+    except InputError as error:
+        if error.source is not None or isinstance(error, InstanceError):  # of a file, which has fields
+            raise
+        raise type(error)([_typed(problem, typed) for problem in error.problems]) from None
+
+
+def _typed(problem: str, typed: Mapping[str, str]) -> str:
+    name, colon, rest = problem.partition(": ")
+    if name not in typed:
+        return problem
+    for parameter in typed:
+        if "_" in parameter:  # no other word looks so
+            rest = re.sub(rf"\b{parameter}\b", typed[parameter], rest)
+    return typed[name] + colon + re.sub(r"^(|.*?: )(-?\d+)\.0(?=, )", r"\1\2", rest)
 
 
 def load_placement(path: str, instance: Instance) -> tuple[SolutionDoc, NDArray[Any]]:
@@ -270,7 +300,10 @@ def emit(text: str, out: str | None = None) -> None:
     else:
         from mecopt.files import write_bytes
 
-        write_bytes(out, data)
+        try:
+            write_bytes(out, data)
+        except InputError as error:
+            raise InputError(error.problems, f"--out {out}") from None
 
 
 def say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,6 +12,7 @@ from click.core import ParameterSource
 from mecopt import models as zoo
 from mecopt.cli import common
 from mecopt.cli.model_tables import titled, whole
+from mecopt.errors import InputError
 from mecopt.models.unknown import unknown
 
 if TYPE_CHECKING:
@@ -103,10 +105,14 @@ def models(ctx: click.Context, /, name: str | None, as_json: bool, **options: An
         _list(as_json)
     elif name in zoo.names():
         _refuse(ctx, FOR_LANGUAGE, "a language model")
-        _show(name, as_json, **{key: options[key] for key in (*FOR_EITHER, *FOR_NETWORKS)})
+        with common.as_typed(input="--input"):
+            _show(name, as_json, **{key: options[key] for key in (*FOR_EITHER, *FOR_NETWORKS)})
     elif name in language.names() or name.endswith(".json"):
         _refuse(ctx, FOR_NETWORKS, "a network")
-        language.show(name, as_json, **{key: options[key] for key in (*FOR_EITHER, *FOR_LANGUAGE)})
+        with common.as_typed():
+            language.show(name, as_json, **{key: options[key] for key in (*FOR_EITHER, *FOR_LANGUAGE)})
+    elif os.path.isdir(name):
+        raise InputError("is a folder, expected a file", name)
     else:
         raise unknown(name, (*zoo.names(), *language.names()))
 

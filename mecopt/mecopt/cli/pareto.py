@@ -90,7 +90,8 @@ def pareto(
     from mecopt.what_if.fronts import pareto as run
 
     instance = common.load_instance(instance_file)
-    with common.naming(instance_file), common.working(f"weighing {common.plain(instance.name)}"):
+    work = common.working(f"weighing {common.plain(instance.name)}")
+    with common.naming(instance_file), common.as_typed(), work:
         front = run(
             instance,
             None if axes is None else axes.split(","),
@@ -103,7 +104,8 @@ def pareto(
             seed=seed,
             threads=threads,
         )
-    best = front.within(**wanted) if wanted else None
+    with common.as_typed(**{axis: f"--limit {axis}" for axis in wanted}):
+        best = front.within(**wanted) if wanted else None
     if as_json or out is not None:
         document = front.to_dict()
         if wanted:

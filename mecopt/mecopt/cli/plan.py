@@ -23,6 +23,8 @@ def plan(ctx: click.Context, instance_file: str) -> None:
     bounds of the tasks. A line that cannot be used gets {"error": {"line": N, "problems": [...]}}, and the
     next ones go on.
 
+    An empty line gets no answer; an input of nothing else prints nothing and ends with 0.
+
     Exit status: the worst of all lines; 0 optimal, 3 some task of a line has no placement, 2 a line that
     cannot be used.
     """

@@ -81,7 +81,8 @@ def stress(
     if solution_file is not None:
         solution, placement = common.load_placement(solution_file, instance)
         common.check_same_instance(solution, instance, solution_file)
-    with common.naming(instance_file), common.working(f"sampling {common.plain(instance.name)}"):
+    work = common.working(f"sampling {common.plain(instance.name)}")
+    with common.naming(instance_file), common.as_typed(), work:
         if task is not None:
             instance = alone(instance, task)
             placement = None if placement is None else placement[[task]]

@@ -89,7 +89,8 @@ def sweep(
     instance = common.load_instance(instance_file)
     if target is not None:
         _check_unit(target, instance)
-    with common.naming(instance_file), common.working(f"sweeping {common.plain(instance.name)}"):
+    work = common.working(f"sweeping {common.plain(instance.name)}")
+    with common.naming(instance_file), common.as_typed(range="--from, --to"), work:
         curve = run(
             instance,
             over,

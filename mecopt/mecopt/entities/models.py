@@ -18,7 +18,7 @@ from mecopt.entities.fields import (
     text,
 )
 from mecopt.errors import InstanceError, shown
-from mecopt.scalars import is_whole
+from mecopt.scalars import EXACT, is_whole
 
 ADDED: Any = {"format": 2}  # marks a field that files of mecopt-instance/1 do not have
 
@@ -32,7 +32,7 @@ class Phase:
 
     def __post_init__(self) -> None:
         set_texts(self, "phase", "name")
-        if not is_whole(self.repeat) or not 1 <= self.repeat <= 2**53:
+        if not is_whole(self.repeat) or not 1 <= self.repeat <= EXACT:
             expected = "expected a whole number >= 1"
             raise InstanceError(f"phase {shown(self.name)}: repeat: {shown(self.repeat)}, {expected}")
         object.__setattr__(self, "repeat", int(self.repeat))

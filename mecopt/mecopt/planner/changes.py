@@ -14,7 +14,7 @@ from mecopt.entities import Allow
 from mecopt.errors import InputError, shown
 from mecopt.instance import Instance
 from mecopt.planner.plan_kernels import EACH, ONE, OWN
-from mecopt.scalars import LARGEST_COUNT, numbers, whole_numbers
+from mecopt.scalars import EXACT, numbers, scalar, whole_numbers
 
 NAMES = ("rates", "speeds", "deadlines", "batch", "tasks")
 FLOAT = np.dtype(np.float64)
@@ -73,7 +73,19 @@ def batch_column(given: Any) -> Floats:
     array = _floats("batch", given)
     if array.ndim > 1:
         raise InputError(f"batch: shape {array.shape}, expected one number, or one for each task")
-    return np.array(array.reshape(-1), FLOAT)
+    column = np.array(array.reshape(-1), FLOAT)
+    if (column == EXACT).any():  # some may have been rounded to that
+        _check_exact(given)
+    return column
+
+
+def _check_exact(batch: Any) -> None:
+    mixed = isinstance(batch, (list, tuple))  # numpy would make floats of whole numbers beside floats
+    exact = np.array(batch, dtype=object) if mixed else np.asarray(batch)
+    found = enumerate(scalar(value) for value in exact.reshape(-1).tolist())
+    large = [(k, value) for k, value in found if value is not None and value > EXACT]
+    if large:
+        raise InputError(f"batch[{k}]: {shown(value)}, expected at most {EXACT}" for k, value in large)
 
 
 def task_numbers(given: Any, count: int) -> Ints:
@@ -85,7 +97,8 @@ def task_numbers(given: Any, count: int) -> Ints:
         If one is no task of the instance, or there is none.
     """
     array = np.asarray(given)
-    whole = whole_numbers(array) if array.dtype.kind in "iuf" and array.ndim < 2 else None
+    fine = array.dtype.kind in "iuf" and array.ndim < 2 and not _holds_truth(given)
+    whole = whole_numbers(array) if fine else None
     if whole is None or not whole.size:
         raise InputError(f"tasks: {shown(given)}, expected numbers of tasks, 0 to {count - 1}")
     whole = np.array(whole.reshape(-1), np.int64)
@@ -101,12 +114,22 @@ def _is_floats(given: Any) -> bool:
 
 def _floats(name: str, given: Any) -> Floats:
     try:
-        array = numbers(given)
+        array = None if _holds_truth(given) else numbers(given)
     except ValueError:  # rows of unequal length
         array = None
     if array is None:
         raise InputError(f"{name}: {shown(given)}, expected numbers, rows of one length")
     return array
+
+
+def _holds_truth(given: Any) -> bool:
+    """Say whether there is a truth value in lists, where numpy takes it for a number beside others."""
+    if not isinstance(given, (list, tuple)):
+        return False
+    kinds = set(map(type, given))
+    if kinds & {bool, np.bool_}:
+        return True
+    return bool(kinds & {list, tuple}) and any(map(_holds_truth, given))
 
 
 def _unlimited(given: Any) -> Any:
@@ -148,7 +171,7 @@ class Changes:
         found += _problems("deadlines", tau, (tau >= 0) | _repeated(tau), "a number >= 0, or none")
         whole = (batch >= 1) & (batch == np.floor(batch)) & np.isfinite(batch)
         found += _problems("batch", batch, whole, "a whole number >= 1")
-        found += _problems("batch", batch, ~whole | (batch < 2.0**63), f"at most {LARGEST_COUNT}")
+        found += _problems("batch", batch, ~whole | (batch <= EXACT), f"at most {EXACT}")
         if found:
             raise InputError(found)
 

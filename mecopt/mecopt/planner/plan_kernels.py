@@ -15,6 +15,7 @@ import numpy as np
 
 from mecopt.compiling import njit
 from mecopt.costs import LARGEST
+from mecopt.scalars import EXACT
 from mecopt.tolerances import LARGEST_NEGATIVE_GAP, RELATIVE_SLACK, SMALLEST_REFERENCE, SMALLEST_SCALE
 
 LANES = 32
@@ -22,7 +23,7 @@ EACH_LANE = np.uint64(LANES)
 INF = float("inf")
 NAN = float("nan")
 FINITE = 1.7976931348623157e308  # a number that is no deadline, but from which infinity can be taken
-MOST_BATCH = 2.0**63
+MOST_BATCH = float(EXACT)
 SLOWEST = 1e-300  # bits/s; below it the seconds of a bit may be no number
 SAFE = LARGEST / 1e3  # below it no sum can be out of range; beyond, `mecopt.costs` says whether it is
 
@@ -261,7 +262,7 @@ def _load(  # type: ignore[no-untyped-def]
         many = batch[task if whose_batch == OWN else (0 if whose_batch == ONE else k)]
         kind[0, lane], kind[1, lane], count = kinds[task, 0], kinds[task, 1], kinds[task, 2]
         longest, shortest = max(longest, count), min(shortest, count)
-        fine &= (many >= 1.0) & (many < MOST_BATCH) & (many == np.floor(many))
+        fine &= (many >= 1.0) & (many <= MOST_BATCH) & (many == np.floor(many))
         now[MANY, lane] = many
         now[COUNT, lane] = float(count)
         now[RESULT, lane] = output_bits[kind[0, lane]] * many

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from mecopt import registry
 from mecopt.arrays import Floats
 from mecopt.costs import chain_costs
 from mecopt.errors import DisagreementError, InputError
@@ -19,6 +18,9 @@ from mecopt.planner.plan import Plan, plan_slowly
 from mecopt.planner.plan_kernels import EACH, FINE, LARGE, LEFT, ONE, OWN, REFUSED, plan_tasks
 from mecopt.sources import instance_of
 from mecopt.trellis_method import METHOD
+from mecopt.what_if.refusals import check_takes
+
+INSTEAD = "; mecopt solve (solve - for lines, mecopt.solve in Python) has methods for more"
 
 
 class Planner:
@@ -37,9 +39,10 @@ class Planner:
     Raises
     ------
     CouplingError
-        If something joins the tasks, or asks for what the trellis does not know.
+        If a coupling joins the tasks.
     InputError
-        If there is no such instance, or one that is out of range.
+        If there is no such instance, one that is out of range, or one that asks for what the trellis does
+        not know.
 
     Examples
     --------
@@ -52,7 +55,7 @@ class Planner:
 
     def __init__(self, instance: Instance | str | os.PathLike[str]) -> None:
         self.instance = instance_of(instance)
-        registry.check_honours(METHOD, self.instance)
+        check_takes("the planner", self.instance, METHOD.takes, METHOD.honours, INSTEAD)
         costs = chain_costs(self.instance)
         self._layout = laid = lay_out(self.instance, costs) if fits(self.instance, costs) else None
         rules = self.instance.rules

@@ -80,7 +80,7 @@ class Front:
         """Return what the judge says of the placement of a point."""
         return evaluate(self.instance, self.plan(point))
 
-    def within(self, **limits: float) -> int | None:
+    def within(self, /, **limits: float) -> int | None:
         """Return the point that has least of the first axis within limits on the others; None without one.
 
         Parameters

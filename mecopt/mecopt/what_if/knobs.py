@@ -17,7 +17,7 @@ import numpy as np
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts, chain_costs
 from mecopt.entities import Coupling, Deadline, Device, Server
-from mecopt.errors import InputError, shown
+from mecopt.errors import InputError, listed, shown
 from mecopt.instance import Instance
 from mecopt.what_if.envelopes import Lines, of_costs, of_deadlines
 
@@ -346,9 +346,7 @@ def knob(instance: Instance, text: str) -> Knob:
 def _server(instance: Instance, text: str, node: str) -> int:
     names = [server.name for server in instance.servers]
     if node not in names:
-        raise InputError(
-            f"over: {shown(text)}: no such server, expected one of {shown(', '.join(names), 120)}"
-        )
+        raise InputError(f"over: {shown(text)}: no such server, expected one of {listed(names)}")
     return names.index(node)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mecopt.arrays import Floats, Ints
 from mecopt.costs import ChainCosts
-from mecopt.errors import InputError, shown
+from mecopt.errors import InputError, listed, shown
 from mecopt.instance import Instance
 from mecopt.scalars import number
 from mecopt.trellis_arcs import build_arcs, starts
@@ -59,7 +59,7 @@ def _table(what: str, given: float | Mapping[str, float] | None, names: list[str
         return [float(number(what, given))] * len(names)
     unknown = [name for name in given if name not in names]
     if unknown:
-        raise InputError(f"{what}: {shown(unknown[0])}, expected one of {shown(', '.join(names), 120)}")
+        raise InputError(f"{what}: {shown(unknown[0])}, expected one of {listed(names)}")
     return [float(number(f"{what}: {name}", given.get(name, 0.0))) for name in names]
 
 

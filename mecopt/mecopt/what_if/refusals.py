@@ -21,9 +21,13 @@ class NothingFoundError(MecoptError):
 
 
 def check_takes(
-    who: str, instance: Instance, takes: frozenset[str], honours: frozenset[Coupling] = frozenset()
+    who: str,
+    instance: Instance,
+    takes: frozenset[str],
+    honours: frozenset[Coupling] = frozenset(),
+    instead: str = "",
 ) -> None:
-    """Refuse an instance that asks for what is not taken.
+    """Refuse an instance that asks for what is not taken; `instead` ends the text.
 
     Raises
     ------
@@ -35,7 +39,7 @@ def check_takes(
     limits.of(instance)  # a coupling that nothing judges
     missing = instance.rules.couplings - honours
     if missing:
-        raise CouplingError(f"{who} does not take the coupling {', '.join(sorted(missing))}")
+        raise CouplingError(f"{who} does not take the coupling {', '.join(sorted(missing))}{instead}")
     unknown = features.of(instance) - takes
     if unknown:
-        raise InputError(f"{who} does not take {', '.join(sorted(unknown))}")
+        raise InputError(f"{who} does not take {', '.join(sorted(unknown))}{instead}")

@@ -10,11 +10,11 @@ import numpy as np
 from mecopt import features
 from mecopt.arrays import Ints
 from mecopt.costs import chain_costs
-from mecopt.errors import InputError, InstanceError
+from mecopt.errors import InputError, InstanceError, shown
 from mecopt.features import OF_STEPS, Feature
 from mecopt.instance import Instance
 from mecopt.own import method_of
-from mecopt.scalars import number, whole
+from mecopt.scalars import EXACT, number, scalar, whole
 from mecopt.sources import instance_of
 from mecopt.what_if.curves import Curve, CurvePoint
 from mecopt.what_if.envelopes import envelopes
@@ -167,12 +167,13 @@ def _range(turned: Knob, low: float | None, high: float | None) -> tuple[float, 
         if given is None:
             ends.append(usual)
         elif turned.whole:
-            ends.append(float(whole(name, given, 1)))
+            ends.append(float(whole(name, given, 1, EXACT)))
         else:
-            value = float(number(name, given))
-            if not ABOVE_0 <= value <= LARGEST:
-                raise InputError(f"{name}: {value:g}, expected {ABOVE_0:g} to {LARGEST:g}")
-            ends.append(value)
+            value = scalar(given)
+            if value is None or not ABOVE_0 <= value <= LARGEST:
+                expected = f"a finite number, {ABOVE_0:g} to {LARGEST:g}"
+                raise InputError(f"{name}: {shown(given)}, expected {expected}")
+            ends.append(float(value))
     if ends[0] > ends[1]:
         raise InputError(
             f"range: from {ends[0]:g} to {ends[1]:g} is upside down, expected the smaller end first"

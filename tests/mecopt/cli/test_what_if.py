@@ -45,10 +45,29 @@ def test_one_document_and_nothing_else(mecopt, command, tmp_path):
     [
         (
             ["sweep", "tiny_paper", "--over", "rate", "--from", "10", "--to", "1"],
-            "range: from 10 to 1 is upside down",
+            "mecopt: --from, --to: from 10 to 1 is upside down",
+        ),
+        (
+            ["sweep", "tiny_paper", "--over", "rate", "--from", "nan"],
+            "mecopt: --from: nan, expected a finite number, 1e-12 to 1e+12",
+        ),
+        (["sweep", "tiny_paper", "--over", "batch", "--to", "0"], "mecopt: --to: 0, expected at least 1"),
+        (["sweep", "tiny_paper", "--over", "rate", "--task", "7"], "mecopt: --task: 7, expected 0 to 1"),
+        (["pareto", "tiny_paper", "--limit", "energy=-3"], "mecopt: --limit energy: -3, expected at least 0"),
+        (["pareto", "tiny_paper", "--limit", "self=3"], "mecopt: --limit self: no axis of this front"),
+        (
+            ["pareto", "tiny_paper", "--price-per-s", "es9=1"],
+            "mecopt: --price-per-s: 'es9', expected one of 'es1', 'es2'",
+        ),
+        (
+            ["pareto", "tiny_paper", "--axes", "delay,price"],
+            "mecopt: --axes: price without prices, expected --price-per-s or --price-per-bit above 0",
         ),
         (["sweep", "tiny_paper", "--over", "energy"], "energy: the instance has no energy budgets"),
-        (["sweep", "tiny_paper", "--over", "speed:es7"], "over: 'speed:es7': no such server"),
+        (
+            ["sweep", "tiny_paper", "--over", "speed:es7"],
+            "mecopt: --over: 'speed:es7': no such server, expected one of 'es1', 'es2'",
+        ),
         (
             ["sweep", "tiny_paper", "--over", "rate", "--target", "soon"],
             "--target soon: expected a finite number",
@@ -61,7 +80,7 @@ def test_one_document_and_nothing_else(mecopt, command, tmp_path):
         (["pareto", "tiny_paper", "--limit", "3"], "--limit 3: expected NAME=NUMBER"),
         (["robust", "tiny_energy", "--budget", "1"], "robust does not take the coupling energy"),
         (["robust", "tiny_paper"], "missing option '--budget'"),
-        (["stress", "tiny_paper", "--spread", "2"], "spread: 2, expected a fraction below 1"),
+        (["stress", "tiny_paper", "--spread", "2"], "mecopt: --spread: 2, expected a fraction below 1"),
         (["stress", "tiny_paper", "--plot", "x.gif"], "expected a name that ends in"),
     ],
 )

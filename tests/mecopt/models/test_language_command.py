@@ -107,7 +107,9 @@ class TestCommand:
             (("llama3-8b",), "did you mean llama-3-8b"),
             (("vgg",), "vgg16"),
             (("gpt2", "--prefill", "5000"), "at most 1024"),
-            (("gpt2", "--kv-bits", "0"), "kv_bits: 0"),
+            (("gpt2", "--kv-bits", "0"), "--kv-bits: 0, expected a number > 0 and at most 64"),
+            (("gpt2", "--bits-per-weight", "nan"), "--bits-per-weight: nan, expected a number > 0 and"),
+            ((".",), ".: is a folder, expected a file"),
             ((str(tmp_path / "no.json"),), "no.json"),
         ):
             error = self.run(*arguments).exception

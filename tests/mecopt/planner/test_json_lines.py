@@ -67,6 +67,7 @@ def test_no_deadline_is_null(planner):
         (b"[" * 100_000, "nested too deeply"),
         (b'{"batch": "2"}', 'batch: "2", expected numbers'),
         (b'{"rates": {"es1": 3}}', 'rates: {"es1": 3}, expected numbers'),
+        (b'{"batch": 9007199254740993}', "batch[0]: 9007199254740993, expected at most 9007199254740992"),
         (b"null", "null, expected an object"),
         (b'{"batch": true}', "batch: true, expected numbers"),
         (b'{"rates": [8e6, true]}', "rates[1]: true, expected numbers"),

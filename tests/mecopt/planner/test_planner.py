@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import dataclasses
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -172,7 +173,14 @@ def kernel():
         ({"deadlines": [np.nan] * 6}, "deadlines[0]: nan, expected a number >= 0, or none"),
         ({"batch": 0}, "batch[0]: 0, expected a whole number >= 1"),
         ({"batch": 1.5}, "batch[0]: 1.5, expected a whole number >= 1"),
-        ({"batch": 1e30}, "batch[0]: 1e+30, expected at most 9223372036854775807"),
+        ({"batch": 1e30}, "batch[0]: 1e+30, expected at most 9007199254740992"),
+        ({"batch": 10**17}, "batch[0]: 1e+17, expected at most 9007199254740992"),
+        ({"batch": 2**53 + 1}, "batch[0]: 9007199254740993, expected at most 9007199254740992"),
+        ({"batch": [2**53 + 1] + 19 * [1.0]}, "batch[0]: 9007199254740993, expected at most"),
+        ({"batch": np.full(20, 2**53 + 1)}, "batch[19]: 9007199254740993, expected at most"),
+        ({"rates": [1e6, True, 1e6, 1e6]}, "rates: [1000000.0, True, 1000000.0, 1000000.0], expected"),
+        ({"deadlines": [[1, 1, 1, None, np.True_, 1]]}, "expected numbers"),
+        ({"tasks": [0, True]}, "tasks: [0, True], expected numbers of tasks"),
         ({"batch": np.inf}, "batch[0]: inf, expected a whole number >= 1"),
         ({"batch": [1, 2]}, "batch: 2 rows for 20 tasks"),
         ({"tasks": 20}, "tasks[0]: 20, expected 0 to 19"),
@@ -189,6 +197,15 @@ def test_bad_input_is_named(changes, problem):
     assert problem in str(caught.value)
 
 
+def test_the_largest_batch_is_that_of_files():
+    planner = mecopt.Planner(PAPER)
+    for batch in (2**53, 2.0**53, [2**53] * 20):
+        assert planner.plan(batch=batch).instance.tasks.batch.tolist() == [2**53] * 20
+    changed = dataclasses.replace(PAPER.tasks, batch=np.full(20, 2**53 + 1))
+    with pytest.raises(mecopt.InstanceError, match=r"tasks\[0\].batch: expected at most 9007199254740992"):
+        PAPER.replace(tasks=changed)
+
+
 def test_every_wrong_number_has_a_line():
     with pytest.raises(mecopt.InputError) as caught:
         mecopt.Planner(PAPER).plan(rates=[1e6, -1.0, np.inf, 1e6], batch=0)
@@ -203,8 +220,14 @@ def test_every_wrong_number_has_a_line():
 def test_instances_that_join_tasks_are_refused_by_name():
     rules = {"couplings": frozenset({"capacity"})}
     joined = PAPER.replace(rules=mecopt.Rules.preset("paper", **rules))
-    with pytest.raises(mecopt.CouplingError, match="capacity"):
+    with pytest.raises(mecopt.CouplingError) as caught:
         mecopt.Planner(joined)
+    assert str(caught.value).startswith("the planner does not take the coupling capacity; mecopt solve (")
+    late = dataclasses.replace(PAPER.tasks, max_total_delay_s=np.ones(20))
+    ended = PAPER.replace(tasks=late, rules=mecopt.Rules.preset("paper", deadline="hard"))
+    with pytest.raises(mecopt.InputError) as caught:
+        mecopt.Planner(ended)
+    assert str(caught.value).startswith("the planner does not take end-to-end deadlines; mecopt solve (")
 
 
 def test_deadlines_leave_a_task_without_a_placement():

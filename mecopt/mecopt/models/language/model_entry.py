@@ -8,7 +8,7 @@ from mecopt.errors import InputError, shown
 from mecopt.models.language.configuration import Configuration
 from mecopt.models.language.known import LanguageModel
 from mecopt.models.language.pass_costs import BlockCount, count, phases
-from mecopt.scalars import number, whole
+from mecopt.scalars import scalar, whole
 
 Output = Literal["token", "logits"]
 
@@ -131,7 +131,7 @@ def _context(model: LanguageModel, tokens: int, context: int | None) -> int:
 
 
 def _positive(name: str, value: float, most: float) -> float:
-    found = number(name, value)
-    if not 0 < found <= most:
-        raise InputError(f"{name}: {found}, expected a number > 0 and at most {most:g}")
+    found = scalar(value)
+    if found is None or not 0 < found <= most:
+        raise InputError(f"{name}: {shown(value)}, expected a number > 0 and at most {most:g}")
     return float(found)
