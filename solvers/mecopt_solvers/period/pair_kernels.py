@@ -134,8 +134,12 @@ def level(  # type: ignore[no-untyped-def]
     """
     np.random.seed(seed)  # noqa: NPY002  compiled: numba's own state
     tasks, stages = path.shape
-    nodes = np.flatnonzero(resource >= 0)
-    if len(nodes) < 2:
+    nodes, servers = np.empty(len(resource), dtype=np.int64), 0
+    for n in range(len(resource)):
+        if resource[n] >= 0:
+            nodes[servers] = n
+            servers += 1
+    if servers < 2:
         return False
     pull, most = np.zeros(len(load)), 2 * stages + 1
     chosen = np.empty(tasks, dtype=np.int64)
@@ -143,16 +147,16 @@ def level(  # type: ignore[no-untyped-def]
     ways, taken = np.empty((tasks, most, stages), dtype=np.int64), np.empty((tasks, most, 2))
     one, other = np.empty((HALF, 2)), np.empty((HALF, 2))
     two, at = np.empty(2, dtype=np.int64), np.empty(2, dtype=np.int64)
-    order = np.random.permutation(tasks)  # noqa: NPY002
+    order = np.arange(tasks)
     for _ in range(tries):
         worst = nodes[0]
-        for n in nodes:
+        for n in nodes[:servers]:
             if load[resource[n]] > load[resource[worst]]:
                 worst = n
         if load[resource[worst]] <= target:
             break
         two[0] = worst
-        two[1] = nodes[np.random.randint(len(nodes))]  # noqa: NPY002
+        two[1] = nodes[np.random.randint(servers)]  # noqa: NPY002
         if two[1] == two[0]:
             continue
         at[0], at[1] = resource[two[0]], resource[two[1]]
