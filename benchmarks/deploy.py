@@ -52,7 +52,7 @@ PERIOD = "least period"
 NODES = ("device", "es1", "es2")
 FIELDS = (
     "network", "rate_bps", "plan", "placement", "pipeline", "predicted_s", "corrected_s", "measured_s",
-    "lower_quartile_s", "upper_quartile_s", "difference", "load", "commit",
+    "lower_quartile_s", "upper_quartile_s", "difference", "cores_s", "load", "commit",
 )  # fmt: skip
 
 
@@ -95,6 +95,11 @@ def least_period(instance: mecopt.Instance) -> list[int]:
     best = mecopt.solve(instance, "stages").placement
     assert best is not None
     return best[0].tolist()
+
+
+def shared_s(instance: mecopt.Instance, placement: list[int]) -> float:
+    """Return what the calculations of an input take at least on the cores that all nodes share here."""
+    return float(mecopt.evaluate(instance, [placement]).steps.calc_s.sum()) / (os.cpu_count() or 1)
 
 
 @contextmanager
@@ -145,6 +150,7 @@ def carried_out(
                         "corrected_s": None if pipeline else corrected(instance, before, chosen[plan]),
                         "measured_s": found.measured_s, "lower_quartile_s": low, "upper_quartile_s": high,
                         "difference": found.difference,
+                        "cores_s": shared_s(instance, chosen[plan]) if pipeline else None,
                         "load": round(os.getloadavg()[0], 2), "commit": commit(),
                     }
                 )  # fmt: skip
@@ -190,7 +196,10 @@ def measured_before() -> list[dict[str, Any]]:
     if not (OUT / "runs.csv").exists():
         return []
     with (OUT / "runs.csv").open(newline="") as file:
-        return [{name: read(name, cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+        return [
+            dict.fromkeys(FIELDS) | {name: read(name, cell) for name, cell in row.items()}
+            for row in csv.DictReader(file)
+        ]
 
 
 def read(name: str, cell: str) -> Any:
@@ -226,6 +235,12 @@ def write(rows: list[dict[str, Any]], inputs: int) -> None:
         "",
         table(["network", "Mbit/s", "plan", "nodes", "predicted, ms", "measured, ms", "error"], each(rows)),
         "",
+        "Predictions are for machines of their own. Here all nodes share the cores of one: where the",
+        "calculations of an input, divided among the cores, take longer than the predicted period, that is",
+        "what a pipeline over several nodes can reach at most:",
+        "",
+        table(["network", "Mbit/s", "plan", "predicted, ms", "cores, ms", "measured, ms"], on_cores(rows)),
+        "",
         *machine("numpy", "onnx", "onnxruntime", "grpcio"),
         "",
     ]
@@ -249,6 +264,21 @@ def summary(rows: list[dict[str, Any]]) -> list[list[str]]:
         errors = [abs(row[key] / row["measured_s"] - 1) for row in some]
         found.append([name, f"{statistics.median(errors):.1%}", f"{max(errors):.1%}", str(len(errors))])
     return found
+
+
+def on_cores(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Return a line for every pipeline whose share of the cores is known."""
+    names = ("predicted_s", "cores_s", "measured_s")
+    return [
+        [
+            row["network"],
+            f"{row['rate_bps'] / 1e6:g}",
+            row["plan"],
+            *(f"{1e3 * row[name]:.2f}" for name in names),
+        ]
+        for row in rows
+        if row["cores_s"] is not None
+    ]
 
 
 def each(rows: list[dict[str, Any]]) -> list[list[str]]:
