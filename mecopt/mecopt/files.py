@@ -18,7 +18,6 @@ from mecopt.encoding import GZIP
 from mecopt.errors import InputError, MecoptError
 
 PREFIX = ".mecopt-"  # of temporary files
-HANDLES = "/proc/self/fd"
 
 MOST_BYTES = 1 << 30  # of a file, unpacked; 36,000 tasks take 5 MB
 CHUNK = 1 << 24

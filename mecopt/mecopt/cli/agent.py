@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common_options, printing
 
 if TYPE_CHECKING:
     from mecopt.deployment.agent import Agent
@@ -50,7 +50,7 @@ DEFAULT = "127.0.0.1:7070"
 @click.option(
     "--tied", is_flag=True, help="End when standard input ends, as it does with whatever started the agent."
 )
-@common.json_option
+@common_options.json_option
 def agent(
     listen: str,
     token_file: str | None,
@@ -82,7 +82,7 @@ def agent(
     if tied:
         threading.Thread(target=_end_with_stdin, args=(made,), daemon=True).start()
     if as_json:
-        common.emit_json({"address": address})
+        printing.emit_json({"address": address})
     else:
         click.echo(f"mecopt agent: listens on {address}")
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import INTERRUPTED, common, help_without_command
+from mecopt.cli import INTERRUPTED, common, common_options, help_without_command, printing
 from mecopt.errors import CouplingError, DisagreementError, InputError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def best_known(ctx: click.Context) -> None:
 
 @best_known.command()
 @click.argument("store", metavar="[FILE]", required=False)
-@common.json_option
+@common_options.json_option
 def show(store: str | None, as_json: bool) -> None:
     """Show a store, by default instances/best_known.json, or else the one that comes with mecopt."""
     from mecopt import sources
@@ -36,7 +36,7 @@ def show(store: str | None, as_json: bool) -> None:
 
     known = Store.load(store or sources.store())
     if as_json:
-        common.emit_json(known.to_dict())
+        printing.emit_json(known.to_dict())
         return
     rows = [
         (
@@ -50,7 +50,7 @@ def show(store: str | None, as_json: bool) -> None:
         for entry in sorted(known.entries.values(), key=lambda entry: entry.instance)
     ]
     heads = ("Instance", "Status", "Method", "Objective [s]", "Bound [s]", "Gap")
-    common.table(heads, rows, numbers=3, wraps=(0,))
+    printing.table(heads, rows, numbers=3, wraps=(0,))
 
 
 @best_known.command(short_help="Solve instances or read a comparison, and keep what is better.")
@@ -58,14 +58,14 @@ def show(store: str | None, as_json: bool) -> None:
 @click.option("--method", metavar="M", default="auto", show_default=True, help="See `mecopt methods`.")
 @click.option("--solution", metavar="FILE", help="Judge the placement of this file instead of solving.")
 @click.option(
-    "--time-limit", metavar="S", type=float, callback=common.finite, help="Seconds for each instance."
+    "--time-limit", metavar="S", type=float, callback=common_options.finite, help="Seconds for each instance."
 )
 @click.option(
     "--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
 )
 @click.option("--relax", is_flag=True, help="Ignore couplings that the method cannot honour: a bound only.")
 @click.option("--store", metavar="FILE", help="The store. [default: instances/best_known.json]")
-@common.json_option
+@common_options.json_option
 @click.pass_context
 def update(
     ctx: click.Context,
@@ -112,9 +112,9 @@ def update(
         if interrupted:
             break
     if as_json:
-        common.emit_json(rows)
+        printing.emit_json(rows)
     if interrupted:
-        common.note(f"interrupted; what was found is kept in {store}; the same command goes on")
+        printing.note(f"interrupted; what was found is kept in {store}; the same command goes on")
         ctx.exit(INTERRUPTED)
 
 
@@ -138,7 +138,7 @@ def _doubting(source: str) -> Iterator[None]:
 
 
 def _waiting(store: str) -> None:
-    common.note(f"{store}: another process is writing it; waiting")
+    printing.note(f"{store}: another process is writing it; waiting")
 
 
 def _merged(folder: str, store: str, as_json: bool) -> list[dict[str, Any]]:
@@ -152,7 +152,7 @@ def _merged(folder: str, store: str, as_json: bool) -> list[dict[str, Any]]:
     with _doubting(f"{store}, {folder}"):
         changes = improve_file(store, [own[1:] for own in found], lambda: _waiting(store))
     return [
-        _told(folder, common.plain(name), sha256, change, as_json)
+        _told(folder, printing.plain(name), sha256, change, as_json)
         for (name, sha256, _), change in zip(found, changes, strict=True)
     ]
 
@@ -162,7 +162,7 @@ def _told(path: str, name: str, sha256: str, change: Change, as_json: bool) -> d
     from mecopt.best_known import entry_dict
 
     if not as_json:
-        common.say(f"{name}: {_change(change)}")
+        printing.say(f"{name}: {_change(change)}")
     return {
         "file": path,
         "sha256": sha256,
@@ -177,7 +177,7 @@ def _solved(
     from mecopt.best_known import Entry
     from mecopt.solving import solve
 
-    with common.working(f"solving {common.plain(instance.name)}", time_limit):
+    with common.working(f"solving {printing.plain(instance.name)}", time_limit):
         result = solve(instance, method, time_limit_s=time_limit, seed=seed, relax=relax)
     return Entry.of_result(result), result.stopped_by == "interrupt"
 

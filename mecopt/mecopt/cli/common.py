@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import re
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mecopt.cli.printing import note
 from mecopt.errors import (
-    PREFIX,
     InputError,
     InstanceError,
     MissingExtraError,
     PlacementError,
     located,
-    terminal_line,
 )
 from mecopt.stop import COMPILER
-from mecopt.text import cells, cut, visible
+from mecopt.text import cut
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from rich.console import Console
 
     from mecopt.instance import Instance
     from mecopt.judge import Evaluation
@@ -40,50 +36,9 @@ if TYPE_CHECKING:
 STDIN = "-"
 PATIENCE_S = 2.0  # what takes longer shows that it is alive
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
-NARROWEST, WIDEST = 20, 400  # columns; a terminal that claims others gets these
-USUAL = 80  # columns where a terminal says 0, which is that it does not know
 LONGEST_TITLE = 48  # columns of what stands before a progress bar
 
 COMPILING = "compiling the search, once per installation: some 10 s that no time limit counts"
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."
-)
-
-
-def engine_options(text: str) -> Callable[[Decorated], Decorated]:
-    """Return the options ``--engine`` and ``--address``."""
-
-    def options(command: Decorated) -> Decorated:
-        address = click.option("--address", metavar="A", help="Address of a Ray cluster, HOST:PORT.")
-        choice = click.Choice(["local", "ray"])
-        engine = click.option("--engine", type=choice, default="local", show_default=True, help=text)
-        return engine(address(command))
-
-    return options
-
-
-def out_option(text: str) -> Callable[[Decorated], Decorated]:
-    """Return the option ``--out FILE``."""
-    return click.option("--out", metavar="FILE", help=text)
-
-
-def plot_options(command: Decorated) -> Decorated:
-    """Add ``--plot`` and ``--task``, which say what is drawn."""
-    task = click.option(
-        "--task", "tasks", metavar="K", type=int, multiple=True, help="Draw this task; may be repeated."
-    )
-    plot = click.option("--plot", metavar="FILE", help="Write a timeline as .png, .svg or .pdf.")
-    return plot(task(command))
-
-
-def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    """Refuse a number that is not finite or below 0."""
-    if value is not None and not (math.isfinite(value) and value >= 0):
-        raise click.BadParameter(f"{value:g}, expected a finite number >= 0", ctx, param)
-    return value
 
 
 def load_instance(path: str) -> Instance:
@@ -274,142 +229,6 @@ def check_plot(path: str | None, *inputs: str | None, pages: bool = False) -> No
     check_out("--plot", path, *inputs)
     if find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "report")
-
-
-def emit_json(document: Any, out: str | None = None) -> None:
-    """Print a JSON document, or write it whole to a file."""
-    emit(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", out)
-
-
-def print_or_write(document: Any, out: str | None, as_json: bool) -> None:
-    """Write a JSON document to a file where one is named, and print it where that is asked for."""
-    if out is not None:
-        emit_json(document, out)
-    if as_json:
-        emit_json(document)
-
-
-def emit(text: str, out: str | None = None) -> None:
-    """Print a text as UTF-8, whatever the terminal's encoding, or write it whole to a file.
-
-    A file name that is not UTF-8 comes as lone surrogates, whose escapes are those of JSON.
-    """
-    data = text.encode(errors="backslashreplace")
-    if out is None:
-        click.echo(data, nl=False)
-    else:
-        from mecopt.files import write_bytes
-
-        try:
-            write_bytes(out, data)
-        except InputError as error:
-            raise InputError(error.problems, f"--out {out}") from None
-
-
-def say(text: str) -> None:
-    """Print a line to standard output, whatever is in it."""
-    click.echo(visible(text))
-
-
-def note(text: str) -> None:
-    """Print a message of one line to standard error, if there is anybody to read it."""
-    with suppress(OSError):
-        click.echo(terminal_line(PREFIX + text, sys.stderr.encoding), err=True)
-
-
-def console() -> Console:
-    """Return the console for tables and pictures on standard output."""
-    from rich.console import Console
-
-    out = Console(highlight=False, markup=False, emoji=False)
-    out.width = min(max(out.width or USUAL, NARROWEST), WIDEST)
-    return out
-
-
-def table(
-    heads: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    *,
-    numbers: int,
-    wraps: Collection[int],
-    total: Sequence[object] = (),
-) -> None:
-    """Print a table whose last `numbers` columns hold numbers; the columns in `wraps` may be folded.
-
-    Where the terminal is too narrow for it, each row becomes a list of its cells with their heads. `total` is
-    a last row below a line.
-    """
-    from rich import box
-    from rich.table import Table
-
-    shown = Table(
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, show_footer=bool(total)
-    )
-    texts = [[visible(str(cell)) for cell in row] for row in rows]
-    last = [visible(str(cell)) for cell in total]
-    for i, head in enumerate(heads):
-        side: Literal["left", "right"] = "right" if i >= len(heads) - numbers else "left"
-        least = FOLDED if i in wraps else None
-        foot = last[i] if last else ""
-        shown.add_column(head, foot, justify=side, overflow="fold", no_wrap=i not in wraps, min_width=least)
-    for row in texts:
-        shown.add_row(*row)
-    out, everything = console(), [list(heads), *texts, *([last] if last else [])]
-    least_width = sum(
-        FOLDED if i in wraps else max(cells(row[i]) for row in everything) for i in range(len(heads))
-    )
-    if least_width + 2 * (len(heads) - 1) <= out.width:  # a column's padding, and the box's divider
-        out.print(shown)
-    else:
-        _print_records(out, heads, everything[1:])
-
-
-FOLDED = 12  # columns at least of a column that may be folded
-
-
-def _print_records(out: Console, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print each row as a list, the first cell above the others."""
-    from rich.padding import Padding
-
-    for row in rows:
-        named = [f"{head}: {cell}" if head else cell for head, cell in zip(heads, row, strict=True) if cell]
-        for i, text in enumerate(named):
-            out.print(Padding(text, (0, 0, 0, 1 if i else 0), expand=False))
-
-
-def facts(rows: Sequence[tuple[str, str]], style: str) -> None:
-    """Print names and values side by side, the first value in a style of its own."""
-    from rich.text import Text
-
-    out = console()
-    width = max(len(name) for name, _ in rows)
-    out.print()
-    for i, (name, value) in enumerate(rows):
-        line = Text(f" {name.ljust(width)}  " if out.width >= 2 * width + 3 else f" {name.strip()}: ")
-        line.append(visible(value), style="" if i else style)
-        out.print(line)
-
-
-plain = visible  # as commands call it
-
-
-def one_line(instance: Instance) -> str:
-    """Describe an instance in one line."""
-    couplings = sorted(instance.rules.couplings)
-    return ", ".join(
-        (
-            f"{plain(instance.name)}: {counted(instance.task_count, 'task')}",
-            counted(instance.server_count, "server"),
-            f"up to {counted(instance.max_blocks, 'block')}",
-            f"{instance.rules.deadline} deadlines" if instance.rules.deadline != "none" else "no deadlines",
-            f"coupled by {' and '.join(couplings)}" if couplings else "no couplings",
-        )
-    )
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: ``1 task``, ``36,000 tasks``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def absolute(path: str | None) -> str | None:

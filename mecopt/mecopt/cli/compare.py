@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import INTERRUPTED, common
+from mecopt.cli import INTERRUPTED, common, common_options, printing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,9 +29,15 @@ NOTHING = ("infeasible", "unknown", "refused", "failed", "timeout")  # no placem
 @click.option(
     "--seeds", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Seeds 0 to N-1."
 )
-@click.option("--time-limit", metavar="S", type=float, callback=common.finite, help="Seconds for each run.")
 @click.option(
-    "--gap", metavar="G", type=float, callback=common.finite, help="Stop a run at this gap, a fraction."
+    "--time-limit", metavar="S", type=float, callback=common_options.finite, help="Seconds for each run."
+)
+@click.option(
+    "--gap",
+    metavar="G",
+    type=float,
+    callback=common_options.finite,
+    help="Stop a run at this gap, a fraction.",
 )
 @click.option(
     "--threads",
@@ -45,14 +51,14 @@ NOTHING = ("infeasible", "unknown", "refused", "failed", "timeout")  # no placem
     "--workers", metavar="N", type=click.IntRange(1), help="Runs at the same time  [default: all cores]"
 )
 @click.option("--isolate", is_flag=True, help="One process for each run, whose peak memory is kept.")
-@common.engine_options("Where runs are made.")
+@common_options.engine_options("Where runs are made.")
 @click.option(
     "--out", metavar="DIR", required=True, help="Folder of the comparison; an unfinished one goes on."
 )
 @click.option(
     "--rerun", metavar="METHOD", multiple=True, help="Make its finished runs again; may be repeated."
 )
-@common.json_option
+@common_options.json_option
 @click.pass_context
 def compare(
     ctx: click.Context,
@@ -104,25 +110,25 @@ def compare(
     with Comparison.open(out) as comparison:
         pending = comparison.pending
         if as_json:
-            common.emit_json(_document(comparison, out))
+            printing.emit_json(_document(comparison, out))
         else:
             _show(comparison.runs)
         for method, count in comparison.outdated["method"].value_counts().items():
-            kept = common.counted(int(count), "run")
-            common.note(f"{common.plain(str(method))}: {kept} of other code kept, and not counted")
+            kept = printing.counted(int(count), "run")
+            printing.note(f"{printing.plain(str(method))}: {kept} of other code kept, and not counted")
         wrong = comparison.disagreements()
         for line in wrong[:MOST_TOLD]:
-            common.note(common.plain(line))
+            printing.note(printing.plain(line))
         if len(wrong) > MOST_TOLD:
-            common.note(f"and {len(wrong) - MOST_TOLD:,} more contradictions")
+            printing.note(f"and {len(wrong) - MOST_TOLD:,} more contradictions")
         finished = len(comparison.runs)
     if interrupted:
-        total = f"{finished:,} of {common.counted(finished + pending, 'run')}"
-        common.note(f"interrupted; {total} finished and kept in {out}; the same command goes on")
+        total = f"{finished:,} of {printing.counted(finished + pending, 'run')}"
+        printing.note(f"interrupted; {total} finished and kept in {out}; the same command goes on")
         ctx.exit(INTERRUPTED)
     if pending:
-        common.note(f"{common.counted(pending, 'run')} of other commands in {out} are not finished")
-    common.note(f"kept in {out}; `mecopt report {out}` makes the report")
+        printing.note(f"{printing.counted(pending, 'run')} of other commands in {out} are not finished")
+    printing.note(f"kept in {out}; `mecopt report {out}` makes the report")
 
 
 def _document(comparison: Comparison, out: str) -> dict[str, Any]:
@@ -159,22 +165,24 @@ def _show(runs: pd.DataFrame) -> None:
         contradicted = int(group["contradiction"].notna().sum())
         if contradicted:
             apart.append(
-                f"{name}: WRONG in {common.counted(contradicted, 'run')}, which other runs contradict"
+                f"{name}: WRONG in {printing.counted(contradicted, 'run')}, which other runs contradict"
             )
     heads = ("Method", "Runs", "Optimal", "Feasible", "Violating", "None", "Median gap", "Worst gap")
-    common.table(heads, rows, numbers=7, wraps=(0,))
+    printing.table(heads, rows, numbers=7, wraps=(0,))
     for line in apart:
-        common.console().print(common.plain(line))
+        printing.console().print(printing.plain(line))
     for method, group in runs[runs["status"] == "refused"].groupby("method", sort=False):
         first = group.iloc[0]
-        count = common.counted(len(group), "run")
-        common.note(common.plain(f"{method!s}: refused {count}, first {first['instance']}: {first['error']}"))
+        count = printing.counted(len(group), "run")
+        printing.note(
+            printing.plain(f"{method!s}: refused {count}, first {first['instance']}: {first['error']}")
+        )
     failures = runs[runs["status"].isin(("failed", "timeout"))]
     for row in failures.head(MOST_TOLD).itertuples():
         place = f"{row.method} on {row.instance}, seed {row.seed}"
-        common.note(common.plain(f"{place}: {row.status}, {row.error}"))
+        printing.note(printing.plain(f"{place}: {row.status}, {row.error}"))
     if len(failures) > MOST_TOLD:
-        common.note(f"and {len(failures) - MOST_TOLD:,} more")
+        printing.note(f"and {len(failures) - MOST_TOLD:,} more")
 
 
 def _named(method: str, options: str) -> str:

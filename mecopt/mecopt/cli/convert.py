@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 
 
 @click.command(short_help="Write an instance as mecopt-instance/1 or /2.")
@@ -16,7 +16,7 @@ from mecopt.cli import common
     help="Format to write. [default: the least that will do]",
 )
 @click.option("--out", metavar="FILE", required=True, help="File, .json or .json.gz.")
-@common.json_option
+@common_options.json_option
 def convert(instance_file: str, form: str | None, out: str, as_json: bool) -> None:
     """Write an instance as mecopt-instance/1 or /2; `-` reads it from standard input.
 
@@ -34,7 +34,7 @@ def convert(instance_file: str, form: str | None, out: str, as_json: bool) -> No
         text = io.to_json(instance, chosen)
     write_bytes(out, text.encode())
     if as_json:
-        common.emit_json({"path": out, "format": chosen, "sha256": instance.sha256})
+        printing.emit_json({"path": out, "format": chosen, "sha256": instance.sha256})
     else:
-        common.say(f"{common.one_line(instance)}; {chosen}; sha256 {instance.sha256}")
-    common.note(f"wrote {out}")
+        printing.say(f"{printing.one_line(instance)}; {chosen}; sha256 {instance.sha256}")
+    printing.note(f"wrote {out}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 
 if TYPE_CHECKING:
     from mecopt.judge import Evaluation
@@ -19,8 +19,8 @@ FIGURES = ("objective", "total_delay_s", "edge_delay_s", "local_delay_s", "deadl
 @click.command(short_help="Judge the placement of a solution file.")
 @click.argument("instance_file", metavar="INSTANCE")
 @click.argument("solution_file", metavar="SOLUTION")
-@common.json_option
-@common.plot_options
+@common_options.json_option
+@common_options.plot_options
 @click.pass_context
 def evaluate(
     ctx: click.Context,
@@ -45,9 +45,9 @@ def evaluate(
     with common.naming(instance_file):
         judged = judge.evaluate(instance, placement)
     for difference in _differences(solution, judged):
-        common.note(f"{solution_file}: {difference}")
+        printing.note(f"{solution_file}: {difference}")
     if as_json:
-        common.emit_json(_document(judged))
+        printing.emit_json(_document(judged))
     else:
         from mecopt.cli.show import show_evaluation
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, printing
 from mecopt.errors import InputError
 
 
@@ -39,7 +39,7 @@ def hand_over(
         from mecopt.deployment.whole import WholeModel
 
         manifest = write_parts(judged, task, WholeModel.of(model_file), out)
-        common.note(f"wrote {common.counted(len(manifest['parts']), 'part')} and a manifest into {out}")
+        printing.note(f"wrote {printing.counted(len(manifest['parts']), 'part')} and a manifest into {out}")
         return
     text = "\n".join(lines(runtime, judged, task, model_file or "MODEL.gguf")) + "\n"
     if out is None:
@@ -49,4 +49,4 @@ def hand_over(
 
     common.check_out("--out", out, instance_file, solution_file)
     write_bytes(out, text.encode())
-    common.note(f"wrote {out}")
+    printing.note(f"wrote {out}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 from mecopt.text import file_name
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def _parameters(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--seed", metavar="N", type=click.IntRange(min=0), help="Seed of all draws. [default: 0]")
 @_parameters
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Set any parameter (--list).")
-@common.out_option("File, .json or .json.gz. [default: named after the instance]")
+@common_options.out_option("File, .json or .json.gz. [default: named after the instance]")
 @click.option("--list", "as_list", is_flag=True, help="List the named settings and all parameters.")
-@common.json_option
+@common_options.json_option
 def generate(
     spec: str | None,
     own: str | None,
@@ -107,9 +107,9 @@ def generate(
     doubts += [] if found.warning is None else [found.warning]
     doubts += [] if not found.unserved else [f"no placement meets the deadlines of {found.unserved} tasks"]
     for doubt in doubts:
-        common.note(f"warning: {doubt}")
+        printing.note(f"warning: {doubt}")
     if as_json:
-        common.emit_json(
+        printing.emit_json(
             {
                 "name": instance.name,
                 "path": path,
@@ -159,9 +159,9 @@ def _print(instance: Instance, path: str, found: Census) -> None:
     if found.unserved:
         kinds["none possible"] = found.unserved
     rows = [(name, f"{count:,}", f"{count / found.tasks:.1%}") for name, count in kinds.items()]
-    common.table(("Optimum of a task, couplings left out", "Tasks", "Share"), rows, numbers=2, wraps={0})
-    common.say(f"{common.one_line(instance)}; sha256 {instance.sha256}")
-    common.note(f"wrote {path}")
+    printing.table(("Optimum of a task, couplings left out", "Tasks", "Share"), rows, numbers=2, wraps={0})
+    printing.say(f"{printing.one_line(instance)}; sha256 {instance.sha256}")
+    printing.note(f"wrote {path}")
 
 
 def _list() -> None:
@@ -170,13 +170,13 @@ def _list() -> None:
     from mecopt.generators.values import to_text
 
     flags = {name: option for option, (name, _) in OPTIONS.items()}
-    common.table(("Setting", "What it is"), ABOUT.items(), numbers=0, wraps={1})
+    printing.table(("Setting", "What it is"), ABOUT.items(), numbers=0, wraps={1})
     rows = [
         (name, flags.get(name, ""), to_text(field.default), field.metadata["help"])
         for name, field in fields().items()
     ]
     click.echo()
-    common.table(("Parameter (--set)", "Option", "Default", "Meaning"), rows, numbers=0, wraps={3})
+    printing.table(("Parameter (--set)", "Option", "Default", "Meaning"), rows, numbers=0, wraps={3})
 
 
 def _list_json() -> None:
@@ -192,4 +192,4 @@ def _list_json() -> None:
         name: {"default": to_json(field.default), "about": field.metadata["help"]}
         for name, field in fields().items()
     }
-    common.emit_json({"settings": settings, "parameters": parameters})
+    printing.emit_json({"settings": settings, "parameters": parameters})

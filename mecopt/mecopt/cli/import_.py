@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 from mecopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ MOST_ROWS = 40  # blocks that are listed; a file has them all
 
 @click.command("import", short_help="Read a model from elsewhere as a chain of blocks.")
 @click.argument("file")
-@common.out_option("Write the model to this file (mecopt-model/1).")
+@common_options.out_option("Write the model to this file (mecopt-model/1).")
 @click.option("--dim", "dims", metavar="NAME=N", multiple=True, help="Length of an open dimension.")
 @click.option("--blocks", type=click.IntRange(min=1), help="Join neighbours until so many blocks are left.")
 @click.option(
@@ -41,7 +41,7 @@ MOST_ROWS = 40  # blocks that are listed; a file has them all
     metavar="FILE",
     help="With --from: write the instance, with its machines, links and rules, too.",
 )
-@common.json_option
+@common_options.json_option
 def import_(
     file: str,
     out: str | None,
@@ -76,14 +76,14 @@ def import_(
 
         save(instance, instance_file)
     if as_json:
-        common.emit_json(document.to_dict())
+        printing.emit_json(document.to_dict())
     else:
         _print(document)
     for note in document.notes:
-        common.note(f"note: {note}")
+        printing.note(f"note: {note}")
     for path in (out, instance_file):
         if path is not None:
-            common.note(f"wrote {path}")
+            printing.note(f"wrote {path}")
 
 
 def _dims(texts: tuple[str, ...]) -> dict[str, int]:
@@ -131,10 +131,10 @@ def _print(document: ModelDocument) -> None:
         *[""] * len(kinds),
     )
     shared = (
-        f", {common.counted(len(model.shared_params), 'shared parameter')}" if model.shared_params else ""
+        f", {printing.counted(len(model.shared_params), 'shared parameter')}" if model.shared_params else ""
     )
     title = (
-        f"{common.plain(model.name)}: {common.counted(len(model.blocks), 'block')}{shared}, "
+        f"{printing.plain(model.name)}: {printing.counted(len(model.blocks), 'block')}{shared}, "
         f"output {whole(in_phase(model.output_bits))} bits"
     )
     titled(title, [*heads, *(f"s on {kind}" for kind in kinds)], rows, total)
@@ -155,7 +155,7 @@ def _print_losses(document: ModelDocument) -> None:
         )
         for loss in document.losses
     ]
-    common.console().print()
+    printing.console().print()
     title = (
         f"Least delay of a device of {DEVICE_MACS_PER_S:g} multiply-adds a second and a server "
         f"{FASTER:g} times as fast"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.group(
     invoke_without_command=True, short_help="List the instances that come with mecopt; make new ones."
 )
-@common.json_option
+@common_options.json_option
 @click.pass_context
 def instances(ctx: click.Context, as_json: bool) -> None:
     """List the instances that come with mecopt, with the best value and bound known of each.
@@ -38,11 +38,11 @@ def _list(as_json: bool) -> None:
     known = Store.load(sources.store(), missing_ok=True)
     rows = [_facts(name, path, known) for name, path in sources.shipped().items()]
     if as_json:
-        common.emit_json(rows)
+        printing.emit_json(rows)
         return
     heads = ("Name", "Couplings", "Tasks", "Servers", "Blocks", "Best [s]", "Bound [s]")
-    common.table(heads, [_shown(row) for row in rows], numbers=5, wraps=(0,))
-    common.note(f"the files lie in {sources.folder()}")
+    printing.table(heads, [_shown(row) for row in rows], numbers=5, wraps=(0,))
+    printing.note(f"the files lie in {sources.folder()}")
 
 
 def _facts(name: str, path: Path, known: Store) -> dict[str, Any]:
@@ -98,8 +98,8 @@ def _shown(row: dict[str, Any]) -> tuple[str, ...]:
     "--links", metavar="FILE", required=True, help="CSV of the columns from, to, rate_bps, latency_s."
 )
 @click.option("--name", help="Name of the instance.  [default: that of the first model]")
-@common.out_option("File, .json or .json.gz.  [default: named after the instance]")
-@common.json_option
+@common_options.out_option("File, .json or .json.gz.  [default: named after the instance]")
+@common_options.json_option
 def new(
     models: tuple[str, ...],
     profiles: tuple[str, ...],
@@ -133,10 +133,10 @@ def new(
     common.check_out("--out", path, *models, *files, links)
     io.save(made, path)
     if as_json:
-        common.emit_json({"name": made.name, "path": path, "sha256": made.sha256, "origin": made.origin})
+        printing.emit_json({"name": made.name, "path": path, "sha256": made.sha256, "origin": made.origin})
     else:
-        common.say(f"{common.one_line(made)}; {made.description}; sha256 {made.sha256}")
+        printing.say(f"{printing.one_line(made)}; {made.description}; sha256 {made.sha256}")
     for part in made.origin["profiles"] if made.origin else ():
         if part["steadiness"] == "unsteady":
-            common.note(f"warning: the profile of {part['hardware']} is unsteady")
-    common.note(f"wrote {path}")
+            printing.note(f"warning: the profile of {part['hardware']} is unsteady")
+    printing.note(f"wrote {path}")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from mecopt.cli import common
+from mecopt.cli import printing
 from mecopt.cli.model_tables import titled, whole
 from mecopt.models import language
 
@@ -47,7 +47,7 @@ def show(name: str, as_json: bool, **options: Any) -> None:
     entry = language.document(model, **options)
     blocks = _blocks(model, **options)
     if as_json:
-        common.emit_json(
+        printing.emit_json(
             {
                 **_summary(model),
                 "configuration": asdict(model.configuration),
@@ -98,7 +98,7 @@ def _print_facts(model: LanguageModel, entry: Entry, kv_bits: float) -> None:
             f"{c.kv_heads} heads x {c.head_dim} values x {kv_bits:g} bits; {full} bytes when full",
         ),
     ]
-    common.facts(rows, style="bold")
+    printing.facts(rows, style="bold")
 
 
 def _print_blocks(model: LanguageModel, blocks: Sequence[Mapping[str, Any]], entry: Entry) -> None:
@@ -112,7 +112,7 @@ def _print_blocks(model: LanguageModel, blocks: Sequence[Mapping[str, Any]], ent
         [sum(block["macs"][i] for block in blocks) for i in range(len(phases))],
         _sum(entry, "state_bytes"),
     )
-    common.console().print()
+    printing.console().print()
     heads = ("Each block", "Parameters", *phases, "Cache bytes")
     title = f"{len(blocks)} blocks, multiply-adds of a pass of {' and of '.join(phases)}, full cache"
     titled(title, heads, rows, total)
@@ -154,5 +154,5 @@ def _print_phases(blocks: Sequence[Mapping[str, Any]], entry: Entry) -> None:
         "output bits": entry["output_bits"],
     }
     heads = ["A pass", *(f"{phase['name']} x {phase['repeat']}" for phase in entry["phases"])]
-    common.console().print()
+    printing.console().print()
     titled("", heads, [(name, *map(whole, values)) for name, values in figures.items()])

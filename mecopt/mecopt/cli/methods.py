@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common_options, printing
 
 if TYPE_CHECKING:
     from mecopt.registry import Method
 
 
 @click.command(short_help="List the methods that solve knows.")
-@common.json_option
+@common_options.json_option
 def methods(as_json: bool) -> None:
     """List the methods that `solve` knows: kind, what they do about limits, summary.
 
@@ -31,14 +31,14 @@ def methods(as_json: bool) -> None:
         try:
             found.append(registry.method(name))
         except MecoptError as error:  # the package of a third party; the other methods are still there
-            common.note(str(error))
+            printing.note(str(error))
     if as_json:
-        common.emit_json([_row(method) for method in found])
+        printing.emit_json([_row(method) for method in found])
         return
     kinds = list(get_args(registry.Kind))
     found.sort(key=lambda m: (kinds.index(m.kind), m.name))
     rows = [(m.name, m.kind, _limits(m), m.summary) for m in found]
-    common.table(("Method", "Kind", "Limits", "What it does"), rows, numbers=0, wraps=(2, 3))
+    printing.table(("Method", "Kind", "Limits", "What it does"), rows, numbers=0, wraps=(2, 3))
 
 
 def _stances(method: Method) -> dict[str, str]:

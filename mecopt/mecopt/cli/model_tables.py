@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mecopt.cli import common
+from mecopt.cli import printing
 
 
 def titled(
@@ -16,8 +16,8 @@ def titled(
 ) -> None:
     """Print a table whose first columns hold words and the others numbers, under its title if it has one."""
     if title:
-        common.console().print(title)
-    common.table(heads, rows, numbers=len(heads) - words, wraps=(0,), total=total)
+        printing.console().print(title)
+    printing.table(heads, rows, numbers=len(heads) - words, wraps=(0,), total=total)
 
 
 def whole(value: float) -> str:

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from mecopt import models as zoo
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 from mecopt.cli.model_tables import titled, whole
 from mecopt.errors import InputError
 from mecopt.models.unknown import unknown
@@ -90,7 +90,7 @@ FOR_LANGUAGE = {
     show_default=True,
     help="Language models: what a pass gives back: token or logits.",
 )
-@common.json_option
+@common_options.json_option
 @click.pass_context
 def models(ctx: click.Context, /, name: str | None, as_json: bool, **options: Any) -> None:
     """List the models that mecopt counts, or show one of them: its layers or phases, and its blocks.
@@ -129,10 +129,10 @@ def _list(as_json: bool) -> None:
 
     networks = [zoo.network(known) for known in zoo.names()]
     if as_json:
-        common.emit_json([*(_summary(network) for network in networks), *language.summaries()])
+        printing.emit_json([*(_summary(network) for network in networks), *language.summaries()])
     else:
         _print_all(networks)
-        common.console().print()
+        printing.console().print()
         language.print_all()
 
 
@@ -141,7 +141,7 @@ def _show(name: str, as_json: bool, *, blocks: int, encoding: str, **options: An
     raw = cast("Any", int(encoding) if encoding.isdecimal() else encoding)  # chain() refuses other words
     chain = zoo.chain(name, blocks, input=raw, **options)
     if as_json:
-        common.emit_json(_document(network, network.segments(blocks), chain))
+        printing.emit_json(_document(network, network.segments(blocks), chain))
     else:
         _print_layers(network)
         _print_blocks(network.segments(blocks), chain)

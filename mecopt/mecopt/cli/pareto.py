@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 from mecopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,22 +43,9 @@ SHOWN = 24  # points that are listed
     show_default=True,
     help="Weights that are tried where limits join the tasks.",
 )
-@click.option("--method", metavar="M", default="auto", show_default=True, help="For each of these weights.")
-@click.option(
-    "--time-limit",
-    metavar="S",
-    type=float,
-    default=10.0,
-    show_default=True,
-    callback=common.finite,
-    help="Seconds for each of these weights.",
-)
-@click.option(
-    "--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
-)
-@click.option("--threads", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
-@common.out_option("Write what --json prints to this file.")
-@common.json_option
+@common_options.solver_options("For each of these weights.", "Seconds for each of these weights.", 10.0)
+@common_options.out_option("Write what --json prints to this file.")
+@common_options.json_option
 @click.option("--plot", metavar="FILE", help="Draw the front as .png, .svg, .pdf or .html.")
 def pareto(
     instance_file: str,
@@ -90,7 +77,7 @@ def pareto(
     from mecopt.what_if.fronts import pareto as run
 
     instance = common.load_instance(instance_file)
-    work = common.working(f"weighing {common.plain(instance.name)}")
+    work = common.working(f"weighing {printing.plain(instance.name)}")
     with common.naming(instance_file), common.as_typed(), work:
         front = run(
             instance,
@@ -110,14 +97,14 @@ def pareto(
         document = front.to_dict()
         if wanted:
             document["within"] = {"limits": wanted, "point": best}
-        common.print_or_write(document, out, as_json)
+        printing.print_or_write(document, out, as_json)
     if not as_json:
         _show(front, wanted, best)
     if out is not None:
-        common.note(f"wrote {out}")
+        printing.note(f"wrote {out}")
     if plot is not None:
         front.save_plot(plot)
-        common.note(f"wrote {plot}")
+        printing.note(f"wrote {plot}")
 
 
 def _number(option: str, text: str, value: str) -> float:
@@ -161,8 +148,8 @@ def _show(front: Front, limits: dict[str, float], best: int | None) -> None:
 
     from mecopt.reporting.style import percent
 
-    common.say(common.one_line(front.instance))
-    count = common.counted(len(front), "plan")
+    printing.say(printing.one_line(front.instance))
+    count = printing.counted(len(front), "plan")
     how = "all that there are"
     if not front.exact:
         middle = float(np.median(front.gaps))
@@ -175,8 +162,8 @@ def _show(front: Front, limits: dict[str, float], best: int | None) -> None:
         within = " and ".join(f"{name} {_worth(name, limit)}" for name, limit in limits.items())
         found = "no plan" if best is None else f"point {best}, " + _point(front, best)
         rows.append((f"Within {within}", found))
-    common.facts(rows, "bold")
-    common.say("")
+    printing.facts(rows, "bold")
+    printing.say("")
     few = front.instance.task_count == 1
     heads = ["Point", *(axis.capitalize() for axis in front.axes), *(["Nodes of the blocks"] if few else [])]
     listed = sorted({round(i * (len(front) - 1) / max(SHOWN - 1, 1)) for i in range(SHOWN)})
@@ -185,9 +172,9 @@ def _show(front: Front, limits: dict[str, float], best: int | None) -> None:
         nodes = [" ".join(str(n) for n in front.plan(p)[0].tolist() if n >= 0)] if few else []
         values = [_worth(axis, float(v)) for axis, v in zip(front.axes, front.points[p], strict=True)]
         table.append((str(p), *values, *nodes))
-    common.table(heads, table, numbers=0 if few else len(heads), wraps=(len(heads) - 1,) if few else ())
+    printing.table(heads, table, numbers=0 if few else len(heads), wraps=(len(heads) - 1,) if few else ())
     if len(listed) < len(front):
-        common.say(f"{len(front) - len(listed):,} plans between these are in --json and to_frame")
+        printing.say(f"{len(front) - len(listed):,} plans between these are in --json and to_frame")
 
 
 def _point(front: Front, point: int) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, printing
 from mecopt.errors import InputError
 
 
@@ -36,6 +36,6 @@ def plan(ctx: click.Context, instance_file: str) -> None:
     from mecopt.planner.json_lines import answer
 
     instance = common.load_instance(instance_file)
-    with common.naming(instance_file), common.working(f"laying out {common.plain(instance.name)}"):
+    with common.naming(instance_file), common.working(f"laying out {printing.plain(instance.name)}"):
         planner = Planner(instance)
     ctx.exit(answer_lines(lines_of_stdin(), partial(answer, planner)))

@@ -7,7 +7,7 @@ import io
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 from mecopt.cli.agent import credentials
 from mecopt.cli.run import addresses, agent_options, shaped
 
@@ -16,7 +16,7 @@ from mecopt.cli.run import addresses, agent_options, shaped
 @agent_options
 @click.option("--shape", "shapes", multiple=True, metavar="FROM>TO=BPS,S", help="As in mecopt run.")
 @click.option("--out", metavar="FILE", help="Write the links as CSV: from, to, rate_bps, latency_s.")
-@common.json_option
+@common_options.json_option
 def probe(
     agents: str,
     token_file: str | None,
@@ -46,7 +46,7 @@ def probe(
         )
         write_bytes(out, table.getvalue().encode())
     if as_json:
-        common.emit_json({"links": [dict(zip(COLUMNS, row, strict=True)) for row in rows]})
+        printing.emit_json({"links": [dict(zip(COLUMNS, row, strict=True)) for row in rows]})
         return
     shown = [(a, b, f"{rate / 1e6:,.4g} Mbit/s", f"{wait * 1e3:.3g} ms") for a, b, rate, wait in rows]
-    common.table(("from", "to", "rate", "latency"), shown, numbers=2, wraps=())
+    printing.table(("from", "to", "rate", "latency"), shown, numbers=2, wraps=())

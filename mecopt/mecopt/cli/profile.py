@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 
 if TYPE_CHECKING:
     from mecopt.importing.model_document import ModelDocument
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     help="How often every piece has its turn.",
 )  # fmt: skip
 @click.option(
-    "--idle", metavar="MS", type=float, default=0.0, show_default=True, callback=common.finite,
+    "--idle", metavar="MS", type=float, default=0.0, show_default=True, callback=common_options.finite,
     help="Milliseconds of waiting in front of every piece, so that caches forget as between requests.",
 )  # fmt: skip
 @click.option("--file", metavar="FILE", help="The model's source file.  [default: that beside MODEL]")
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 @click.option(
     "--estimate", metavar="FILE", help="Estimate MODEL by constants of --calibrate; nothing is run."
 )
-@common.out_option("Profile to write.  [default: named after model and hardware]")
-@common.json_option
+@common_options.out_option("Profile to write.  [default: named after model and hardware]")
+@common_options.json_option
 def profile(
     model: str | None,
     hardware: str | None,
@@ -121,14 +121,14 @@ def _write(made: ProfileDoc, out: str | None, as_json: bool, inputs: list[str | 
     common.check_out("--out", path, *inputs)
     write_bytes(path, text(made))
     if as_json:
-        common.emit(text(made).decode())
+        printing.emit(text(made).decode())
     elif made.constants is not None:
         _print_constants(made)
     else:
         _print_blocks(made)
     for line in made.notes:
-        common.note(f"warning: {line}")
-    common.note(f"wrote {path}")
+        printing.note(f"warning: {line}")
+    printing.note(f"wrote {path}")
 
 
 def _print_constants(made: ProfileDoc) -> None:
@@ -138,7 +138,7 @@ def _print_constants(made: ProfileDoc) -> None:
         for name, k in (made.constants or {}).items()
     ]  # fmt: skip
     heads = ("Kind of operator", "s a call", "s an operation", "s a byte", "Kernels", "Error")
-    common.table(heads, rows, numbers=5, wraps={0})
+    printing.table(heads, rows, numbers=5, wraps={0})
 
 
 def _print_blocks(made: ProfileDoc) -> None:
@@ -153,27 +153,27 @@ def _print_blocks(made: ProfileDoc) -> None:
         for block in made.blocks
     ]
     heads = ("Block", "Inside [ms]", "Start [ms]", "Alone [ms]", "Quartiles [ms]")
-    common.table(heads, rows, numbers=4, wraps={0})
-    common.say("")
+    printing.table(heads, rows, numbers=4, wraps={0})
+    printing.say("")
     if made.whole is not None:
         whole = made.whole.measured
         found = f"{_ms(made.whole.predicted_s)} ms by its blocks"
         if whole is None:
-            common.say(f"the whole: {found}; an estimate, nothing was run")
+            printing.say(f"the whole: {found}; an estimate, nothing was run")
         else:
             error = made.fit.whole_error if made.fit is not None else 0.0
-            common.say(
+            printing.say(
                 f"the whole: {_ms(whole.median_s)} ms measured (quartiles {_spread(whole)}, "
                 f"{whole.count} runs, the first {_ms(whole.warm_up_s)}), {found} ({error:+.1%})"
             )
     if made.fit is not None:
-        common.say(
+        printing.say(
             f"pieces of all lengths: fitted within {made.fit.median_error:.1%} (median), "
             f"{made.fit.worst_error:.1%} (worst)"
         )
     if made.steadiness is not None:
         s = made.steadiness
-        common.say(
+        printing.say(
             f"{s.verdict}: the halves of the run differ by {s.whole:.1%} (whole), "
             f"{s.blocks_median:.1%} (median block)"
         )

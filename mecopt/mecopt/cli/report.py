@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 from mecopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ MOST_TOLD = 5  # contradictions that are told one by one
     help="Columns of a 10 pt article that LaTeX tables take.",
 )
 @click.option("--figure-size", metavar="WxH", help="Size of the figures in inches, as 3.4x2.4.")
-@common.json_option
+@common_options.json_option
 def report(
     folder: str,
     out: str | None,
@@ -67,18 +67,18 @@ def report(
         )
     wrong = made.document.get("contradictions", [])
     for line in wrong[:MOST_TOLD]:
-        common.note(common.plain(line))
+        printing.note(printing.plain(line))
     if len(wrong) > MOST_TOLD:
-        common.note(f"and {len(wrong) - MOST_TOLD:,} more contradictions")
+        printing.note(f"and {len(wrong) - MOST_TOLD:,} more contradictions")
     _say(made, as_json)
 
 
 def _say(made: Made, as_json: bool) -> None:
     if as_json:
-        common.emit_json(made.document)
+        printing.emit_json(made.document)
     else:
         page = made.folder / "index.html"
-        common.say(f"{page}: {page.stat().st_size / 1e6:.1f} MB, and {len(made.files) - 1} files beside it")
+        printing.say(f"{page}: {page.stat().st_size / 1e6:.1f} MB, and {len(made.files) - 1} files beside it")
 
 
 def _label(text: str) -> tuple[str, str]:

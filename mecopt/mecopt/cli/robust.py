@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 
 if TYPE_CHECKING:
     from mecopt.what_if.robustness import Robust
@@ -23,8 +23,8 @@ SHOWN = 10  # tasks whose plans are listed
     required=True,
     help="How many calculations of each task may take longer.",
 )
-@common.out_option("Write what --json prints to this file.")
-@common.json_option
+@common_options.out_option("Write what --json prints to this file.")
+@common_options.json_option
 @click.option("--plot", metavar="FILE", help="Draw both plans' worst cases as .png, .svg, .pdf or .html.")
 @click.pass_context
 def robust(
@@ -43,18 +43,18 @@ def robust(
     from mecopt.what_if.robustness import spreads
 
     instance = common.load_instance(instance_file)
-    with common.naming(instance_file), common.working(f"planning {common.plain(instance.name)}"):
+    with common.naming(instance_file), common.working(f"planning {printing.plain(instance.name)}"):
         found = run(instance, budget)
     if budget and not spreads(instance).any():
-        common.note("no node has a calc_spread, so nothing takes longer")
-    common.print_or_write(found.to_dict(), out, as_json)
+        printing.note("no node has a calc_spread, so nothing takes longer")
+    printing.print_or_write(found.to_dict(), out, as_json)
     if not as_json:
         _show(found)
     if out is not None:
-        common.note(f"wrote {out}")
+        printing.note(f"wrote {out}")
     if plot is not None:
         found.save_plot(plot)
-        common.note(f"wrote {plot}")
+        printing.note(f"wrote {plot}")
     if found.status == "infeasible":
         ctx.exit(3)
 
@@ -63,7 +63,7 @@ def _show(found: Robust) -> None:
     from mecopt.drawing.timeline import seconds
     from mecopt.reporting.style import percent
 
-    common.say(common.one_line(found.instance))
+    printing.say(printing.one_line(found.instance))
 
     def worth(value: float | None) -> str:
         return "none" if value is None else seconds(value, 6)
@@ -71,7 +71,7 @@ def _show(found: Robust) -> None:
     nominal = None if found.nominal is None else found.nominal.objective
     plan = None if found.plan is None else found.plan.objective
     rows = [
-        ("Budget", f"{common.counted(found.budget, 'calculation')} of each task may take longer"),
+        ("Budget", f"{printing.counted(found.budget, 'calculation')} of each task may take longer"),
         ("Nominal plan", f"{worth(nominal)}, in the worst case {worth(found.nominal_objective)}"),
         ("Robust plan", f"{worth(plan)}, in the worst case {worth(found.objective)}: proved the least"),
     ]
@@ -79,12 +79,12 @@ def _show(found: Robust) -> None:
         rows[2] = ("Robust plan", f"none: {_tasks(found.unserved.tolist())} cannot be served in every case")
     if found.price is not None and found.nominal_objective and found.objective is not None:
         saved = (found.nominal_objective - found.objective) / found.nominal_objective
-        changed = common.counted(int(found.changed.sum()), "task")
+        changed = printing.counted(int(found.changed.sum()), "task")
         rows.append(("Cost", f"{percent(found.price) or 0} % more when nothing takes longer, for {changed}"))
         rows.append(("Gain", f"{percent(max(saved, 0.0)) or 0} % less in the worst case"))
     if len(found.late):
         rows.append(("Late", f"the nominal plan may break a deadline of {_tasks(found.late.tolist())}"))
-    common.facts(rows, "bold")
+    printing.facts(rows, "bold")
     if found.plan is not None and found.changed.any():
         _show_changes(found)
 
@@ -113,8 +113,8 @@ def _show_changes(found: Robust) -> None:
         ]
         worst = [seconds(float(each[task]), 5) for each in (found.nominal_worst, found.worst)]
         rows.append((str(task), *plans, *worst))
-    common.say("")
+    printing.say("")
     heads = ("Task", "Nominal nodes", "Robust nodes", "Nominal worst", "Robust worst")
-    common.table(heads, rows, numbers=2, wraps=(1, 2))
+    printing.table(heads, rows, numbers=2, wraps=(1, 2))
     if len(tasks) > SHOWN:
-        common.say(f"and {len(tasks) - SHOWN:,} more")
+        printing.say(f"and {len(tasks) - SHOWN:,} more")

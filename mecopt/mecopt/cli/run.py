@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 from mecopt.cli.agent import credentials
 from mecopt.errors import InputError
 
@@ -74,7 +74,7 @@ def agent_options(command: Decorated) -> Decorated:
     "--limit",
     "limit_s",
     type=click.FloatRange(0, min_open=True),
-    callback=common.finite,
+    callback=common_options.finite,
     help="Longest seconds of one input.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of random inputs. [default: 0]")
@@ -83,7 +83,7 @@ def agent_options(command: Decorated) -> Decorated:
 @click.option(
     "--plot", metavar="FILE", help="Draw the first plan as .png, .svg or .pdf: predicted above measured."
 )
-@common.json_option
+@common_options.json_option
 def run(
     instance_file: str,
     solution_files: tuple[str, ...],
@@ -139,7 +139,7 @@ def run(
         ]  # fmt: skip
     for one in found:
         for event in one.events:
-            common.note(event)
+            printing.note(event)
     document = {
         "plans": [
             {"solution": path, **one.to_dict()} for path, one in zip(solution_files, found, strict=True)
@@ -147,17 +147,17 @@ def run(
     }
     if outputs is not None:
         write_outputs(outputs, found[0].outputs)
-        common.note(f"wrote {outputs}")
+        printing.note(f"wrote {outputs}")
     if plot is not None:
         from mecopt.drawing.deployed import save_deployment
 
         save_deployment(found[0], plot)
-        common.note(f"wrote {plot}")
+        printing.note(f"wrote {plot}")
     if out is not None:
-        common.emit_json(document, out)
-        common.note(f"wrote {out}")
+        printing.emit_json(document, out)
+        printing.note(f"wrote {out}")
     if as_json:
-        common.emit_json(document)
+        printing.emit_json(document)
     else:
         from mecopt.cli.run_tables import show
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import printing
 
 if TYPE_CHECKING:
     from mecopt.deployment.outcome import BlockTimes, Deployment
@@ -30,9 +30,9 @@ def show(found: Deployment, title: str) -> None:
             (one.node, what, *("-" if value != value else seconds(max(value, 0.0), 4) for value in times))
         )
     if title:
-        common.say(title)
+        printing.say(title)
     heads = ("node", "blocks", "transfer predicted", "measured", "calculation predicted", "measured")
-    common.table(heads, rows, numbers=4, wraps=())
+    printing.table(heads, rows, numbers=4, wraps=())
     what = "Period" if found.pipeline else "Delay"
     measured = "nothing"
     if found.measured_s is not None and found.error is not None:
@@ -41,7 +41,7 @@ def show(found: Deployment, title: str) -> None:
     apart = f"{found.difference:.2g}" if math.isfinite(found.difference) else "beyond all numbers"
     click.echo(
         f"{what}: predicted {seconds(found.predicted_s)}, measured {measured}, "
-        f"{common.counted(len(found.outputs), 'input')}; "
+        f"{printing.counted(len(found.outputs), 'input')}; "
         f"largest difference from the whole model {apart}"
     )
     if found.blocks is not None:
@@ -62,14 +62,14 @@ def show_blocks(found: Deployment, times: BlockTimes) -> None:
     if left > 0:
         more = ("...", f"{left} more, see --json", *[""] * (len(rows[0]) - 2))
         rows = [*rows[: MOST_ROWS // 2], more, *rows[-MOST_ROWS // 2 :]]
-    count = common.counted(len(times.calculations_s), "input")
+    count = printing.counted(len(times.calculations_s), "input")
     click.echo(
         f"After the run {count} went through block by block, each block a session of its own:"
         if times.apart
         else "Every stretch of this plan is one block: what the run itself took."
     )
     heads = ("block", "name", "node", "transfer measured", "alone predicted", "measured")
-    common.table(heads, rows, numbers=3, wraps={1})
+    printing.table(heads, rows, numbers=3, wraps={1})
     stretch = found.to_frame()["measured_calculation_s"]
     for one, together in zip(found.stretches, stretch, strict=True):
         if one.last > one.first and together == together:

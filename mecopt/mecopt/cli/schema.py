@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common_options, printing
 
 
 @click.command(short_help="Print the JSON Schema of a file format.")
 @click.argument("name", type=click.Choice(["instance", "solution", "model", "profile"]), default="instance")
-@common.out_option("Write the schema to this file instead of printing it.")
+@common_options.out_option("Write the schema to this file instead of printing it.")
 def schema(name: str, out: str | None) -> None:
     """Print the JSON Schema of the instance, solution, model or profile format.
 
@@ -18,4 +18,4 @@ def schema(name: str, out: str | None) -> None:
     """
     from mecopt.json_schemas import json_schema
 
-    common.emit_json(json_schema(name), out)
+    printing.emit_json(json_schema(name), out)

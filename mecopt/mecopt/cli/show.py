@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mecopt.cli import common
+from mecopt.cli import printing
 from mecopt.drawing.timeline import number, seconds, slowest_task
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def _method(result: Result) -> str:
 
 def show_result(result: Result, tasks: Sequence[int]) -> None:
     """Show the outcome of a solve."""
-    out = common.console()
-    out.print(common.one_line(result.instance), style="dim")
+    out = printing.console()
+    out.print(printing.one_line(result.instance), style="dim")
     stopped = f", stopped by {WORDS[result.stopped_by.value]}" if result.stopped_by else ""
     rows = [("Status", result.status.value + stopped), ("Method", _method(result))]
     if result.evaluation is not None:
@@ -64,7 +64,7 @@ def show_result(result: Result, tasks: Sequence[int]) -> None:
         kinds = ", ".join(result.options["estimated_hardware"])
         rows.append(("Not measured", f"the seconds on {kinds}"))
     rows.append(("Time", seconds(result.runtime_s, 3)))
-    common.facts(rows, STYLES[result.status.value])
+    printing.facts(rows, STYLES[result.status.value])
     if result.reasons:
         show_reasons(result.reasons)
     if result.evaluation is not None:
@@ -74,15 +74,15 @@ def show_result(result: Result, tasks: Sequence[int]) -> None:
 def show_reasons(reasons: Sequence[Mapping[str, object]]) -> None:
     """Show why no placement is feasible; `mecopt explain` finds more where a method gives no reason."""
     messages = [str(reason.get("message", reason)) for reason in reasons]
-    _print_list(common.console(), "No placement is feasible", messages or ["see mecopt explain"])
+    _print_list(printing.console(), "No placement is feasible", messages or ["see mecopt explain"])
 
 
 def show_evaluation(evaluation: Evaluation, tasks: Sequence[int]) -> None:
     """Show what the judge says of a placement."""
-    out = common.console()
-    out.print(common.one_line(evaluation.instance), style="dim")
+    out = printing.console()
+    out.print(printing.one_line(evaluation.instance), style="dim")
     status = "feasible" if evaluation.feasible else "violating"
-    common.facts([("Status", status), *_cost_rows(evaluation)], STYLES[status])
+    printing.facts([("Status", status), *_cost_rows(evaluation)], STYLES[status])
     _show_placement(out, evaluation, tasks)
 
 
@@ -119,7 +119,7 @@ def _cost_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:
         yield "Above deadlines", _exact(judged, judged.deadline_excess_s)
     yield from _phase_rows(judged)
     if judged.dropped.any():
-        tasks = common.counted(judged.instance.task_count, "task")
+        tasks = printing.counted(judged.instance.task_count, "task")
         yield "Left out", f"{judged.dropped.sum():,} of {tasks}"
     if judged.objective is not None and (judged.objective != total or judged.instance.rules.objective.period):
         yield "Objective", worth(judged.instance, judged.objective) + _terms(judged)
@@ -135,7 +135,7 @@ def _phase_rows(judged: Evaluation) -> Iterator[tuple[str, str]]:
         from mecopt.schedule import phase_delays
 
         for name, value in phase_delays(judged).items():
-            yield f"  phase {common.plain(name)}", _exact(judged, value)
+            yield f"  phase {printing.plain(name)}", _exact(judged, value)
 
 
 def _terms(judged: Evaluation) -> str:
@@ -148,7 +148,7 @@ def _terms(judged: Evaluation) -> str:
             return f"  (periods of {len(judged.periods):,} slots)"
         ((_, row),) = judged.periods.values()
         place = busy.name(instance, row)
-        return "  (busiest: " + ", ".join(f"{k} {common.plain(str(v))}" for k, v in place.items()) + ")"
+        return "  (busiest: " + ", ".join(f"{k} {printing.plain(str(v))}" for k, v in place.items()) + ")"
     terms = {name: value for name, value in judged.objective_terms.items() if value}
     if len(terms) < 2:
         return ""
@@ -176,7 +176,7 @@ def _print_list(out: Console, title: str, lines: Sequence[str]) -> None:
     from rich.padding import Padding
 
     out.print(f"\n{title}:", style="bold")
-    shown = [common.plain(line) for line in lines[:MOST_LINES]]
+    shown = [printing.plain(line) for line in lines[:MOST_LINES]]
     if len(lines) > MOST_LINES:
         shown.append(f"and {len(lines) - MOST_LINES:,} more (--json lists all)")
     for line in shown:
@@ -188,10 +188,10 @@ def _show_placement(out: Console, judged: Evaluation, tasks: Sequence[int]) -> N
 
     late = tasks_above_one_limit(judged)
     if late:
-        tasks_in_all = common.counted(judged.instance.task_count, "task")
+        tasks_in_all = printing.counted(judged.instance.task_count, "task")
         out.print(f"\n{late:,} of {tasks_in_all} {ONE_BLOCK[late > 1]} for a single block", soft_wrap=True)
     if not judged.feasible:
-        found = common.counted(len(judged.violations), "limit")
+        found = printing.counted(len(judged.violations), "limit")
         _print_list(out, f"The placement violates {found}", [str(v) for v in judged.violations])
     coloured = out.color_system is not None and not out.no_color
     pen = picture.Pen(out.width, colour=coloured, ascii=out.options.ascii_only)
@@ -220,4 +220,4 @@ def _show_summary(out: Console, judged: Evaluation, pen: Pen) -> None:
     out.print("\nMost frequent placements:", style="bold")
     out.print(f" {picture.share_sentence(judged)}")
     for share, path in picture.frequent_placements(judged):
-        out.print(f" {share.rjust(7)}  {common.plain(path)}", no_wrap=True, overflow="ellipsis")
+        out.print(f" {share.rjust(7)}  {printing.plain(path)}", no_wrap=True, overflow="ellipsis")

@@ -6,12 +6,49 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import INTERRUPTED, common
+from mecopt.cli import INTERRUPTED, common, common_options, printing
+from mecopt.cli.common_options import Decorated
 
 if TYPE_CHECKING:
     from mecopt.simulation import Simulation
 
 NONE = "-"
+
+
+def setting_options(command: Decorated) -> Decorated:
+    """Add the options that say how tasks arrive, how servers serve, and how old what is seen is."""
+    for option in reversed(
+        (
+            click.option(
+                "--load", metavar="L", type=float, help="Share of what the servers can bear.  [default: 0.7]"
+            ),
+            click.option("--rate", metavar="R", type=float, help="Tasks a second, in place of a load."),
+            click.option(
+                "--arrivals",
+                metavar="KIND",
+                default="poisson",
+                show_default=True,
+                help="poisson, bursty, heavy (sizes), both, or trace:FILE.",
+            ),
+            click.option(
+                "--staleness",
+                metavar="D",
+                type=float,
+                default=0.0,
+                show_default=True,
+                help="Age of what is seen, in slots.",
+            ),
+            click.option(
+                "--discipline",
+                type=click.Choice(["fifo", "ps"]),
+                default="fifo",
+                show_default=True,
+                help="How servers serve: one after the other, or all at once.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
 
 
 @click.command(short_help="Let tasks arrive one by one, and see what rules make of it.")
@@ -22,34 +59,11 @@ NONE = "-"
     required=True,
     help="Rules, by name or file.py:NAME; all meet the same tasks.",
 )
-@click.option("--load", metavar="L", type=float, help="Share of what the servers can bear.  [default: 0.7]")
-@click.option("--rate", metavar="R", type=float, help="Tasks a second, in place of a load.")
-@click.option(
-    "--arrivals",
-    metavar="KIND",
-    default="poisson",
-    show_default=True,
-    help="poisson, bursty, heavy (sizes), both, or trace:FILE.",
-)
-@click.option(
-    "--staleness",
-    metavar="D",
-    type=float,
-    default=0.0,
-    show_default=True,
-    help="Age of what is seen, in slots.",
-)
-@click.option(
-    "--discipline",
-    type=click.Choice(["fifo", "ps"]),
-    default="fifo",
-    show_default=True,
-    help="How servers serve: one after the other, or all at once.",
-)
+@setting_options
 @click.option("--tasks", metavar="T", type=int, help="Arrivals of a run.  [default: 200000, or the trace]")
 @click.option("--seeds", metavar="N", type=int, default=1, show_default=True, help="Seeds 0 to N-1.")
 @click.option("--out", metavar="DIR", help="Folder of the runs; an unfinished one goes on.")
-@common.json_option
+@common_options.json_option
 @click.pass_context
 def simulate(
     ctx: click.Context,
@@ -98,24 +112,24 @@ def simulate(
     except KeyboardInterrupt:
         if out is None:
             raise
-        common.note(f"interrupted; what is finished is kept in {out}; the same command goes on")
+        printing.note(f"interrupted; what is finished is kept in {out}; the same command goes on")
         ctx.exit(INTERRUPTED)
     if as_json:
-        common.emit_json({"settings": done.settings, "policies": done.table(), "runs": done.runs})
+        printing.emit_json({"settings": done.settings, "policies": done.table(), "runs": done.runs})
     else:
         _show(done)
     for row in done.table():
         if row["status"] != "stable":
-            common.note(_doubt(row, done))
+            printing.note(_doubt(row, done))
     if out is not None:
-        common.note(f"kept in {out}")
+        printing.note(f"kept in {out}")
 
 
 def _doubt(row: dict[str, Any], done: Simulation) -> str:
     """Say why the figures of a rule are not those of a long run."""
     own = [run for run in done.runs if run["policy"] == row["policy"] and run["status"] == row["status"]]
     name, used, low, high = own[0]["busiest"]
-    where = f"{common.plain(str(name))} is given {used:.1%} of what it can do ({low:.1%} to {high:.1%})"
+    where = f"{printing.plain(str(name))} is given {used:.1%} of what it can do ({low:.1%} to {high:.1%})"
     if row["status"] == "unstable":
         return f"{row['policy']}: unstable, its figures grow with --tasks: {where}"
     return f"{row['policy']}: not shown to be stable, more --tasks may tell: {where}"
@@ -123,10 +137,10 @@ def _doubt(row: dict[str, Any], done: Simulation) -> str:
 
 def _show(done: Simulation) -> None:
     settings = done.settings
-    common.say(
+    printing.say(
         f"{settings['instance']}: {settings['rate_per_s']:.4g} tasks/s (load {settings['load']:.3g}), "
         f"{settings['arrivals']}, {settings['staleness_slots']:g} slots stale, {settings['discipline']}, "
-        f"{common.counted(settings['tasks'], 'task')} a run"
+        f"{printing.counted(settings['tasks'], 'task')} a run"
     )
     rows = [
         (
@@ -140,8 +154,8 @@ def _show(done: Simulation) -> None:
         for row in sorted(done.table(), key=lambda row: float(row["mean_s"][0]))
     ]
     heads = ("Rule", "Mean s", "p50", "p99", "Late", "Joules", "Regret")
-    common.table(heads, rows, numbers=6, wraps=(0,))
-    common.say(f"no policy has a mean below {done.table()[0]['bound_s']:.4g} s on these tasks")
+    printing.table(heads, rows, numbers=6, wraps=(0,))
+    printing.say(f"no policy has a mean below {done.table()[0]['bound_s']:.4g} s on these tasks")
 
 
 def _seconds(value: list[Any]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import INTERRUPTED, common
+from mecopt.cli import INTERRUPTED, common, common_options, printing
 from mecopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,12 +31,14 @@ EXIT = {"optimal": 0, "feasible": 0, "violating": 5, "infeasible": 3, "unknown":
     show_default=True,
     help="See `mecopt methods`; a learner with its policy, ppo=FILE.zip; or file.py:NAME.",
 )
-@click.option("--time-limit", metavar="S", type=float, callback=common.finite, help="Stop after S seconds.")
+@click.option(
+    "--time-limit", metavar="S", type=float, callback=common_options.finite, help="Stop after S seconds."
+)
 @click.option(
     "--gap",
     metavar="G",
     type=float,
-    callback=common.finite,
+    callback=common_options.finite,
     help="Stop at this gap, a fraction: 0.01 is 1 %.",
 )
 @click.option(
@@ -54,9 +56,9 @@ EXIT = {"optimal": 0, "feasible": 0, "violating": 5, "infeasible": 3, "unknown":
     "--samples", metavar="N", type=click.IntRange(0), help="Of a learner: best of N samples. [default: 0]"
 )
 @click.option("--relax", is_flag=True, help="Ignore couplings that the method cannot honour: a bound only.")
-@common.out_option("Write the solution to this file.")
-@common.json_option
-@common.plot_options
+@common_options.out_option("Write the solution to this file.")
+@common_options.json_option
+@common_options.plot_options
 @click.pass_context
 def solve(
     ctx: click.Context,
@@ -114,17 +116,17 @@ def solve(
     if written is not None:
         result.save(written)
     if as_json:
-        common.emit(result.to_json())
+        printing.emit(result.to_json())
     else:
         from mecopt.cli.show import show_result
 
         show_result(result, tasks)
     if out is not None:
-        common.note(f"wrote {out}")
+        printing.note(f"wrote {out}")
     if drawn is not None and result.evaluation is not None:
         common.write_plot(result.evaluation, drawn, tasks, plot)
     elif plot is not None:
-        common.note(f"--plot {plot}: not written, there is no placement")
+        printing.note(f"--plot {plot}: not written, there is no placement")
     ctx.exit(_status(result))
 
 
@@ -134,13 +136,13 @@ def _run(instance: Instance, name: str, warm_start: str | None, asked: dict[str,
 
     with (
         common.naming(name),
-        common.working(f"solving {common.plain(instance.name)}", asked["time_limit_s"]),
+        common.working(f"solving {printing.plain(instance.name)}", asked["time_limit_s"]),
         warnings.catch_warnings(record=True) as doubts,
     ):
         start = None if warm_start is None else _start(warm_start, instance)
         result = run(instance, warm_start=start, **asked)
     for doubt in doubts:
-        common.note(f"warning: {doubt.message}")
+        printing.note(f"warning: {doubt.message}")
     return result
 
 
@@ -172,5 +174,7 @@ def _start(path: str, instance: Instance) -> NDArray[Any]:
     solution, placement = common.load_placement(path, instance)
     if common.other_instance(solution, instance):
         name = solution.instance or "unnamed"
-        common.note(f"{path}: made for another instance ({name}); its placement fits and is used as a start")
+        printing.note(
+            f"{path}: made for another instance ({name}); its placement fits and is used as a start"
+        )
     return placement

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 
 if TYPE_CHECKING:
     from mecopt.what_if.survival import Stress
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     type=float,
     default=0.2,
     show_default=True,
-    callback=common.finite,
+    callback=common_options.finite,
     help="How far rates are off at most, a fraction.",
 )
 @click.option(
@@ -31,22 +31,11 @@ if TYPE_CHECKING:
     help="Samples.  [default: 1000, 20 where limits join the tasks]",
 )
 @click.option("--task", metavar="K", type=click.IntRange(0), help="This task alone.")
-@click.option("--method", metavar="M", default="auto", show_default=True, help="Where limits join the tasks.")
-@click.option(
-    "--time-limit",
-    metavar="S",
-    type=float,
-    default=1.0,
-    show_default=True,
-    callback=common.finite,
-    help="Seconds for each sample, where limits join the tasks.",
+@common_options.solver_options(
+    "Where limits join the tasks.", "Seconds for each sample, where limits join the tasks.", 1.0
 )
-@click.option(
-    "--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
-)
-@click.option("--threads", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
-@common.out_option("Write what --json prints to this file.")
-@common.json_option
+@common_options.out_option("Write what --json prints to this file.")
+@common_options.json_option
 @click.option(
     "--plot", metavar="FILE", help="Draw how often which order is the best, as .png, .svg, .pdf or .html."
 )
@@ -81,7 +70,7 @@ def stress(
     if solution_file is not None:
         solution, placement = common.load_placement(solution_file, instance)
         common.check_same_instance(solution, instance, solution_file)
-    work = common.working(f"sampling {common.plain(instance.name)}")
+    work = common.working(f"sampling {printing.plain(instance.name)}")
     with common.naming(instance_file), common.as_typed(), work:
         if task is not None:
             instance = alone(instance, task)
@@ -96,25 +85,25 @@ def stress(
             seed=seed,
             threads=threads,
         )
-    common.print_or_write(found.to_dict(), out, as_json)
+    printing.print_or_write(found.to_dict(), out, as_json)
     if not as_json:
         _show(found)
     if out is not None:
-        common.note(f"wrote {out}")
+        printing.note(f"wrote {out}")
     if plot is not None:
         found.save_plot(plot)
-        common.note(f"wrote {plot}")
+        printing.note(f"wrote {plot}")
 
 
 def _show(found: Stress) -> None:
     from mecopt.drawing.timeline import node_names
     from mecopt.reporting.style import percent
 
-    common.say(common.one_line(found.instance))
+    printing.say(printing.one_line(found.instance))
     names = node_names(found.instance, 0 if found.instance.task_count == 1 else None)
-    common.console().print(f"\n {found.answer}\n")
+    printing.console().print(f"\n {found.answer}\n")
     rows = [
         (" > ".join(names[n] for n in nodes) or "left out", f"{percent(share)} %")
         for nodes, share in found.orders
     ]
-    common.table(("Order of nodes", "The best in"), rows, numbers=1, wraps=(0,))
+    printing.table(("Order of nodes", "The best in"), rows, numbers=1, wraps=(0,))

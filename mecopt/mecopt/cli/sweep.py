@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 from mecopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,25 +34,14 @@ SHARES = ((0.5, "half of the tasks"), (0.95, "95 % of them"), (1.0, "all"))
 )
 @click.option("--task", metavar="K", type=click.IntRange(0), help="This task alone.")
 @click.option("--target", metavar="T", help="Say from where on the objective is at most T, such as 50ms.")
-@click.option(
-    "--method", metavar="M", default="auto", show_default=True, help="Where the curve is not exact."
+@common_options.solver_options(
+    "Where the curve is not exact.", "Seconds for each row, where the curve is not exact.", 10.0
 )
 @click.option(
-    "--time-limit",
-    metavar="S",
-    type=float,
-    default=10.0,
-    show_default=True,
-    callback=common.finite,
-    help="Seconds for each row, where the curve is not exact.",
+    "--gap", metavar="G", type=float, callback=common_options.finite, help="Stop each row at this gap."
 )
-@click.option("--gap", metavar="G", type=float, callback=common.finite, help="Stop each row at this gap.")
-@click.option(
-    "--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
-)
-@click.option("--threads", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
-@common.out_option("Write what --json prints to this file.")
-@common.json_option
+@common_options.out_option("Write what --json prints to this file.")
+@common_options.json_option
 @click.option("--plot", metavar="FILE", help="Draw the curve as .png, .svg, .pdf or .html.")
 @click.pass_context
 def sweep(
@@ -89,7 +78,7 @@ def sweep(
     instance = common.load_instance(instance_file)
     if target is not None:
         _check_unit(target, instance)
-    work = common.working(f"sweeping {common.plain(instance.name)}")
+    work = common.working(f"sweeping {printing.plain(instance.name)}")
     with common.naming(instance_file), common.as_typed(range="--from, --to"), work:
         curve = run(
             instance,
@@ -108,14 +97,14 @@ def sweep(
         told = curve.points
     if as_json or out is not None:
         document = {**curve.to_dict(), "target": None if wanted is None else _target(curve, wanted)}
-        common.print_or_write(document, out, as_json)
+        printing.print_or_write(document, out, as_json)
     if not as_json:
         _show(curve, wanted)
     if out is not None:
-        common.note(f"wrote {out}")
+        printing.note(f"wrote {out}")
     if plot is not None:
         curve.save_plot(plot)
-        common.note(f"wrote {plot}")
+        printing.note(f"wrote {plot}")
     if all(point.objective is None for point in told):
         ctx.exit(3 if all(point.status == "infeasible" for point in told) else 4)
 
@@ -181,10 +170,10 @@ def worth(curve: Curve, value: float | None) -> str:
 def _show(curve: Curve, target: float | None) -> None:
     from mecopt.cli.show import gap_text
 
-    common.say(common.one_line(curve.instance))
+    printing.say(printing.one_line(curve.instance))
     rows = [("Over", f"{curve.over}, {curve.low:g} to {curve.high:g}")]
     if curve.pieces is not None:
-        rows.append(("Exact", f"everywhere, {common.counted(len(curve.pieces.task), 'piece')} in all"))
+        rows.append(("Exact", f"everywhere, {printing.counted(len(curve.pieces.task), 'piece')} in all"))
     elif curve.exact:
         rows.append(("Exact", "at every whole number"))
     else:
@@ -195,8 +184,8 @@ def _show(curve: Curve, target: float | None) -> None:
     rows += _holds(curve)
     if target is not None:
         rows += _targets(curve, target)
-    common.facts(rows, "bold")
-    common.say("")
+    printing.facts(rows, "bold")
+    printing.say("")
     natural = curve.knob.natural()
     heads = ["Value", *([] if natural is None else [natural[1]]), "Objective", "Gap", "Status"]
     table = []
@@ -204,7 +193,7 @@ def _show(curve: Curve, target: float | None) -> None:
         own = [] if natural is None else [f"{point.value * natural[0]:.4g}"]
         proved = "-" if point.gap is None else gap_text(point.gap)
         table.append((f"{point.value:.4g}", *own, worth(curve, point.objective), proved, point.status))
-    common.table(heads, table, numbers=len(heads), wraps=())
+    printing.table(heads, table, numbers=len(heads), wraps=())
     if curve.pieces is not None and curve.instance.task_count == 1:
         _show_pieces(curve)
 
@@ -225,8 +214,8 @@ def _show_pieces(curve: Curve) -> None:
         rows.append(
             (figure(curve, piece["from"]), figure(curve, piece["to"]), plan, _nodes(piece["placement"]))
         )
-    common.say("")
-    common.table(("From", "To", "Order of nodes", "Nodes of the blocks"), rows, numbers=0, wraps=(2, 3))
+    printing.say("")
+    printing.table(("From", "To", "Order of nodes", "Nodes of the blocks"), rows, numbers=0, wraps=(2, 3))
 
 
 def _nodes(placement: list[int]) -> str:

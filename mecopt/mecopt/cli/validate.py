@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import BAD_INPUT, common
+from mecopt.cli import BAD_INPUT, common, common_options, printing
 
 if TYPE_CHECKING:
     from mecopt.instance import Instance
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Check instance files.")
 @click.argument("instances", metavar="INSTANCE...", nargs=-1, required=True)
-@common.json_option
+@common_options.json_option
 @click.pass_context
 def validate(ctx: click.Context, instances: tuple[str, ...], as_json: bool) -> None:
     """Check instance files; `-` reads standard input.
@@ -35,14 +35,14 @@ def validate(ctx: click.Context, instances: tuple[str, ...], as_json: bool) -> N
             rows.append({"file": path, "valid": False, "problems": list(error.problems)})
             if not as_json:
                 for problem in error.problems:
-                    common.note(located(error.source or path, problem))
+                    printing.note(located(error.source or path, problem))
         else:
             rows.append({"file": path, "valid": True, "problems": [], **_facts(instance)})
             if not as_json:
-                about = f"{common.one_line(instance)}; {_format(instance)}; sha256 {instance.sha256}"
-                common.say(f"{path}: ok: {about}")
+                about = f"{printing.one_line(instance)}; {_format(instance)}; sha256 {instance.sha256}"
+                printing.say(f"{path}: ok: {about}")
     if as_json:
-        common.emit_json(rows)
+        printing.emit_json(rows)
     if not all(row["valid"] for row in rows):
         ctx.exit(BAD_INPUT)
 

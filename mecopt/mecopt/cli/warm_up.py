@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 
 if TYPE_CHECKING:
     from mecopt.warming import Warmed
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Compile what the methods need, once per installation.")
 @click.option("--methods", metavar="A,B", help="Only for these methods. [default: all that are installed]")
-@common.json_option
+@common_options.json_option
 def warm_up(methods: str | None, as_json: bool) -> None:
     """Compile what the methods need into the cache on disk, so that no solve waits for it.
 
@@ -32,13 +32,13 @@ def warm_up(methods: str | None, as_json: bool) -> None:
     with common.working("warming up"):
         for warmed in warming(names):
             done.append(warmed)
-            common.note(_line(warmed))
+            printing.note(_line(warmed))
     compiled = sum(warmed.compiled_s for warmed in done)
     if as_json:
-        common.emit_json({"compiled_s": compiled, "methods": [vars(warmed) for warmed in done]})
+        printing.emit_json({"compiled_s": compiled, "methods": [vars(warmed) for warmed in done]})
         return
     what = f"{compiled:.1f} s of compiling" if compiled else "everything was compiled already"
-    click.echo(f"{common.counted(len(done), 'method')}, {what}")
+    click.echo(f"{printing.counted(len(done), 'method')}, {what}")
 
 
 def _line(warmed: Warmed) -> str:

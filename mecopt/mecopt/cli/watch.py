@@ -6,7 +6,7 @@ import time
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 from mecopt.cli.agent import credentials
 from mecopt.cli.run import addresses, agent_options, placement_of, shaped
 
@@ -21,7 +21,7 @@ from mecopt.cli.run import addresses, agent_options, placement_of, shaped
     "--every",
     "every_s",
     type=click.FloatRange(0),
-    callback=common.finite,
+    callback=common_options.finite,
     default=10.0,
     show_default=True,
     help="Seconds.",
@@ -33,7 +33,7 @@ from mecopt.cli.run import addresses, agent_options, placement_of, shaped
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, min_open=True),
-    callback=common.finite,
+    callback=common_options.finite,
     default=0.2,
     show_default=True,
     help="Drifts beyond this fraction count.",
@@ -99,7 +99,7 @@ def watch(
                 f"{seconds(found.measured_s or 0.0, 4)}" + (f"; now {nodes}" if one.changed else "")
             )
             for text in one.drifts:
-                common.note(text)
+                printing.note(text)
         if number == rounds:
             return
         time.sleep(every_s)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mecopt.judge import Evaluation
 
 FORMAT = "mecopt-parts/1"
-RUNTIMES = ("parts", "llama.cpp", "exo", "prima")
 ENDS = ("embedding", "head")  # blocks of a language model that are no layers; runtimes place them themselves
 
 

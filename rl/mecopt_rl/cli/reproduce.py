@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import INTERRUPTED, common
+from mecopt.cli import INTERRUPTED, common_options, printing
 
 if TYPE_CHECKING:
     from mecopt_rl.reproduce.running import Tick
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 @click.option(
     "--out", metavar="DIR", help="Folder; what is finished there is kept  [default: reproduction-BUDGET]"
 )
-@common.engine_options("Where the comparisons run.")
-@common.json_option
+@common_options.engine_options("Where the comparisons run.")
+@common_options.json_option
 @click.pass_context
 def reproduce(
     ctx: click.Context,
@@ -68,24 +68,24 @@ def reproduce(
             progress=_shown,
         )
     except KeyboardInterrupt:
-        common.note(f"interrupted; finished work is kept in {folder}; the same command goes on")
+        printing.note(f"interrupted; finished work is kept in {folder}; the same command goes on")
         ctx.exit(INTERRUPTED)
     if as_json:
-        common.emit_json(made.document)
+        printing.emit_json(made.document)
         return
     if setting is not None:
         for name, told in made.document["summaries"].items():
             for text in filter(None, told.values()):
                 click.echo(f"{name}: {text}")
-        common.note(f"wrote {folder}/README.md with figures and tables")
+        printing.note(f"wrote {folder}/README.md with figures and tables")
         return
     claims = made.document["claims"]
     rows = [(c["where"], c["what"], c["against"], c["printed"], c["verdict"]) for c in claims]
-    common.table(
+    printing.table(
         ("Where", "What the paper says", "Against", "Printed", "Here"), rows, numbers=0, wraps=(1, 3)
     )
     click.echo(made.document["verdicts"])
-    common.note(f"wrote {folder}/README.md with figures and tables")
+    printing.note(f"wrote {folder}/README.md with figures and tables")
 
 
 @contextmanager
@@ -107,6 +107,6 @@ def _shown(total: int, done: int) -> Iterator[Tick]:
             made += 1
             progress.update(bar, completed=made - done)
             if not console.is_terminal and (made % max(total // 10, 1) == 0 or made == total):
-                common.note(f"{made} of {total} policies trained")
+                printing.note(f"{made} of {total} policies trained")
 
         yield tick

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import INTERRUPTED, common
+from mecopt.cli import INTERRUPTED, common, common_options, printing
 from mecopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Change a setting of the recipe."
 )
-@common.engine_options("Where the workers are.")
-@common.json_option
+@common_options.engine_options("Where the workers are.")
+@common_options.json_option
 @click.pass_context
 def train(
     ctx: click.Context,
@@ -90,9 +90,9 @@ def train(
     )
     training = Training(plan, out, address=address)
     if training.complete:
-        common.note(f"{out} holds this training, and it is complete; nothing was repeated")
+        printing.note(f"{out} holds this training, and it is complete; nothing was repeated")
     elif training.rows:
-        common.note(f"going on after {training.rows[-1]['episodes']} of {episodes} episodes")
+        printing.note(f"going on after {training.rows[-1]['episodes']} of {episodes} episodes")
     try:
         with _shown(training):
             training.run()
@@ -100,18 +100,18 @@ def train(
         if not training.rows:
             raise
         done = f"{training.rows[-1]['episodes']} of {episodes} episodes"
-        common.note(f"interrupted; {done} are kept in {out}; the same command goes on")
+        printing.note(f"interrupted; {done} are kept in {out}; the same command goes on")
         ctx.exit(INTERRUPTED)
     best = training.kept
     if best is None:
-        common.note("warning: every policy had collapsed; none was kept")
+        printing.note("warning: every policy had collapsed; none was kept")
     if as_json:
-        common.emit_json(
+        printing.emit_json(
             {"policy": None if best is None else f"{out}/{POLICY}", "best": best, "rows": training.rows}
         )
     elif best is not None:
         click.echo(f"best policy: {worth(best)} on validation episodes, after {best['episodes']} episodes")
-        common.note(f"kept in {out}/{POLICY}")
+        printing.note(f"kept in {out}/{POLICY}")
 
 
 def _kept(out: str) -> str:
@@ -180,7 +180,7 @@ def _shown(training: Training) -> Iterator[None]:
                 text = f"collapsed after {row['episodes']} episodes: {share}, {worth(row)}"
                 note(f"{text}; not kept as best")
             elif not console.is_terminal and (row["round"] + 1) % seldom == 0:
-                common.note(f"{row['episodes']} of {total} episodes: {figures}")
+                printing.note(f"{row['episodes']} of {total} episodes: {figures}")
 
         training.report, training.note, training.say = report, note, say
         yield

@@ -6,37 +6,15 @@ from typing import Any
 
 import click
 
-from mecopt.cli import INTERRUPTED, common
+from mecopt.cli import INTERRUPTED, common, common_options, printing
+from mecopt.cli.simulate import setting_options
 from mecopt.errors import InputError
 
 
 @click.command("train-online", short_help="Train a policy for tasks that arrive one by one.")
 @click.argument("instance", metavar="INSTANCE|SPEC")
 @click.option("--out", metavar="DIR", required=True, help="Folder of the training and the policy.")
-@click.option("--load", metavar="L", type=float, help="Share of what the servers can bear.  [default: 0.7]")
-@click.option("--rate", metavar="R", type=float, help="Tasks a second, in place of a load.")
-@click.option(
-    "--arrivals",
-    metavar="KIND",
-    default="poisson",
-    show_default=True,
-    help="poisson, bursty, heavy (sizes), both, or trace:FILE.",
-)
-@click.option(
-    "--staleness",
-    metavar="D",
-    type=float,
-    default=0.0,
-    show_default=True,
-    help="Age of what is seen, in slots.",
-)
-@click.option(
-    "--discipline",
-    type=click.Choice(["fifo", "ps"]),
-    default="fifo",
-    show_default=True,
-    help="How servers serve: one after the other, or all at once.",
-)
+@setting_options
 @click.option(
     "--start",
     type=click.Choice(["tuned", "selfish"]),
@@ -57,7 +35,7 @@ from mecopt.errors import InputError
 @click.option(
     "--seed", metavar="S", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
 )
-@common.json_option
+@common_options.json_option
 @click.pass_context
 def train_online(
     ctx: click.Context,
@@ -91,7 +69,9 @@ def train_online(
 
     def report(row: dict[str, Any]) -> None:
         best = ", the best so far" if row["best"] and row["generation"] else ""
-        common.note(f"{row['generation']} of {generations} generations: {aim} {row['figure_s']:.4g} s{best}")
+        printing.note(
+            f"{row['generation']} of {generations} generations: {aim} {row['figure_s']:.4g} s{best}"
+        )
 
     try:
         with common.naming(instance):
@@ -104,11 +84,15 @@ def train_online(
                 **given,
             )
     except KeyboardInterrupt:
-        common.note(f"interrupted; finished generations are kept in {out}; the same command goes on")
+        printing.note(f"interrupted; finished generations are kept in {out}; the same command goes on")
         ctx.exit(INTERRUPTED)
     begun, best = done.rows[0]["figure_s"], min(row["figure_s"] for row in done.rows)
     if as_json:
-        common.emit_json({"policy": f"{out}/{POLICY}", "figure_s": best, "start_s": begun, "rows": done.rows})
+        printing.emit_json(
+            {"policy": f"{out}/{POLICY}", "figure_s": best, "start_s": begun, "rows": done.rows}
+        )
         return
-    common.say(f"best policy: {aim} {best:.4g} s on tasks that chose it; the rule it began as: {begun:.4g} s")
-    common.note(f"kept in {out}/{POLICY}")
+    printing.say(
+        f"best policy: {aim} {best:.4g} s on tasks that chose it; the rule it began as: {begun:.4g} s"
+    )
+    printing.note(f"kept in {out}/{POLICY}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mecopt.cli import INTERRUPTED, common
+from mecopt.cli import INTERRUPTED, common_options, printing
 from mecopt_rl.cli.train import changes_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", metavar="S", type=click.IntRange(0), default=0, show_default=True, help="Of trials and search."
 )
-@common.json_option
+@common_options.json_option
 @click.pass_context
 def tune(
     ctx: click.Context,
@@ -70,18 +70,18 @@ def tune(
     def tell(trial: Trial) -> None:
         chosen = ", ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
                            for name, value in trial.changes.items())  # fmt: skip
-        common.note(common.plain(f"trial {trial.number} of {trials}: {trial.outcome}; {chosen}"))
+        printing.note(printing.plain(f"trial {trial.number} of {trials}: {trial.outcome}; {chosen}"))
 
     tuning = Tuning(TuningSpace.of(plan, searches), out, tell)
     try:
         ranked = tuning.run(trials)
     except KeyboardInterrupt:
-        common.note(f"interrupted; finished trials are kept in {out}; the same command goes on")
+        printing.note(f"interrupted; finished trials are kept in {out}; the same command goes on")
         ctx.exit(INTERRUPTED)
     best = ranked[0]
     kept = best.best is not None
     if as_json:
-        common.emit_json(
+        printing.emit_json(
             {
                 "policy": f"{out}/{POLICY}" if kept else None,
                 "best": best.row(),
@@ -93,6 +93,6 @@ def tune(
     click.echo(f"best of {len(ranked)} trials: {best.outcome} on validation episodes (trial {best.number})")
     click.echo(tuning.command(best))
     if kept:
-        common.note(f"its policy is kept in {out}/{POLICY}")
+        printing.note(f"its policy is kept in {out}/{POLICY}")
     else:
-        common.note("warning: every policy had collapsed; none was kept")
+        printing.note("warning: every policy had collapsed; none was kept")

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mecopt_rl.learners.learner import Learner, Reals, Rollout
+from mecopt_rl.learners.learner import Reals, Rollout
 from mecopt_rl.learners.optimisers import set_rate
 from mecopt_rl.learners.replay import Decisions
 from mecopt_rl.training.curriculum import Round, Tally
@@ -92,10 +92,6 @@ class Remote(Protocol):
         ...
 
 
-class RemoteLearner(Learner, Remote, Protocol):
-    """A learner whose workers may be on other machines."""
-
-
 class ParameterServer:
     """The learner that all workers work for.
 
@@ -108,7 +104,7 @@ class ParameterServer:
 
     def __init__(self, job: WorkerStart, state: Mapping[str, NDArray[Any]]) -> None:
         torch.set_num_threads(1)
-        made: Any = job.make()  # a RemoteLearner, which `ray_engine` has seen to
+        made: Any = job.make()  # a `Remote` learner, which `ray_engine` has seen to
         made.load_state({name: torch.tensor(array) for name, array in state.items()})
         self.learner = made
         self.parameters = [p for group in made.all.optimiser.param_groups for p in group["params"]]

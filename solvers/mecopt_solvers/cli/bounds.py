@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 from mecopt.cli.solve import EXIT
 
 
@@ -18,11 +18,11 @@ from mecopt.cli.solve import EXIT
     type=float,
     default=60.0,
     show_default=True,
-    callback=common.finite,
+    callback=common_options.finite,
     help="Seconds for the decomposition.",
 )
 @click.option("--threads", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
-@common.json_option
+@common_options.json_option
 @click.pass_context
 def bounds(ctx: click.Context, instance_file: str, time_limit: float, threads: int, as_json: bool) -> None:
     """Compare lower bounds: the trellis, the LP relaxations of both formulations, and the decomposition.
@@ -39,11 +39,11 @@ def bounds(ctx: click.Context, instance_file: str, time_limit: float, threads: i
     from mecopt_solvers.bounds import bounds as all_bounds
 
     instance = common.load_instance(instance_file)
-    with common.naming(instance_file), common.working(f"bounding {common.plain(instance.name)}"):
+    with common.naming(instance_file), common.working(f"bounding {printing.plain(instance.name)}"):
         found = list(all_bounds(instance, time_limit_s=time_limit, threads=threads))
     infeasible = any(bound.remark == "infeasible" for bound in found)
     if as_json:
-        common.emit_json(
+        printing.emit_json(
             {"instance": instance.name, "sha256": instance.sha256, "bounds": [vars(b) for b in found]}
         )
         ctx.exit(EXIT["infeasible"] if infeasible else 0)
@@ -55,10 +55,10 @@ def bounds(ctx: click.Context, instance_file: str, time_limit: float, threads: i
         below = f"{100 * (best - bound.value) / best:.3g} %" if best > 0 else "0 %"
         return bound.name, f"{bound.value:.9g}", below, f"{bound.cpu_s:.3f}", f"{bound.wall_s:.3f}"
 
-    common.say(common.one_line(instance))
+    printing.say(printing.one_line(instance))
     units = {"s": "Seconds", "J": "Joules", "": "Value"}
     heads = ("Bound", units[objective.unit(instance)], "Below the best", "CPU s", "Wall s")
-    common.table(heads, map(row, found), numbers=4, wraps=(0,))
+    printing.table(heads, map(row, found), numbers=4, wraps=(0,))
     if infeasible:
         from mecopt.cli.show import show_reasons
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mecopt.cli import ERROR, INTERRUPTED, common
+from mecopt.cli import ERROR, INTERRUPTED, common, common_options, printing
 from mecopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", metavar="S", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
 )
-@click.option("--seconds", metavar="T", type=float, callback=common.finite, help="Stop after T seconds.")
+@click.option(
+    "--seconds", metavar="T", type=float, callback=common_options.finite, help="Stop after T seconds."
+)
 @click.option(
     "--method", "names", metavar="M", multiple=True, help="This method, exact or not; may be repeated."
 )
 @click.option(
     "--out", metavar="DIR", default=".", show_default=True, help="Where instances of disagreement go."
 )
-@common.json_option
+@common_options.json_option
 @click.pass_context
 def crosscheck(
     ctx: click.Context,
@@ -62,7 +64,7 @@ def crosscheck(
     drawn, interrupted = 0, True
     with (
         suppress(KeyboardInterrupt),
-        common.working(f"checking {common.counted(count, 'instance')}", seconds),
+        common.working(f"checking {printing.counted(count, 'instance')}", seconds),
     ):
         for instance in instances(count, seed, wider=True):
             if seconds is not None and time.perf_counter() - start > seconds:
@@ -80,12 +82,12 @@ def crosscheck(
                             "what": answer.what,
                         }
                     )
-                    common.note(f"{instance.name}: {answer.method}: {answer.what}; saved as {file}")
+                    printing.note(f"{instance.name}: {answer.method}: {answer.what}; saved as {file}")
         interrupted = False
     bad = Counter(row["method"] for row in wrong)
     rows = [(name, f"{checked[name]:,}", f"{bad[name]:,}") for name in sorted(checked)]
     if as_json:
-        common.emit_json(
+        printing.emit_json(
             {
                 "instances": drawn,
                 "seed": seed,
@@ -98,10 +100,12 @@ def crosscheck(
             }
         )
     else:
-        common.table(("Method", "Instances", "Disagreements"), rows, numbers=2, wraps=())
-        click.echo(f"{common.counted(drawn, 'instance')} of seed {seed}, {time.perf_counter() - start:.1f} s")
+        printing.table(("Method", "Instances", "Disagreements"), rows, numbers=2, wraps=())
+        click.echo(
+            f"{printing.counted(drawn, 'instance')} of seed {seed}, {time.perf_counter() - start:.1f} s"
+        )
     if interrupted:
-        common.note("interrupted")
+        printing.note("interrupted")
         ctx.exit(INTERRUPTED)
     if wrong:
         ctx.exit(ERROR)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, common_options, printing
 from mecopt.cli.solve import EXIT
 from mecopt.errors import InputError
 
@@ -29,21 +29,10 @@ if TYPE_CHECKING:
 @click.option(
     "--ban", "bans", metavar="K:M=N", multiple=True, help="What would block M of task K off node N cost?"
 )
-@click.option("--method", metavar="M", default="auto", show_default=True, help="For what must be solved.")
-@click.option(
-    "--time-limit",
-    metavar="S",
-    type=float,
-    default=60.0,
-    show_default=True,
-    callback=common.finite,
-    help="Seconds for each solve, for the prices and for a search of a conflict.",
+@common_options.solver_options(
+    "For what must be solved.", "Seconds for each solve, for the prices and for a search of a conflict.", 60.0
 )
-@click.option(
-    "--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True, help="Random seed."
-)
-@click.option("--threads", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
-@common.json_option
+@common_options.json_option
 @click.pass_context
 def explain(
     ctx: click.Context,
@@ -74,7 +63,7 @@ def explain(
     placement = None if solution_file is None else _placement(solution_file, instance)
     from mecopt_solvers.explain import explain as run
 
-    with common.naming(instance_file), common.working(f"explaining {common.plain(instance.name)}"):
+    with common.naming(instance_file), common.working(f"explaining {printing.plain(instance.name)}"):
         found = run(
             instance,
             placement,
@@ -88,7 +77,7 @@ def explain(
             threads=threads,
         )
     if as_json:
-        common.emit_json(found.to_dict())
+        printing.emit_json(found.to_dict())
     else:
         from mecopt_solvers.cli.explain_show import show
 

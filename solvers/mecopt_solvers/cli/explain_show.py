@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 
 from mecopt import objective
-from mecopt.cli import common
+from mecopt.cli import printing
 from mecopt.cli.show import STYLES, worth
 from mecopt.drawing.timeline import node_names, number, seconds
 from mecopt.result import gap
@@ -28,8 +28,8 @@ NONE = "-"
 
 def show(found: Explanation) -> None:
     """Show an explanation."""
-    out = common.console()
-    out.print(common.one_line(found.instance), style="dim")
+    out = printing.console()
+    out.print(printing.one_line(found.instance), style="dim")
     _status(found)
     _spending(found)
     _limits(found)
@@ -47,11 +47,11 @@ def show(found: Explanation) -> None:
 
 
 def _title(text: str) -> None:
-    common.console().print(f"\n{text}:", style="bold")
+    printing.console().print(f"\n{text}:", style="bold")
 
 
 def _line(text: str) -> None:
-    common.console().print(Padding(common.plain(text), (0, 0, 0, 1), expand=False))
+    printing.console().print(Padding(printing.plain(text), (0, 0, 0, 1), expand=False))
 
 
 def _status(found: Explanation) -> None:
@@ -65,10 +65,10 @@ def _status(found: Explanation) -> None:
     between = gap(found.objective, found.lower_bound)
     if between is not None:
         rows.append(("Gap", f"{100 * between:.3g} %"))
-    common.facts(rows, STYLES[found.status])
+    printing.facts(rows, STYLES[found.status])
     violations = [] if found.evaluation is None else found.evaluation.violations
     if violations:
-        _title(f"The placement violates {common.counted(len(violations), 'limit')}")
+        _title(f"The placement violates {printing.counted(len(violations), 'limit')}")
         for violation in violations[:MOST_ROWS]:
             _line(str(violation))
         _rest(len(violations))
@@ -128,7 +128,7 @@ def _limits(found: Explanation) -> None:
         return
     counts = Counter(limit.kind for limit in found.limits)
     binding = Counter(limit.kind for limit in found.limits if limit.binds)
-    parts = [f"{binding[kind]:,} of {common.counted(count, NOUNS[kind])}" for kind, count in counts.items()]
+    parts = [f"{binding[kind]:,} of {printing.counted(count, NOUNS[kind])}" for kind, count in counts.items()]
     _title("Limits used to 99.9 % or more")
     _line(", ".join(parts).replace("memorys", "memories").replace("capacitys", "capacities"))
     if len(found.limits) > MOST_ROWS:
@@ -275,7 +275,7 @@ def path_text(nodes: Sequence[int], names: Sequence[str]) -> str:
 def _table(
     heads: Sequence[str], rows: Iterable[Sequence[object]], numbers: int, wraps: Iterable[int] = (0,)
 ) -> None:
-    common.table(heads, rows, numbers=numbers, wraps=set(wraps))
+    printing.table(heads, rows, numbers=numbers, wraps=set(wraps))
 
 
 def _time(value: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mecopt.cli import common
+from mecopt.cli import printing
 from mecopt.drawing.timeline import number, seconds
 from mecopt_solvers.cli.explain_wider import show_clash
 from mecopt_solvers.explain.limits import amount, place_text
@@ -48,7 +48,7 @@ def _conflict(instance: Instance, conflict: Conflict) -> None:
         if conflict.irreducible
         else "perhaps not the smallest such set"
     )
-    tasks = common.counted(len(conflict.tasks), "task")
+    tasks = printing.counted(len(conflict.tasks), "task")
     _list(f"Cannot hold together, for {tasks} ({small})", lines)
 
 
@@ -79,8 +79,8 @@ def _up(factor: float) -> str:
 def _list(title: str, lines: list[str]) -> None:
     from rich.padding import Padding
 
-    out = common.console()
+    out = printing.console()
     out.print(f"\n{title}:", style="bold")
     more = [f"and {len(lines) - MOST:,} more (--json lists all)"] if len(lines) > MOST else []
-    for line in [*map(common.plain, lines[:MOST]), *more]:
+    for line in [*map(printing.plain, lines[:MOST]), *more]:
         out.print(Padding(line, (0, 0, 0, 1), expand=False))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.padding import Padding
 
-from mecopt.cli import common
+from mecopt.cli import printing
 from mecopt.cli.show import worth
 from mecopt.drawing.timeline import number, seconds
 from mecopt_solvers.explain.limits import amount, place_text
@@ -61,10 +61,10 @@ def show_clash(instance: Instance, clash: Clash) -> None:
     small = (
         "without any one of them the others can" if clash.irreducible else "perhaps not the smallest such set"
     )
-    out = common.console()
+    out = printing.console()
     out.print(f"\nCannot hold together ({small}):", style="bold")
     for demand in clash.demands[:MOST]:
-        out.print(Padding(common.plain(demand_text(instance, demand)), (0, 0, 0, 1), expand=False))
+        out.print(Padding(printing.plain(demand_text(instance, demand)), (0, 0, 0, 1), expand=False))
     _rest(len(clash.demands))
 
 
@@ -84,11 +84,11 @@ def demand_text(instance: Instance, demand: Demand) -> str:
 
 
 def _table(title: str, heads: list[str], rows: list[list[str]], numbers: int) -> None:
-    common.console().print(f"\n{title}:", style="bold")
-    common.table(heads, rows, numbers=numbers, wraps={0})
+    printing.console().print(f"\n{title}:", style="bold")
+    printing.table(heads, rows, numbers=numbers, wraps={0})
 
 
 def _rest(count: int) -> None:
     if count > MOST:
         line = f"and {count - MOST:,} more (--json lists all)"
-        common.console().print(Padding(line, (0, 0, 0, 1), expand=False))
+        printing.console().print(Padding(line, (0, 0, 0, 1), expand=False))

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mecopt.cli import common
+from mecopt.cli import common, printing
 from mecopt.cli.solve import EXIT
 from mecopt.errors import InputError
 
@@ -90,9 +90,9 @@ def export(
     paths = shortest_paths(costs, node_cost)
     if np.isinf(paths.value).any():
         for reason in infeasible_tasks(instance, costs, paths, node_cost):
-            common.note(reason["message"])
+            printing.note(reason["message"])
         ctx.exit(EXIT["infeasible"])
-    with common.working(f"building {common.plain(instance.name)}"), tempfile.TemporaryDirectory() as folder:
+    with common.working(f"building {printing.plain(instance.name)}"), tempfile.TemporaryDirectory() as folder:
         model = build_model(instance, build_arcs(costs, node_cost=node_cost), formulation)
         _in_shares(model)
         path = Path(folder) / f"model{suffix}"
@@ -103,7 +103,7 @@ def export(
         else:
             model.write(str(path), io_options={"labeler": _label, "skip_objective_sense": True})
             write_bytes(out, _for_cbc(path.read_text()).encode())
-    common.note(f"wrote {out}")
+    printing.note(f"wrote {out}")
 
 
 def _label(component: Any) -> str:
