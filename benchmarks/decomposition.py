@@ -22,9 +22,9 @@ from common import ROOT, clean_tree, machine, table
 import mecopt
 from mecopt import limits
 from mecopt.costs import chain_costs
+from mecopt.highs import quiet
 from mecopt_solvers.decomposition.branch import Tree
 from mecopt_solvers.decomposition.problem import build_part
-from mecopt_solvers.programs.highs import quiet
 
 OUT = ROOT / "reports" / "decomposition"
 SEEDS = range(5)

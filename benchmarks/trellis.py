@@ -17,8 +17,8 @@ from scipy.sparse.csgraph import dijkstra
 
 import mecopt
 from mecopt.costs import ChainCosts, chain_costs
+from mecopt.highs import quiet
 from mecopt.trellis import shortest_paths
-from mecopt_solvers.programs.highs import quiet
 
 OUT = ROOT / "reports" / "trellis"
 MANY = 36_000  # chains that mecopt gets

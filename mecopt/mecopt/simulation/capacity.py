@@ -55,43 +55,41 @@ def capacity_of(world: World) -> Capacity:
     A game between prices and paths, by columns: each is the mean load of all templates' cheapest paths at
     some prices, and a linear program mixes them.
     """
-    import highspy
+    from mecopt.highs import Highs, Matrix
 
     task = np.arange(world.templates)
     size, servers = world.resources, world.servers
+    # Rows: no resource is busier than the first column says, and the shares of all others add up to 1.
+    rows = np.arange(size + 1)
+    program = Highs(
+        np.ones(1),
+        np.full(1, np.inf),
+        np.append(np.full(size, -np.inf), 1.0),
+        np.append(np.zeros(size), 1.0),
+        Matrix(np.zeros(1, dtype=np.int64), rows[:size], np.full(size, -1.0)),
+    )
+    program.set(threads=1)
 
-    # `highspy.Highs()` itself greets on standard output.
-    program = highspy._core._Highs()
-    program.setOptionValue("output_flag", False)
-    program.setOptionValue("threads", 1)
-    infinite = highspy.kHighsInf
-    program.addVar(0.0, infinite)
-    program.changeColCost(0, 1.0)
-    for _ in range(size):
-        program.addRow(-infinite, 0.0, 1, np.array([0], dtype=np.int32), np.array([-1.0]))
-    program.addRow(1.0, 1.0, 0, np.empty(0, dtype=np.int32), np.empty(0))
-    rows = np.arange(size + 1, dtype=np.int32)
+    def mix(load: Floats) -> None:
+        column = Matrix(np.zeros(1, dtype=np.int64), rows, np.append(load, 1.0))
+        program.add_columns(np.zeros(1), column)
 
     price = np.zeros(size)
     price[:servers] = 1.0 / servers
     best, kept = 0.0, price
     busiest = np.inf
-    nominal = world.mean_load(task, world.decide(task)[2])
-    program.addCol(0.0, 0.0, infinite, size + 1, rows, np.append(nominal, 1.0))
+    mix(world.mean_load(task, world.decide(task)[2]))
     for _ in range(MOST_ROUNDS):
         _, cost, loads = world.decide(task, price=price, time=0.0)
         if cost.mean() > best:
             best, kept = float(cost.mean()), price
         if np.isfinite(busiest) and busiest - best <= GAP * busiest:
             break
-        load = world.mean_load(task, loads)
-        program.addCol(0.0, 0.0, infinite, size + 1, rows, np.append(load, 1.0))
-        program.run()
-        if program.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        mix(world.mean_load(task, loads))
+        if program.run() != "optimal":
             raise MecoptError("the fluid program of the load could not be solved")
-        solution = program.getSolution()
-        busiest = float(program.getInfo().objective_function_value)
-        dual = np.maximum(-np.array(solution.row_dual[:size]), 0.0)
+        busiest = program.objective
+        dual = np.maximum(-program.duals[:size], 0.0)
         price = dual / dual.sum() if dual.sum() > 0 else price
     if not (0.0 < busiest < np.inf):
         raise MecoptError("tasks ask no work of any resource, so that no load can be told")

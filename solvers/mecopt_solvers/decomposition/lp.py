@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mecopt.arrays import Floats
-from mecopt_solvers.programs.highs import Highs, Matrix
+from mecopt.highs import Highs, Matrix
 
 TOLERANCE = 1e-9
 

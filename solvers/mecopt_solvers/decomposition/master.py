@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
+from mecopt.highs import Matrix
 from mecopt_solvers.decomposition import lp, pricing_kernels
 from mecopt_solvers.decomposition.dual import Counts, Priced, price_paths
 from mecopt_solvers.decomposition.problem import Part
 from mecopt_solvers.decomposition.runs import run_kernels
-from mecopt_solvers.programs.highs import Matrix
 
 
 @dataclass(frozen=True, eq=False)

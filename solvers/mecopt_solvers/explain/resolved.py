@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
-from mecopt_solvers.programs.highs import Matrix
+from mecopt.highs import Matrix
 from mecopt_solvers.programs.linear_program import Program
 from mecopt_solvers.programs.relaxation import model
 from mecopt_solvers.programs.watched import Post, watched

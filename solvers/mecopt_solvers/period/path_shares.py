@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
+from mecopt.highs import Matrix
 from mecopt_solvers.decomposition import lp
 from mecopt_solvers.period.slot_steps import Slot
-from mecopt_solvers.programs.highs import Matrix
 
 
 class Master:

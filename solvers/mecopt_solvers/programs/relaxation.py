@@ -6,7 +6,7 @@ import numpy as np
 
 from mecopt.arrays import Floats
 from mecopt.errors import MecoptError
-from mecopt_solvers.programs.highs import Ended, Highs, Matrix
+from mecopt.highs import Ended, Highs, Matrix
 from mecopt_solvers.programs.linear_program import Program, safe_bound
 from mecopt_solvers.programs.watched import Post, watched
 

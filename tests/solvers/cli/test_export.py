@@ -9,10 +9,10 @@ from click.testing import CliRunner
 from small_case import case
 
 import mecopt
+from mecopt.highs import quiet
 from mecopt.io import load, save
 from mecopt_solvers.cli.export import export
 from mecopt_solvers.crosscheck import brute_force, instances
-from mecopt_solvers.programs.highs import quiet
 
 TINY = ("tiny_capacity", "tiny_energy", "tiny_memory", "tiny_deadline")
 

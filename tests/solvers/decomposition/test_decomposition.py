@@ -13,6 +13,7 @@ from wide_strategies import wide_documents
 
 import mecopt
 from mecopt.costs import chain_costs
+from mecopt.highs import Highs
 from mecopt.io import from_dict
 from mecopt.trellis import shortest_paths
 from mecopt_solvers.crosscheck import brute_force, instances
@@ -25,7 +26,6 @@ from mecopt_solvers.decomposition.pool import fill_pool
 from mecopt_solvers.decomposition.problem import build_part
 from mecopt_solvers.decomposition.runs.run_master import RunMaster
 from mecopt_solvers.decomposition.tighten import tightened
-from mecopt_solvers.programs.highs import Highs
 
 SETS = [
     ["capacity"],

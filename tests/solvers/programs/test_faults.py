@@ -235,7 +235,7 @@ def test_infeasible_is_not_believed_where_a_feasible_placement_is_known(solve, m
 
 
 def test_decomposition_does_without_its_lp(monkeypatch):
-    monkeypatch.setattr("mecopt_solvers.programs.highs.Highs.run", lambda highs: "failed")
+    monkeypatch.setattr("mecopt.highs.Highs.run", lambda highs: "failed")
     instance = named("capacity")
     found = mecopt.solve(instance, "decomposition", time_limit_s=2.0)
     best = brute_force(instance).objective

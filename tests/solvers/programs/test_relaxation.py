@@ -8,9 +8,9 @@ import pytest
 import mecopt
 from mecopt.costs import chain_costs
 from mecopt.errors import MecoptError
+from mecopt.highs import Highs
 from mecopt.trellis_arcs import build_arcs
 from mecopt_solvers.programs.flow import build_flow
-from mecopt_solvers.programs.highs import Highs
 from mecopt_solvers.programs.linear_program import Rows
 from mecopt_solvers.programs.relaxation import lp_bound
 

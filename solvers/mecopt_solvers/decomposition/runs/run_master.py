@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
+from mecopt.highs import Matrix
 from mecopt_solvers.decomposition import lp
 from mecopt_solvers.decomposition.dual import Counts
 from mecopt_solvers.decomposition.master import Columns, Solution
 from mecopt_solvers.decomposition.problem import Part
-from mecopt_solvers.programs.highs import Matrix
 
 if TYPE_CHECKING:
     from mecopt_solvers.decomposition.runs.patterns import RunSizes

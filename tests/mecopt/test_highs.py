@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mecopt.errors import MecoptError
-from mecopt_solvers.programs.highs import Highs, Matrix
+from mecopt.highs import Highs, Matrix
 
 # min -x - 2y, x + y <= 1.5, 0 <= x, y <= 1: x = 0.5, y = 1; the row's dual is -1.
 COST, UPPER = np.array([-1.0, -2.0]), np.ones(2)
@@ -85,3 +85,12 @@ def test_a_refused_option_is_named():
 def test_refused_data_run_as_an_empty_program():
     highs = Highs(COST, UPPER, *ROW, Matrix(np.array([0]), np.array([0, 7]), np.ones(2), by_rows=True))
     assert highs.run() == "empty"
+
+
+def test_another_number_of_threads_before_is_no_failure():
+    """What somebody else has run in this thread left a scheduler for two threads."""
+    for threads in (2, 1, 2):
+        highs = Highs(COST, UPPER, *ROW, BY_ROWS)
+        highs.set(threads=threads)
+        assert highs.run() == "optimal"
+        assert highs.values.tolist() == [0.5, 1.0]

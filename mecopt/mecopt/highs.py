@@ -137,8 +137,15 @@ class Highs:
             self._highs.startCallback(kind)
 
     def run(self) -> Ended:
-        """Solve, and say how it ended."""
+        """Solve, and say how it ended.
+
+        A thread's first run of HiGHS, anybody's, makes a scheduler for so many threads, beside which a run
+        with another number fails: then the scheduler gives way to a new one.
+        """
         failed = self._highs.run() == highspy.HighsStatus.kError
+        if failed:
+            self._highs.resetThreadScheduler(True)
+            failed = self._highs.run() == highspy.HighsStatus.kError
         self._status = highspy.HighsModelStatus.kSolveError if failed else self._highs.getModelStatus()
         return _ENDED.get(self._status, "failed")
 
