@@ -20,7 +20,8 @@ from mecopt.trellis import shortest_paths
 from mecopt.trellis_arcs import build_arcs, shortest
 
 RANGES = {"tuning": 1_000, "reported": 2_000}  # the first number of every range; none reaches the next
-SETS = tuple(frozenset(some) for size in range(4) for some in combinations(mecopt.Coupling, size))
+JOINING = (mecopt.Coupling.ENERGY, mecopt.Coupling.CAPACITY, mecopt.Coupling.MEMORY)  # sharing: auto_wider.py
+SETS = tuple(frozenset(some) for size in range(4) for some in combinations(JOINING, size))
 LIMITS = ("slack", "tight", "infeasible")
 MOST_TASKS, MOST_BLOCKS, MOST_SERVERS = 1000, 300, 16
 MOST_ARCS = 2_000_000  # drawn anew above: there the peers run out of memory

@@ -61,3 +61,12 @@ def test_every_benchmark_looks_first():
             if isinstance(node, ast.If) and "__main__" in ast.unparse(node.test):
                 calls = [line for line in node.body if not isinstance(line, ast.ImportFrom)]
                 assert ast.unparse(calls[0]) == "clean_tree()", path.name
+
+
+def test_shapes_of_auto_can_be_drawn(monkeypatch):
+    """One of each set of couplings: a coupling that came later must not spoil them."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    from auto_shapes import SETS, shape
+
+    for i, couplings in enumerate(SETS):
+        assert shape("reported", i).instance.rules.couplings == couplings
