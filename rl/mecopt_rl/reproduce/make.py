@@ -117,7 +117,9 @@ def _written(folder: Path, names: tuple[str, ...], budget: ex.Budget, seeds: int
     """Read the results, judge, draw, and write all files."""
     from mecopt.reporting.build import write_all
     from mecopt_rl.reproduce import paper_figures, paper_page, results
+    from mecopt_rl.training.preconditions import check_still_there
 
+    check_still_there(folder / run.RECORD)
     found = results.collect(folder, names, budget, seeds)
     answers = paper_page.answers(found)
     varied = paper_page.varied(found)

@@ -88,6 +88,18 @@ def check_folder(folder: Path, checkpoint: str) -> None:
         raise InputError(text, str(folder))
 
 
+def check_still_there(record: Path) -> None:
+    """Refuse to go on in a folder that was removed meanwhile, rather than make a part of it anew.
+
+    Raises
+    ------
+    InputError
+        If the file that says what the folder holds is gone.
+    """
+    if not record.exists():
+        raise InputError("was removed while it was written", str(record.parent))
+
+
 def those(fits: Callable[[LearnerKind[Any, Any]], bool]) -> str:
     """Return the names of the learners that fit; those of packages that cannot be loaded are left out."""
     found = []

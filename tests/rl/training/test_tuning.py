@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import resource
+import shutil
 import signal
 
 import pytest
@@ -116,6 +117,22 @@ def test_a_journal_takes_entries_whole_or_not_at_all(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert list(StudyJournal(tmp_path / STORE).read_logs(0)) == [{"op_code": 1}]
+
+
+def test_a_folder_that_is_removed_is_not_half_made_anew(tmp_path, monkeypatch):
+    out, real = tmp_path / "study", tuning.Training.run
+
+    def run_and_remove(training):
+        real(training)
+        shutil.rmtree(out)
+
+    monkeypatch.setattr(tuning.Training, "run", run_and_remove)
+    with pytest.raises(MecoptError, match="could not be written: No such file"):
+        raise run("--out", str(out), "--trials", "1").exception
+    assert not out.exists()
+    monkeypatch.setattr(tuning.Training, "run", real)
+    (out / "trials" / "abc").mkdir(parents=True)  # what a training leaves that writes on
+    assert run("--out", str(out), "--trials", "1").exception is None
 
 
 def test_another_study_or_folder_is_refused(tmp_path):
