@@ -103,18 +103,18 @@ def _adapter(form: str) -> TypeAdapter[Any]:
 
 def _lines(details: list[ErrorDetails], adapter: TypeAdapter[Any]) -> Iterator[str]:
     for i, detail in enumerate(details):
-        place = where(detail["loc"])
+        place = where(detail["loc"], field=detail["type"] == "extra_forbidden")
         text = _expectation(detail, adapter, offer=i < SHOWN)
         yield f"{place}: {text}" if place else text
 
 
-def where(path: tuple[int | str, ...]) -> str:
-    """Write a path as people do: ``tasks[3].rate_bps[1]``."""
+def where(path: tuple[int | str, ...], *, field: bool = False) -> str:
+    """Write a path as people do: ``tasks[3].rate_bps[1]``; a `field` at its end may be called as a tag."""
     text = ""
-    for part in path:
+    for i, part in enumerate(path, 1):
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part not in TAGS:
+        elif part not in TAGS or (field and i == len(path)):
             name = shortened(part, MOST_NAME)
             name = name if name.isprintable() else repr(name)
             text += f".{name}" if text else name
@@ -175,16 +175,14 @@ def _of_wider(path: tuple[int | str, ...], adapter: TypeAdapter[Any]) -> str:
     if adapter is not INSTANCE and adapter is not SOLUTION:
         return ""
     forms = FORMS if adapter is INSTANCE else SOLUTION_FORMS
-    *place, name = _named(path)
-    known = name in fields(_adapter(forms[1]), tuple(place))
+    known = path[-1] in fields(_adapter(forms[1]), _named(path[:-1]))
     return f" of {forms[0]}, it is one of {forms[1]}" if known else ""
 
 
 def _nearest(path: tuple[int | str, ...], adapter: TypeAdapter[Any]) -> str:
     """Offer the field of that object that is nearest to an unknown one."""
-    *place, name = _named(path)
-    known = sorted(fields(adapter, tuple(place)))
-    match = difflib.get_close_matches(shortened(name, MOST_NAME), known, n=1)
+    known = sorted(fields(adapter, _named(path[:-1])))
+    match = difflib.get_close_matches(shortened(str(path[-1]), MOST_NAME), known, n=1)
     return f", did you mean {match[0]!r}?" if match else ""
 
 

@@ -166,6 +166,7 @@ BAD_FIELDS = [
     (case(tasks=[{"down_rate_bps": 1}]), "tasks[0].down_rate_bps: 1, expected a list"),
     (case(tasks=[{"wieght": 2}]), "tasks[0].wieght: unknown field, did you mean 'weight'?"),
     ({**case(), "weight": 2}, "weight: unknown field"),
+    ({**case(), "mecopt-instance/1": 2}, "mecopt-instance/1: unknown field"),
     ({**case(), "allows": []}, "allows: unknown field, did you mean 'allow'?"),
     (
         case(objective={"delay": 1, "energi": 1}),
