@@ -119,7 +119,6 @@ def _written(folder: Path, names: tuple[str, ...], budget: ex.Budget, seeds: int
     from mecopt_rl.reproduce import paper_figures, paper_page, results
     from mecopt_rl.training.preconditions import check_still_there
 
-    check_still_there(folder / run.RECORD)
     found = results.collect(folder, names, budget, seeds)
     answers = paper_page.answers(found)
     varied = paper_page.varied(found)
@@ -128,6 +127,7 @@ def _written(folder: Path, names: tuple[str, ...], budget: ex.Budget, seeds: int
     files["README.md"] = paper_page.page(
         found, answers, varied, command
     ).encode()  # last: all it names is there
+    check_still_there(folder / run.RECORD)
     write_all(folder, files)
     document = {
         "folder": str(folder),

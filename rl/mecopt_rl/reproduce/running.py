@@ -122,9 +122,9 @@ def open_folder(folder: Path, names: Sequence[str], budget: ex.Budget, seeds: in
 
 
 def _only_begun(folder: Path) -> bool:
-    """Say whether a folder is empty, or has what a training wrote last while the folder was removed."""
-    names = [entry.name for entry in folder.iterdir()]
-    return not names or (names == [TRAININGS] and not any((folder / TRAININGS).glob(f"*/{DONE}")))
+    """Say whether a folder is empty, or has what was written last while the folder was removed."""
+    names = {entry.name for entry in folder.iterdir()}
+    return names <= {TRAININGS, RUNS} and not any((folder / TRAININGS).glob(f"*/{DONE}"))
 
 
 def _record(path: Path, budget: ex.Budget) -> tuple[str, ...]:
@@ -197,11 +197,12 @@ def train(folder: Path, job: SeededTraining) -> None:
     """Make a training, or what is left of it."""
     from mecopt_rl.training.checkpoint import save_policy
     from mecopt_rl.training.loop import LAST, POLICY, Training
-    from mecopt_rl.training.preconditions import check_still_there
+    from mecopt_rl.training.preconditions import check_still_there, clear_remains
     from mecopt_rl.training.training_plan import TrainingPlan
 
-    check_still_there(folder / RECORD)
     own, budget, target = job.train, job.budget, folder / TRAININGS / job.name
+    check_still_there(folder / RECORD)
+    clear_remains(target, LAST)
     start = _cpu_s()
     plan = TrainingPlan(
         own.spec, own.learner, own.recipe, dict(own.changes), budget.episodes, own.workers, job.seed,

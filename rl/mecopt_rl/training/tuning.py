@@ -22,8 +22,8 @@ from mecopt.errors import InputError, MecoptError, MissingExtraError, said
 from mecopt.files import read_bytes, write_bytes
 from mecopt_rl.learners.learner import kind
 from mecopt_rl.training.lock import LOCK, locked
-from mecopt_rl.training.loop import POLICY, Training
-from mecopt_rl.training.preconditions import check_still_there
+from mecopt_rl.training.loop import LAST, POLICY, Training
+from mecopt_rl.training.preconditions import check_still_there, clear_remains
 from mecopt_rl.training.rounds import Diverged
 from mecopt_rl.training.training_plan import TrainingPlan
 from mecopt_rl.training.validation import worth
@@ -263,6 +263,7 @@ class Tuning:
         text = json.dumps(changes, sort_keys=True)
         folder = self.folder / TRIALS / hashlib.sha256(text.encode()).hexdigest()[:12]
         check_still_there(self.folder / STORE)
+        clear_remains(folder, LAST)
         trial.set_user_attr("folder", folder.name)
         training: Training | None = None
 

@@ -131,8 +131,12 @@ def test_a_folder_that_is_removed_is_not_half_made_anew(tmp_path, monkeypatch):
         raise run("--out", str(out), "--trials", "1").exception
     assert not out.exists()
     monkeypatch.setattr(tuning.Training, "run", real)
-    (out / "trials" / "abc").mkdir(parents=True)  # what a training leaves that writes on
-    assert run("--out", str(out), "--trials", "1").exception is None
+    changes = json.loads(run("--out", str(tmp_path / "other"), "--trials", "1", "--json").stdout)
+    (trial,) = (tmp_path / "other" / "trials").iterdir()
+    left = out / "trials" / trial.name
+    left.mkdir(parents=True)
+    (left / "policy.json").write_text("{}")  # what a training leaves that writes on
+    assert json.loads(run("--out", str(out), "--trials", "1", "--json").stdout)["trials"] == changes["trials"]
 
 
 def test_another_study_or_folder_is_refused(tmp_path):
