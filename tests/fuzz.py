@@ -133,7 +133,8 @@ def run(folder, *args, stdin=b"", statuses=(0, 2, 3, 4, 5)):
         assert line.isprintable(), case
         assert not said or line.startswith("mecopt"), case
     if status == 2:
-        each = [json.loads(line) for line in shown.splitlines()] if args[:2] == ("solve", "-") else []
+        lines = shown.splitlines() if args[:2] == ("solve", "-") or args[0] == "plan" else []
+        each = [json.loads(line) for line in lines]
         in_lines = each and all(isinstance(one, dict) for one in each)  # several documents, a line each
         assert shown == "" or args[0] == "validate" or in_lines, case
         assert said or in_lines, case

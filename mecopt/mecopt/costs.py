@@ -268,7 +268,9 @@ def _refuse_overflow(costs: ChainCosts, instance: Instance) -> None:
         known = (np.where(np.isinf(s), 0.0, s) for s in (costs.server_s, costs.device_s))
         worst = _worst(costs, instance, *known)
     for k, m in np.argwhere(~(worst < LARGEST))[:1]:
-        raise InstanceError(f"tasks[{k}]: a delay or energy of block {m} is above {LARGEST:g}, out of range")
+        raise InstanceError(
+            f"tasks[{k}]: a delay or energy of block {m}, weighed, is above {LARGEST:g}, out of range"
+        )
 
 
 def _small(costs: ChainCosts, instance: Instance) -> bool:
@@ -302,5 +304,7 @@ def _worst(costs: ChainCosts, instance: Instance, server_s: Floats, device_s: Fl
         if device_s is not costs.device_s:  # the joules of what takes for ever, or is not told, are no matter
             joules = np.where(np.isinf(costs.device_s) | np.isnan(joules), 0.0, joules)
         worst: Floats = slowest + latency + flight * (1.0 + costs.send_w[:, None]) + joules
-        worst *= 1.0 + costs.penalty
+        worst *= (1.0 + costs.penalty) * max(1.0, costs.delay_worth, costs.energy_worth)
+        if costs.weight is not None:
+            worst *= np.maximum(1.0, costs.weight)[:, None]
     return worst

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 import json
 
 from mecopt.errors import InputError
@@ -53,3 +55,19 @@ def csv_text(data: bytes, source: str) -> str:
     if other is not None:
         raise InputError(other, source)
     return without_mark(data).decode()
+
+
+def csv_rows(data: bytes, source: str) -> list[list[str]]:
+    """Return the cells of a CSV file, a list a row.
+
+    Raises
+    ------
+    InputError
+        If it is not UTF-8, or breaks off within quotes and the like; the line is named.
+    """
+    rows = csv.reader(io.StringIO(csv_text(data, source), newline=""), strict=True)
+    try:
+        return list(rows)
+    except csv.Error as error:
+        reason = str(error).replace("unexpected ", "")  # a word for mistakes of mecopt's own
+        raise InputError(f"line {rows.line_num}: not CSV ({reason})", source) from None

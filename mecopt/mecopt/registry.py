@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mecopt.errors import CouplingError, InputError, MecoptError, UnknownMethodError, said, words
 from mecopt.offers import offered
@@ -68,6 +68,10 @@ class Method:
     refuses : callable, optional
         Returns why an instance of which it takes every part cannot be taken as a whole, "" where it can.
 
+    checks : callable, optional
+        Gets the options before any work and whatever the instance; raises an `InputError` where a value can
+        be of no use, as a policy file that is none.
+
     Raises
     ------
     ValueError
@@ -85,6 +89,7 @@ class Method:
     takes: frozenset[str] = frozenset()
     respects: frozenset[str] | None = None
     refuses: Callable[[Instance], str] | None = None
+    checks: Callable[[Mapping[str, Any]], None] | None = None
 
     def __post_init__(self) -> None:
         from mecopt.entities import Coupling
@@ -222,8 +227,8 @@ def _suited(instance: Instance) -> str:
     return f"methods that take all of it: {names}"
 
 
-def check_options(chosen: Method, options: Iterable[str]) -> None:
-    """Refuse options that the method does not have.
+def check_options(chosen: Method, options: Mapping[str, Any]) -> None:
+    """Refuse options that the method does not have, and values that it can never use.
 
     Raises
     ------
@@ -235,6 +240,8 @@ def check_options(chosen: Method, options: Iterable[str]) -> None:
         known = ", ".join(sorted(chosen.options)) or "none"
         offer = f"did you mean {near[0]!r}?" if near else f"it has {known}"
         raise InputError(f"{chosen.name} has no option {name!r}; {offer}")
+    if chosen.checks is not None and options:
+        chosen.checks(options)
 
 
 def _why(error: BaseException) -> str:

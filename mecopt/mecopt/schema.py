@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -64,8 +65,7 @@ def parse(adapter: TypeAdapter[Any], data: bytes | Mapping[str, Any]) -> Any:
             return parse(adapter, plain)
     # A file of another format or version breaks many rules; the one that matters is the format.
     wrong_format = [d for d in details if d["loc"] == ("format",)]
-    wider = adapter is not INSTANCE and adapter is not SOLUTION
-    raise InstanceError(list(_lines(wrong_format or details, wider)))
+    raise InstanceError(list(_lines(wrong_format or details, adapter)))
 
 
 def parse_instance(data: bytes | Mapping[str, Any]) -> Any:
@@ -101,27 +101,27 @@ def _adapter(form: str) -> TypeAdapter[Any]:
     return WIDER_INSTANCE if form == FORMS[1] else WIDER_SOLUTION
 
 
-def _lines(details: list[ErrorDetails], wider: bool) -> Iterator[str]:
+def _lines(details: list[ErrorDetails], adapter: TypeAdapter[Any]) -> Iterator[str]:
     for i, detail in enumerate(details):
-        place = where(detail["loc"])
-        text = _expectation(detail, wider, offer=i < SHOWN)
+        place = where(detail["loc"], field=detail["type"] == "extra_forbidden")
+        text = _expectation(detail, adapter, offer=i < SHOWN)
         yield f"{place}: {text}" if place else text
 
 
-def where(path: tuple[int | str, ...]) -> str:
-    """Write a path as people do: ``tasks[3].rate_bps[1]``."""
+def where(path: tuple[int | str, ...], *, field: bool = False) -> str:
+    """Write a path as people do: ``tasks[3].rate_bps[1]``; a `field` at its end may be called as a tag."""
     text = ""
-    for part in path:
+    for i, part in enumerate(path, 1):
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part not in TAGS:
+        elif part not in TAGS or (field and i == len(path)):
             name = shortened(part, MOST_NAME)
             name = name if name.isprintable() else repr(name)
             text += f".{name}" if text else name
     return text
 
 
-def _expectation(detail: ErrorDetails, wider: bool, *, offer: bool) -> str:
+def _expectation(detail: ErrorDetails, adapter: TypeAdapter[Any], *, offer: bool) -> str:
     """Say what was expected; `offer` a known field in place of an unknown one, which takes a while."""
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "missing":
@@ -129,7 +129,7 @@ def _expectation(detail: ErrorDetails, wider: bool, *, offer: bool) -> str:
     if kind == "extra_forbidden":
         if not offer:
             return "unknown field"
-        return f"unknown field{_of_wider(detail['loc']) or _nearest(detail['loc'], wider)}"
+        return f"unknown field{_of_wider(detail['loc'], adapter) or _nearest(detail['loc'], adapter)}"
     if detail["loc"] == ("format",) and kind == "literal_error":
         form = context["expected"].strip("'")
         forms = next((pair for pair in (FORMS, SOLUTION_FORMS) if form in pair), (form,))
@@ -170,19 +170,44 @@ def _short(value: Any) -> str:
     return {"None": "null", "True": "true", "False": "false"}.get(text, text)
 
 
-def _of_wider(path: tuple[int | str, ...]) -> str:
+def _of_wider(path: tuple[int | str, ...], adapter: TypeAdapter[Any]) -> str:
     """Say that a field belongs to the wider format."""
-    from mecopt.schema_wider import wider_form
+    if adapter is not INSTANCE and adapter is not SOLUTION:
+        return ""
+    forms = FORMS if adapter is INSTANCE else SOLUTION_FORMS
+    known = path[-1] in fields(_adapter(forms[1]), _named(path[:-1]))
+    return f" of {forms[0]}, it is one of {forms[1]}" if known else ""
 
-    forms = wider_form(tuple(part for part in path if isinstance(part, str) and part not in TAGS))
-    return f" of {forms[0]}, it is one of {forms[1]}" if forms else ""
 
-
-def _nearest(path: tuple[int | str, ...], wider: bool) -> str:
+def _nearest(path: tuple[int | str, ...], adapter: TypeAdapter[Any]) -> str:
     """Offer the field of that object that is nearest to an unknown one."""
-    from mecopt.schema_wider import names
-
-    place = tuple(part for part in path[:-1] if isinstance(part, str) and part not in TAGS)
-    known = sorted(names(place, wider))
+    known = sorted(fields(adapter, _named(path[:-1])))
     match = difflib.get_close_matches(shortened(str(path[-1]), MOST_NAME), known, n=1)
-    return f", did you mean {match[0]!r}?" if match and path[-1] not in known else ""
+    return f", did you mean {match[0]!r}?" if match else ""
+
+
+def _named(path: tuple[int | str, ...]) -> tuple[str, ...]:
+    return tuple(part for part in path if isinstance(part, str) and part not in TAGS)
+
+
+@cache
+def fields(adapter: TypeAdapter[Any], place: tuple[str, ...]) -> frozenset[str]:
+    """Return the names of the fields of the objects at a place, the names of fields on the way to it."""
+    schema = adapter.json_schema()
+    found = list(_objects(schema, schema))
+    for name in place:
+        inside = [one["properties"][name] for one in found if name in one.get("properties", {})]
+        found = [one for part in inside for one in _objects(part, schema)]
+    return frozenset(name for one in found for name in one.get("properties", {}))
+
+
+def _objects(part: Any, schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Go through what a part of a JSON Schema may be, into lists, down to objects."""
+    if not isinstance(part, Mapping):
+        return
+    if "$ref" in part:
+        part = schema["$defs"][part["$ref"].rpartition("/")[2]]
+    if "properties" in part:
+        yield part
+    for choice in (*part.get("anyOf", ()), *part.get("oneOf", ()), part.get("items")):
+        yield from _objects(choice, schema)

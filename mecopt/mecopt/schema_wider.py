@@ -5,30 +5,25 @@ A module of its own, since most files are of the first format and reading those 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired, get_type_hints
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
 from mecopt.scalars import EXACT
 from mecopt.schema_docs import (
-    FORMS,
-    SOLUTION_FORMS,
     STRICT,
     AnyRulesDoc,
-    BlockDoc,
     Depth,
     DeviceDoc,
     DocumentPart,
     Index,
     InstanceDoc,
     LinksDoc,
-    ModelDoc,
     Name,
     NonNegative,
     PerBlock,
     PerSlot,
     Positive,
-    RulesDoc,
     ServerDoc,
     SlotsDoc,
     SolutionDoc,
@@ -215,39 +210,3 @@ EITHER: dict[str, TypeAdapter[Any]] = {
     "instance": TypeAdapter(Annotated[InstanceDoc | WiderInstanceDoc, Field(discriminator="format")]),
     "solution": TypeAdapter(Annotated[SolutionDoc | WiderSolutionDoc, Field(discriminator="format")]),
 }
-# What stands where in an instance, in the first format and in the wider.
-PLACES: dict[tuple[str, ...], tuple[type, type]] = {
-    (): (InstanceDoc, WiderInstanceDoc),
-    ("rules",): (RulesDoc, WiderRulesDoc),
-    ("models",): (ModelDoc, WiderModelDoc),
-    ("models", "blocks"): (BlockDoc, WiderBlockDoc),
-    ("devices",): (DeviceDoc, WiderDeviceDoc),
-    ("servers",): (ServerDoc, WiderServerDoc),
-    ("tasks",): (TaskDoc, WiderTaskDoc),
-    ("slots",): (SlotsDoc, SlotsDoc),
-    ("links",): (LinksDoc, LinksDoc),
-}
-
-
-def names(place: tuple[str, ...], wider: bool) -> set[str]:
-    """Return the names of the fields that are known at a place; where that has no entry here, of all."""
-    docs: list[Any] = [
-        doc for doc in globals().values() if isinstance(doc, type) and issubclass(doc, DocumentPart)
-    ]
-    if place in PLACES:
-        docs = [PLACES[place][wider], *(() if place else (WiderSolutionDoc if wider else SolutionDoc,))]
-    found = {name for doc in docs for name in getattr(doc, "model_fields", ())}
-    return found | {name for doc in docs if doc in (TaskDoc, WiderTaskDoc) for name in get_type_hints(doc)}
-
-
-def wider_form(path: tuple[str, ...]) -> tuple[str, str] | None:
-    """Return both formats of a field that only the wider one has, None where neither or both have it."""
-    if not path:
-        return None
-    *place, name = path
-    docs = {FORMS: PLACES.get(tuple(place))}
-    docs[SOLUTION_FORMS] = None if place else (SolutionDoc, WiderSolutionDoc)
-    for forms, pair in docs.items():
-        if pair is not None and name in get_type_hints(pair[1]).keys() - get_type_hints(pair[0]).keys():
-            return forms
-    return None

@@ -166,6 +166,16 @@ BAD_FIELDS = [
     (case(tasks=[{"down_rate_bps": 1}]), "tasks[0].down_rate_bps: 1, expected a list"),
     (case(tasks=[{"wieght": 2}]), "tasks[0].wieght: unknown field, did you mean 'weight'?"),
     ({**case(), "weight": 2}, "weight: unknown field"),
+    ({**case(), "mecopt-instance/1": 2}, "mecopt-instance/1: unknown field"),
+    ({**case(), "allows": []}, "allows: unknown field, did you mean 'allow'?"),
+    (
+        case(objective={"delay": 1, "energi": 1}),
+        "rules.objective.energi: unknown field, did you mean 'energy'?",
+    ),
+    (
+        {**case(), "allow": [{"task": "all", "tasks": "all", "blocks": "all", "nodes": ["device"]}]},
+        "allow[0].task: unknown field, did you mean 'tasks'?",
+    ),
     (case(model={"phases": []}), "models[0].phases: 0 given, expected at least 1"),
     (case(model={"phases": [{"repeat": 2}]}), "models[0].phases[0].name: missing"),
     (

@@ -371,3 +371,18 @@ def test_numbers_too_large_for_a_sum_are_refused():
         target[field] = value
         with pytest.raises(mecopt.InstanceError, match=r"tasks\[0\]: .* out of range"):
             judge(document, [[0, 0]])
+
+
+def test_numbers_too_large_for_an_objective_are_refused():
+    """A weight that makes an infinity of a long delay would look like an infeasible task."""
+    for part, field, value in (
+        ("tasks", "weight", 1e308),
+        ("rules", "objective", {"delay": 1e308, "energy": 1.0}),
+        ("rules", "objective", {"delay": 1.0, "energy": 1e308}),
+    ):
+        document = toy() | {"format": "mecopt-instance/2"}
+        document["links"]["device_latency_s"] = 1e140
+        target = document[part] if isinstance(document[part], dict) else document[part][0]
+        target[field] = value
+        with pytest.raises(mecopt.InstanceError, match=r"tasks\[0\]: .* out of range"):
+            judge(document, [[0, 0]])

@@ -122,6 +122,10 @@ def new(
     from mecopt.text import file_name
 
     files = [file for part in profiles for file in part.split(",") if file]
+    if name is not None and not name.strip():
+        raise click.UsageError("--name is empty, expected a text")
+    if out is not None and not out.endswith((".json", ".json.gz")):
+        raise click.UsageError(f"--out {out}: expected a name that ends in .json or .json.gz")
     common.check_out("--out", out, *models, *files, links)
     known = [(file, model_document.load(file)) for file in models]
     profiled = [

@@ -148,7 +148,7 @@ def _show(front: Front, limits: dict[str, float], best: int | None) -> None:
 
     from mecopt.reporting.style import percent
 
-    printing.say(printing.one_line(front.instance))
+    printing.headline(front.instance)
     count = printing.counted(len(front), "plan")
     how = "all that there are"
     if not front.exact:

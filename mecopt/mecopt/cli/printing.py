@@ -134,6 +134,11 @@ def facts(rows: Sequence[tuple[str, str]], style: str) -> None:
         out.print(line)
 
 
+def headline(instance: Instance) -> None:
+    """Print what instance it is above what a command found, folded where the terminal is narrow."""
+    console().print(one_line(instance), style="dim")
+
+
 plain = visible  # as commands call it
 
 

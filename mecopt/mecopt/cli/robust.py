@@ -63,7 +63,7 @@ def _show(found: Robust) -> None:
     from mecopt.drawing.timeline import seconds
     from mecopt.reporting.style import percent
 
-    printing.say(printing.one_line(found.instance))
+    printing.headline(found.instance)
 
     def worth(value: float | None) -> str:
         return "none" if value is None else seconds(value, 6)

@@ -48,7 +48,7 @@ def _method(result: Result) -> str:
 def show_result(result: Result, tasks: Sequence[int]) -> None:
     """Show the outcome of a solve."""
     out = printing.console()
-    out.print(printing.one_line(result.instance), style="dim")
+    printing.headline(result.instance)
     stopped = f", stopped by {WORDS[result.stopped_by.value]}" if result.stopped_by else ""
     rows = [("Status", result.status.value + stopped), ("Method", _method(result))]
     if result.evaluation is not None:
@@ -80,7 +80,7 @@ def show_reasons(reasons: Sequence[Mapping[str, object]]) -> None:
 def show_evaluation(evaluation: Evaluation, tasks: Sequence[int]) -> None:
     """Show what the judge says of a placement."""
     out = printing.console()
-    out.print(printing.one_line(evaluation.instance), style="dim")
+    printing.headline(evaluation.instance)
     status = "feasible" if evaluation.feasible else "violating"
     printing.facts([("Status", status), *_cost_rows(evaluation)], STYLES[status])
     _show_placement(out, evaluation, tasks)

@@ -99,7 +99,7 @@ def _show(found: Stress) -> None:
     from mecopt.drawing.timeline import node_names
     from mecopt.reporting.style import percent
 
-    printing.say(printing.one_line(found.instance))
+    printing.headline(found.instance)
     names = node_names(found.instance, 0 if found.instance.task_count == 1 else None)
     printing.console().print(f"\n {found.answer}\n")
     rows = [

@@ -170,7 +170,7 @@ def worth(curve: Curve, value: float | None) -> str:
 def _show(curve: Curve, target: float | None) -> None:
     from mecopt.cli.show import gap_text
 
-    printing.say(printing.one_line(curve.instance))
+    printing.headline(curve.instance)
     rows = [("Over", f"{curve.over}, {curve.low:g} to {curve.high:g}")]
     if curve.pieces is not None:
         rows.append(("Exact", f"everywhere, {printing.counted(len(curve.pieces.task), 'piece')} in all"))

@@ -72,7 +72,11 @@ def read(path: str) -> OwnSetting:
     if document.get("format", FORMAT) != FORMAT:
         raise InputError(f"format: {shown(document['format'])}, expected {FORMAT!r}", path)
     name, base = document.get("name", Path(path).stem), document.get("base")
-    for field, value in (("name", name), ("about", document.get("about", "")), ("base", base or "")):
+    for field, value in (
+        ("name", name),
+        ("about", document.get("about", "")),
+        ("base", "" if base is None else base),
+    ):
         if not isinstance(value, str):
             raise InputError(f"{field}: {shown(value)}, expected a text", path)
     if not name.strip() or any(mark in name for mark in ":,=|\n"):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from mecopt.encoding import csv_text
+from mecopt.encoding import csv_rows
 from mecopt.entities import Block, Model
 from mecopt.errors import InputError, shown
 from mecopt.files import read_bytes
@@ -30,10 +28,7 @@ def import_table(path: str, name: str | None) -> ModelDocument:
         With a line for every cell that is wrong, by row (the head is row 1) and column.
     """
     data = read_bytes(path)
-    try:
-        rows = list(csv.reader(io.StringIO(csv_text(data, path), newline=""), strict=True))
-    except csv.Error as error:
-        raise InputError(f"not CSV: {error}", path) from None
+    rows = csv_rows(data, path)
     problems: list[str] = []
     model = _model(rows, name or Path(path).stem, problems)
     if model is None or problems:

@@ -58,6 +58,7 @@ class OperatorGraph:
     params : mapping of str to int
         Bytes of every parameter.
     inputs, outputs : tuple of str
+        Inputs that nothing reads are left out: they need not be sent.
     """
 
     operators: tuple[Operator, ...]
@@ -83,12 +84,15 @@ def of_onnx(graph: GraphProto) -> OperatorGraph:
         if value.name in have and value.type.HasField("tensor_type"):
             bits[value.name] = math.prod(have[value.name]) * element_bits(value.type.tensor_type.elem_type)
     wholes = shapes.whole_numbers(graph)
+    operators = tuple(_operator(node, have, bits, params, wholes) for node in graph.node)
+    outputs = tuple(value.name for value in graph.output)
+    needed = {name for operator in operators for name in operator.inputs} | set(outputs)
     return OperatorGraph(
-        operators=tuple(_operator(node, have, bits, params, wholes) for node in graph.node),
+        operators=operators,
         bits=bits,
         params=params,
-        inputs=tuple(value.name for value in graph.input),
-        outputs=tuple(value.name for value in graph.output),
+        inputs=tuple(value.name for value in graph.input if value.name in needed),
+        outputs=outputs,
     )
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mecopt.encoding import csv_text
+from mecopt.encoding import csv_rows
 from mecopt.errors import InputError, shown
 from mecopt.files import read_bytes
 
@@ -47,14 +45,10 @@ def read(path: str, names: Sequence[Sequence[str]]) -> Links:
     InputError
         With a line for every cell that cannot be read, by its row (the heads are row 1) and column.
     """
-    text = csv_text(read_bytes(path), path)
+    lines = csv_rows(read_bytes(path), path)
     numbers = {name: n for n, known in enumerate(names) for name in known}
     found: Links = {}
     problems: list[str] = []
-    try:
-        lines = list(csv.reader(io.StringIO(text), strict=True))
-    except csv.Error as error:
-        raise InputError(f"not CSV ({error})", path) from None
     heads = [cell.strip() for cell in lines[0]] if lines else []
     _check_heads(heads, path)
     for row, line in enumerate(lines[1:], 2):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,21 +130,18 @@ def read_trace(path: str, templates: int) -> Stream:
     InputError
         If the file cannot be read or breaks this form; the line is named.
     """
-    from mecopt.encoding import csv_text
+    from mecopt.encoding import csv_rows
     from mecopt.files import read_bytes
 
     path = _place(path)
-    rows = csv.reader(io.StringIO(csv_text(read_bytes(path), path), newline=""), strict=True)
-    try:
-        head = [cell.strip() for cell in next(rows, [])]
-        if "time_s" not in head or len(set(head)) < len(head) or not set(head) <= set(COLUMNS):
-            found = shown(",".join(head))
-            raise InputError(
-                f"line 1: {found}, expected the head time_s or time_s,task or time_s,task,size", path
-            )
-        values = [_cells(row, head, templates, rows.line_num, path) for row in rows if row]
-    except csv.Error as error:
-        raise InputError(f"line {rows.line_num}: {error}", path) from None
+    rows = csv_rows(read_bytes(path), path)
+    head = [cell.strip() for cell in rows[0]] if rows else []
+    if "time_s" not in head or len(set(head)) < len(head) or not set(head) <= set(COLUMNS):
+        found = shown(",".join(head))
+        raise InputError(
+            f"line 1: {found}, expected the head time_s or time_s,task or time_s,task,size", path
+        )
+    values = [_cells(row, head, templates, line, path) for line, row in enumerate(rows[1:], 2) if row]
     if len(values) < 2:
         raise InputError("fewer than 2 arrivals, expected at least 2 lines behind the head", path)
     if len(values) > MOST_TASKS:

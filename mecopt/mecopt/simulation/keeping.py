@@ -131,7 +131,7 @@ class Folder:
         writer = csv.DictWriter(text, heads, lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
-        write_bytes(self.path / TABLE, text.getvalue().encode())
+        write_bytes(self.path / TABLE, text.getvalue().encode(errors="backslashreplace"))
 
     def file_of(self, key: Key) -> Path:
         """Return the file of a run."""

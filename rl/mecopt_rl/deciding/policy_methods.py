@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -181,10 +181,7 @@ def solve_with(own: PolicyMethod, instance: Instance, run: Run) -> None:
         from mecopt_rl.deciding import crowd_policy, energy_policy  # noqa: F401 (all that deciding needs)
         from mecopt_rl.deciding.without_torch import Timed
 
-    samples = _samples(run.options.get("samples", 0))
-    path = run.options.get("policy")
-    if not (path is None or isinstance(path, str)):
-        raise InputError(f"policy: {path!r}, expected the name of a file")
+    samples, path = run.options.get("samples", 0), run.options.get("policy")
     with run.loading():
         policy = own.find(own.learner, instance, path, sampling=samples > 0)
     note_policy(run, policy, path, own.outside(policy, instance))
@@ -262,10 +259,41 @@ def _better(
     return mixed, np.where(keep, worth, best[1])
 
 
-def _samples(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10_000:
-        raise InputError(f"samples: {value!r}, expected a whole number from 0 to 10000")
-    return value
+def check_options(read: Callable[[str], object], options: Mapping[str, Any]) -> None:
+    """Refuse options that are of no use to any instance.
+
+    Parameters
+    ----------
+    read : callable
+        Raises an `InputError` where the file of that name is no policy of the learner.
+    options : dict
+
+    Raises
+    ------
+    InputError
+    """
+    samples, path = options.get("samples", 0), options.get("policy")
+    if isinstance(samples, bool) or not isinstance(samples, int) or not 0 <= samples <= 10_000:
+        raise InputError(f"samples: {samples!r}, expected a whole number from 0 to 10000")
+    if path is None:
+        return
+    if not isinstance(path, str):
+        raise InputError(f"policy: {path!r}, expected the name of a file")
+    read(path)
+
+
+def check_file(learner: str, path: str) -> None:
+    """Refuse what is no policy that `mecopt train` has kept of a learner; torch is not loaded.
+
+    Raises
+    ------
+    InputError
+    """
+    from mecopt_rl.training.checkpoint import POLICY_FORMAT, read
+
+    _, card = read(path, POLICY_FORMAT, framework="numpy")
+    if card.get("learner") != learner:
+        raise InputError(f"a policy of {card.get('learner')}, expected one of {learner}", path)
 
 
 def warm_up(learner: str) -> None:
@@ -346,6 +374,7 @@ def policy_method(
         random=True,
         options=frozenset({"policy", "samples"}),
         warm_up=partial(warm_up, learner),
+        checks=partial(check_options, partial(check_file, learner)),
     )
 
 

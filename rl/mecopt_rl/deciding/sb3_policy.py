@@ -16,7 +16,14 @@ from mecopt.errors import InputError
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.registry import Method
-from mecopt_rl.deciding.policy_methods import Allowed, PolicyMethod, policy_method, solve_with
+from mecopt_rl.deciding.policy_methods import (
+    Allowed,
+    PolicyMethod,
+    check_file,
+    check_options,
+    policy_method,
+    solve_with,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -168,17 +175,28 @@ def _solve(learner: str, instance: Instance, run: Run) -> None:
 def _solve_dqn(instance: Instance, run: Run) -> None:
     """Let the model of a zip decide, and otherwise the policy that `mecopt train` has kept."""
     path = run.options.get("policy")
-    if isinstance(path, str) and (path.endswith(".zip") or zipfile.is_zipfile(path)):
+    if path is not None and _zipped(path):
         _solve(DQN, instance, run)
     else:
         OWN_DQN.solve(instance, run)
+
+
+def _zipped(path: str) -> bool:
+    return path.endswith(".zip") or zipfile.is_zipfile(path)
+
+
+def _check_dqn(path: str) -> None:
+    if _zipped(path):
+        load_model(DQN, path)
+    else:
+        check_file(DQN, path)
 
 
 OWN_DQN = policy_method(
     DQN,
     "trained policy of distributed DQN: the placement of highest value; takes dqn=FILE.zip too",
 )
-DQN_METHOD = dataclasses.replace(OWN_DQN, solve=_solve_dqn)
+DQN_METHOD = dataclasses.replace(OWN_DQN, solve=_solve_dqn, checks=partial(check_options, _check_dqn))
 METHOD = Method(
     name=PPO,
     kind="learner",
@@ -187,4 +205,5 @@ METHOD = Method(
     solve=partial(_solve, PPO),
     random=True,
     options=frozenset({"policy", "samples"}),
+    checks=partial(check_options, partial(load_model, PPO)),
 )

@@ -117,6 +117,7 @@ def _written(folder: Path, names: tuple[str, ...], budget: ex.Budget, seeds: int
     """Read the results, judge, draw, and write all files."""
     from mecopt.reporting.build import write_all
     from mecopt_rl.reproduce import paper_figures, paper_page, results
+    from mecopt_rl.training.preconditions import check_still_there
 
     found = results.collect(folder, names, budget, seeds)
     answers = paper_page.answers(found)
@@ -126,6 +127,7 @@ def _written(folder: Path, names: tuple[str, ...], budget: ex.Budget, seeds: int
     files["README.md"] = paper_page.page(
         found, answers, varied, command
     ).encode()  # last: all it names is there
+    check_still_there(folder / run.RECORD)
     write_all(folder, files)
     document = {
         "folder": str(folder),

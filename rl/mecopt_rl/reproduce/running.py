@@ -108,7 +108,7 @@ def open_folder(folder: Path, names: Sequence[str], budget: ex.Budget, seeds: in
     there: list[str] = []
     if record.exists():
         there = list(_record(record, budget))
-    elif any(folder.iterdir()):
+    elif not _only_begun(folder):
         raise InputError(
             "holds something that is no reproduction; expected an empty or a new folder", str(folder)
         )
@@ -119,6 +119,12 @@ def open_folder(folder: Path, names: Sequence[str], budget: ex.Budget, seeds: in
     }  # fmt: skip
     write_bytes(record, (json.dumps(document, indent=1) + "\n").encode())
     return every
+
+
+def _only_begun(folder: Path) -> bool:
+    """Say whether a folder is empty, or has what was written last while the folder was removed."""
+    names = {entry.name for entry in folder.iterdir()}
+    return names <= {TRAININGS, RUNS} and not any((folder / TRAININGS).glob(f"*/{DONE}"))
 
 
 def _record(path: Path, budget: ex.Budget) -> tuple[str, ...]:
@@ -191,9 +197,12 @@ def train(folder: Path, job: SeededTraining) -> None:
     """Make a training, or what is left of it."""
     from mecopt_rl.training.checkpoint import save_policy
     from mecopt_rl.training.loop import LAST, POLICY, Training
+    from mecopt_rl.training.preconditions import check_still_there, clear_remains
     from mecopt_rl.training.training_plan import TrainingPlan
 
     own, budget, target = job.train, job.budget, folder / TRAININGS / job.name
+    check_still_there(folder / RECORD)
+    clear_remains(target, LAST)
     start = _cpu_s()
     plan = TrainingPlan(
         own.spec, own.learner, own.recipe, dict(own.changes), budget.episodes, own.workers, job.seed,
@@ -212,6 +221,7 @@ def train(folder: Path, job: SeededTraining) -> None:
         collapsed,
         round(_cpu_s() - start, 3),
     )
+    check_still_there(folder / RECORD)
     write_bytes(target / DONE, (json.dumps(asdict(found)) + "\n").encode())
     (target / LAST).unlink()  # up to 24 MB of replay memory that nothing needs any more
 
@@ -382,7 +392,9 @@ def compare(
 ) -> None:
     """Make the runs that the store does not have yet."""
     from mecopt.comparing.session import conduct
+    from mecopt_rl.training.preconditions import check_still_there
 
+    check_still_there(folder / RECORD)
     with quiet():
         conduct(plan, folder / RUNS, engine=engine, address=address, progress=True)
 

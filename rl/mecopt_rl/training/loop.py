@@ -155,7 +155,11 @@ class Training:
         self.rows, self.seconds = header["rows"], header["seconds"]
         self.kept, self.card = header["kept"], header["card"]
         try:
-            self.bounds = None if header["bounds"] is None else Bounds.from_json(header["bounds"])
+            self.bounds = (
+                None
+                if header["bounds"] is None
+                else Bounds.from_json(header["bounds"], self.plan.validation_episodes)
+            )
         except OF_DAMAGE as error:
             raise InputError(f"does not hold this learner's state (bounds: {error})", str(last)) from None
         mine = {name: t for name, t in self.learner.state().items() if not name.startswith(GROWS)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,28 @@ def check_folder(folder: Path, checkpoint: str) -> None:
         more = f" and {len(strange) - NAMED} more" if len(strange) > NAMED else ""
         text = f"holds {', '.join(strange[:NAMED])}{more} but no training; expected an empty or new folder"
         raise InputError(text, str(folder))
+
+
+def check_still_there(record: Path) -> None:
+    """Refuse to go on in a folder that was removed meanwhile, rather than make a part of it anew.
+
+    Raises
+    ------
+    InputError
+        If the file that says what the folder holds is gone.
+    """
+    if not record.exists():
+        raise InputError("was removed while it was written", str(record.parent))
+
+
+def clear_remains(folder: Path, checkpoint: str) -> None:
+    """Remove a training of a larger work that lost its checkpoint: nothing can go on from what is there.
+
+    So it is where the folder was removed while the training wrote. One that another process is at work in
+    has a lock.
+    """
+    if folder.is_dir() and not (folder / checkpoint).exists() and not (folder / LOCK).exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def those(fits: Callable[[LearnerKind[Any, Any]], bool]) -> str:

@@ -45,12 +45,20 @@ class StudyJournal(JournalFileBackend):
                 raise ValueError("its end is no entry")
             file.truncate(whole)
         super().__init__(str(path))
+        self.failed: MecoptError | None = None  # Optuna makes an error of its own of it
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Write entries at the end."""
+        try:
+            self._append(logs)
+        except MecoptError as error:
+            self.failed = error
+            raise
+
+    def _append(self, logs: list[dict[str, Any]]) -> None:
         left = memoryview("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode())
-        with _told(self.path), self.path.open("ab", buffering=0) as file:
-            size = file.tell()
+        with _told(self.path), self.path.open("r+b", buffering=0) as file:  # which makes none anew
+            size = file.seek(0, os.SEEK_END)
             try:
                 while left:
                     left = left[file.write(left) :]

@@ -22,7 +22,8 @@ from mecopt.errors import InputError, MecoptError, MissingExtraError, said
 from mecopt.files import read_bytes, write_bytes
 from mecopt_rl.learners.learner import kind
 from mecopt_rl.training.lock import LOCK, locked
-from mecopt_rl.training.loop import POLICY, Training
+from mecopt_rl.training.loop import LAST, POLICY, Training
+from mecopt_rl.training.preconditions import check_still_there, clear_remains
 from mecopt_rl.training.rounds import Diverged
 from mecopt_rl.training.training_plan import TrainingPlan
 from mecopt_rl.training.validation import worth
@@ -179,7 +180,8 @@ class Tuning:
             found = sorted(entry.name for entry in self.folder.iterdir())
         except OSError as error:
             raise InputError(f"cannot be a folder ({error.strerror})", str(self.folder)) from None
-        strange = [name for name in found if not name.startswith((LOCK, ".mecopt-"))]
+        # A training may have written last while the folder was removed; trainings look after themselves.
+        strange = [name for name in found if name != TRIALS and not name.startswith((LOCK, ".mecopt-"))]
         if strange and STORE not in found:
             text = f"holds {', '.join(strange[:3])} but no study; expected an empty or new folder"
             raise InputError(text, str(self.folder))
@@ -205,7 +207,12 @@ class Tuning:
             while (done := len(self._finished(study))) < trials:
                 # A sampler of its own for each trial: an interrupt changes nothing in what is tried.
                 study.sampler = optuna.samplers.TPESampler(seed=(self.search.plan.seed << 20) + done)
-                study.optimize(self._trial, n_trials=1)
+                try:
+                    study.optimize(self._trial, n_trials=1)
+                except Exception as error:
+                    if self.journal.failed is not None:
+                        raise self.journal.failed from error
+                    raise
                 finished = self._finished(study)
                 self._write(finished)
                 if self.tell is not None and len(finished) > done:
@@ -226,7 +233,8 @@ class Tuning:
             n_startup_trials=FIRST, n_warmup_steps=self.search.plan.episodes // 4
         )
         try:
-            storage = optuna.storages.JournalStorage(StudyJournal(path))
+            self.journal = StudyJournal(path)
+            storage = optuna.storages.JournalStorage(self.journal)
             names = [study.study_name for study in storage.get_all_studies()]
             if names and STUDY not in names:
                 raise InputError(f"a study named {names[0][:40]!r}, expected one of `mecopt tune`", str(path))
@@ -254,6 +262,8 @@ class Tuning:
         plan = dataclasses.replace(self.search.plan, changes={**self.search.plan.changes, **changes})
         text = json.dumps(changes, sort_keys=True)
         folder = self.folder / TRIALS / hashlib.sha256(text.encode()).hexdigest()[:12]
+        check_still_there(self.folder / STORE)
+        clear_remains(folder, LAST)
         trial.set_user_attr("folder", folder.name)
         training: Training | None = None
 

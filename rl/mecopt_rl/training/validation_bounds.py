@@ -59,9 +59,18 @@ class Bounds:
         return {**dataclasses.asdict(self), "lower": list(self.lower)}
 
     @classmethod
-    def from_json(cls, kept: Any) -> Bounds:
-        """Take what `to_json` gave."""
-        return cls(**{**kept, "lower": tuple(kept["lower"])})
+    def from_json(cls, kept: Any, count: int) -> Bounds:
+        """Take what `to_json` gave of so many episodes.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is something else.
+        """
+        lower = tuple(None if value is None else float(value) for value in kept["lower"])
+        if len(lower) != count:
+            raise ValueError(f"bounds of {len(lower)} episodes, expected {count}")
+        return cls(**{**kept, "lower": lower})
 
     def check(self, source: str) -> None:
         """Refuse episodes on which no policy can be measured.

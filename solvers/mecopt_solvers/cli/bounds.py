@@ -55,7 +55,7 @@ def bounds(ctx: click.Context, instance_file: str, time_limit: float, threads: i
         below = f"{100 * (best - bound.value) / best:.3g} %" if best > 0 else "0 %"
         return bound.name, f"{bound.value:.9g}", below, f"{bound.cpu_s:.3f}", f"{bound.wall_s:.3f}"
 
-    printing.say(printing.one_line(instance))
+    printing.headline(instance)
     units = {"s": "Seconds", "J": "Joules", "": "Value"}
     heads = ("Bound", units[objective.unit(instance)], "Below the best", "CPU s", "Wall s")
     printing.table(heads, map(row, found), numbers=4, wraps=(0,))

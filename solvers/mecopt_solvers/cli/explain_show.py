@@ -28,8 +28,7 @@ NONE = "-"
 
 def show(found: Explanation) -> None:
     """Show an explanation."""
-    out = printing.console()
-    out.print(printing.one_line(found.instance), style="dim")
+    printing.headline(found.instance)
     _status(found)
     _spending(found)
     _limits(found)

@@ -62,14 +62,17 @@ def test_json_is_one_document(compared, tmp_path):
         (("TOY", "--methods", "trelis"), "no method 'trelis'; did you mean trellis"),
         (("TOY", "--methods", "trellis", "--time-limit", "nan"), "time-limit"),
         (("TOY", "--methods", "trellis", "--workers", "100000"), "workers: 100000"),
-        (("TOY", "--methods", "markov-a3c=none.safetensors"), "none.safetensors' cannot be read"),
+        (("TOY", "--methods", "markov-a3c=none.safetensors"), "none.safetensors: no such file"),
+        (("TOY", "--methods", "trellis,mtl-a3c=TOY"), "TOY: not a whole safetensors file"),
+        (("TOY", "--methods", "trellis,dqn=TOY"), "TOY: not a whole safetensors file"),
+        (("TOY", "--methods", "trellis,ppo=TOY"), "TOY: no zip that can be read"),
     ],
 )
 def test_bad_input_is_one_line(mecopt, toy_file, tmp_path, args, text):
-    args = [toy_file if word == "TOY" else word for word in args]
+    args = [word.replace("TOY", str(toy_file)) for word in args]
     done = mecopt("compare", *args, "--out", tmp_path / "out", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert text in done.stderr
+    assert text.replace("TOY", str(toy_file)) in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
 

@@ -185,6 +185,8 @@ WRONG = {
     "instances new --model here.json --profiles here.json --links l.csv": "here.json: format:",
     "instances new --model model.json --profiles model.json --links l.csv": "model.json: format:",
     "instances new --model model.json --profiles here.json,guess.json --links l.csv": "row 2, column",
+    "instances new --model model.json --profiles here.json --links l.csv --name=": "--name is empty",
+    "instances new --model model.json --profiles here.json --links l.csv --out a.txt": "ends in .json or",
     "instances --json new": "--json belongs behind new",
 }
 

@@ -70,6 +70,7 @@ def test_generate_and_compare_take_it(yard, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"base": []}, r"base: \[\], expected a text"),
         ({"parameter": {}}, "'parameter': no such field; did you mean parameters?"),
         ({"parameters": {"server": 3}}, "yard.json: server: no such parameter, did you mean servers"),
         ({"parameters": {"servers": 0}}, "yard.json: servers: 0, expected"),

@@ -1,6 +1,7 @@
 """Graphs as chains: where they are cut, what crosses, what each block holds."""
 
 import numpy as np
+import onnx
 import onnx_graphs as graphs
 import pytest
 
@@ -23,6 +24,16 @@ def test_blocks_add_up_to_the_network(tmp_path):
     assert found.source.dims == {"batch": 2}
     assert found.source.file == "net.onnx"
     assert len(found.source.sha256) == 64
+
+
+def test_an_input_that_nothing_reads_is_not_sent(tmp_path):
+    proto = graphs.convolutions()
+    whole = imported(proto, tmp_path)
+    proto.graph.input.append(
+        onnx.helper.make_tensor_value_info("spare", onnx.TensorProto.FLOAT, (1, 3, 256, 256))
+    )
+    assert imported(proto, tmp_path).model == whole.model
+    assert imported(proto, tmp_path).graph == whole.graph
 
 
 def test_every_operator_is_in_one_block_in_an_order_that_runs(tmp_path):

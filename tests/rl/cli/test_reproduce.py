@@ -68,6 +68,7 @@ def test_trainings_side_by_side(tmp_path):
     train = ex.Train("camera-vgg:slots=3", "mtl-a3c", "best", (("width", 8),))
     work = [run.SeededTraining(train, seed, TINY) for seed in (1, 2)]
     ticks = []
+    run.open_folder(tmp_path, ["fig8"], TINY, 2)
     run._side_by_side(tmp_path, work, 2, lambda: ticks.append(1))
     assert len(ticks) == 2
     assert [run.course(tmp_path, job).episodes for job in work] == [[1, 2], [1, 2]]
@@ -90,6 +91,28 @@ def test_unknown_figures(tmp_path, words, text):
     assert isinstance(done.exception, InputError)
     assert text in str(done.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_was_removed_meanwhile(tmp_path):
+    """Nothing is made anew in it, and what a training left that wrote on is in nobody's way."""
+    budget = ex.BUDGETS["quick"]
+    run.open_folder(tmp_path, ["fig8"], budget, 1)
+    (tmp_path / run.RECORD).unlink()
+    for step in (
+        lambda: run.train(tmp_path, run.jobs(["fig8"], budget, 1)[0]),
+        lambda: run.compare(tmp_path, None),
+    ):
+        with pytest.raises(InputError, match="was removed while it was written"):
+            step()
+    assert not list(tmp_path.iterdir())
+    left = tmp_path / run.TRAININGS / "one"
+    left.mkdir(parents=True)
+    (left / "log.csv").write_text("round\n")
+    assert run.open_folder(tmp_path, ["fig8"], budget, 1) == ("fig8",)
+    (tmp_path / run.RECORD).unlink()
+    (left / run.DONE).write_text("{}")  # finished, and nobody knows of which reproduction
+    with pytest.raises(InputError, match="no reproduction"):
+        run.open_folder(tmp_path, ["fig8"], budget, 1)
 
 
 def test_folders_that_hold_something_else(tmp_path):

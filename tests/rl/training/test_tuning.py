@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import resource
+import shutil
 import signal
 
 import pytest
@@ -116,6 +117,26 @@ def test_a_journal_takes_entries_whole_or_not_at_all(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert list(StudyJournal(tmp_path / STORE).read_logs(0)) == [{"op_code": 1}]
+
+
+def test_a_folder_that_is_removed_is_not_half_made_anew(tmp_path, monkeypatch):
+    out, real = tmp_path / "study", tuning.Training.run
+
+    def run_and_remove(training):
+        real(training)
+        shutil.rmtree(out)
+
+    monkeypatch.setattr(tuning.Training, "run", run_and_remove)
+    with pytest.raises(MecoptError, match="could not be written: No such file"):
+        raise run("--out", str(out), "--trials", "1").exception
+    assert not out.exists()
+    monkeypatch.setattr(tuning.Training, "run", real)
+    changes = json.loads(run("--out", str(tmp_path / "other"), "--trials", "1", "--json").stdout)
+    (trial,) = (tmp_path / "other" / "trials").iterdir()
+    left = out / "trials" / trial.name
+    left.mkdir(parents=True)
+    (left / "policy.json").write_text("{}")  # what a training leaves that writes on
+    assert json.loads(run("--out", str(out), "--trials", "1", "--json").stdout)["trials"] == changes["trials"]
 
 
 def test_another_study_or_folder_is_refused(tmp_path):

@@ -103,6 +103,14 @@ def test_a_bound_above_the_cost_is_an_error():
         validation.judge(Fixed(0, 0))
 
 
+def test_bounds_of_other_episodes_are_refused():
+    """So they would be in a checkpoint that was damaged."""
+    kept = Bounds((2.0, None), 2).to_json()
+    assert Bounds.from_json(kept, 2) == Bounds((2.0, None), 2)
+    with pytest.raises(ValueError, match="bounds of 2 episodes, expected 3"):
+        Bounds.from_json(kept, 3)
+
+
 def test_gaps_of_decisions_made_while_learning():
     assert Tally(cost_s=3.0, optimum_s=2.0).gap == 0.5
     assert Tally(cost_s=1.0, optimum_s=2.0, violations=1).gap is None
@@ -237,7 +245,7 @@ def test_without_time_the_bound_is_that_without_couplings():
     assert none.proved == 0
     assert none.lower == pytest.approx(bounds_module.optima(batch))
     assert all(low <= high + 1e-9 for low, high in zip(none.lower, enough.lower, strict=True))
-    assert Bounds.from_json(json.loads(json.dumps(enough.to_json()))) == enough
+    assert Bounds.from_json(json.loads(json.dumps(enough.to_json())), len(enough.lower)) == enough
 
 
 def test_what_takes_long_is_said():

@@ -7,7 +7,6 @@ over an edge to a cloud and never back, each does one stretch, any may be left o
 
 from __future__ import annotations
 
-import csv
 import io
 import pickle
 import pickletools
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mecopt.encoding import csv_text
+from mecopt.encoding import csv_rows
 from mecopt.entities import Block, Device, Links, Model, Rules, Server, Tasks
 from mecopt.errors import InputError, said
 from mecopt.files import read_bytes
@@ -119,10 +118,7 @@ def _model(name: str, machines: dict[str, tuple[str, dict[str, Any]]], place: st
 
 
 def _links(table: Path) -> Links_:
-    try:
-        rows = list(csv.reader(io.StringIO(csv_text(read_bytes(table), str(table)), newline="")))
-    except csv.Error as error:
-        raise InputError(f"not CSV: {error}", str(table)) from None
+    rows = csv_rows(read_bytes(table), str(table))
     found: Links_ = {}
     for number, row in enumerate(rows[1:], 2):
         if not any(row):
