@@ -1,6 +1,6 @@
 """Ours and those of Stable-Baselines3, tuned by Optuna with as many trials each, and trained on other seeds.
 
-    python benchmarks/tuned.py [--settings A,B] [--trials N] [--seeds N] [--episodes N]
+    python benchmarks/tuned.py [--settings A,B] [--learners A,B] [--trials N] [--seeds N] [--episodes N]
 
 A trial is as long as the trainings that are reported: schedules run over the length of a training, so that
 what is best in short ones need not be in long ones. Trials and trainings are added to
@@ -68,6 +68,7 @@ NO_GAP = 1e9  # of what violates a limit
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", default="camera-vgg")
+    parser.add_argument("--learners", default=",".join(TUNED))
     parser.add_argument("--trials", type=int, default=13)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--episodes", type=int, default=400)
@@ -76,7 +77,8 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(1)
     for setting in options.settings.split(","):
-        best = {name: tune(setting, name, options.trials, options.episodes) for name in TUNED}
+        learners = options.learners.split(",")
+        best = {name: tune(setting, name, options.trials, options.episodes) for name in learners}
         for job in finals(setting, best, options):
             once(job, final)
             page()
