@@ -234,8 +234,8 @@ def tuned_table() -> list[str]:
         f"and {PEER_ENVIRONMENTS} episodes side by side in the fast vector environment, and ends on a whole",
         "rollout: its PPO decides up to a rollout more often than is stated. Its DQN takes a whole placement",
         "as one action. Recipe `best` was found by hand before: the tables of docs/methods list what was",
-        "tried, 12 settings for a3c and 13 for dqn; trials of the prototypes before them were not counted. Few",
-        "trials of short trainings are a first look; the same command with more of them goes on from here.",
+        "tried, 12 settings for a3c and 13 for dqn; trials of the prototypes before them were not counted.",
+        "Few trials of short trainings are a first look; the same command with more goes on from here.",
     ]
     header = ["setting", "episodes", "learner", "trials", "seeds", "gap", "what was found"]
     return [*said, "", table(header, rows), ""]
