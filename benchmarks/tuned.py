@@ -1,8 +1,10 @@
 """Ours and those of Stable-Baselines3, tuned by Optuna with as many trials each, and trained on other seeds.
 
-    python benchmarks/tuned.py [--settings A,B] [--trials N] [--seeds N] [--episodes N] [--trial-episodes N]
+    python benchmarks/tuned.py [--settings A,B] [--learners A,B] [--trials N] [--seeds N] [--episodes N]
 
-Trials and trainings are added to reports/learners/runs.jsonl as they end; what is there is not run again.
+A trial is as long as the trainings that are reported: schedules run over the length of a training, so that
+what is best in short ones need not be in long ones. Trials and trainings are added to
+reports/learners/runs.jsonl as they end; what is there is not run again, and Optuna is told of it.
 """
 
 from __future__ import annotations
@@ -66,34 +68,35 @@ NO_GAP = 1e9  # of what violates a limit
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", default="camera-vgg")
+    parser.add_argument("--learners", default=",".join(TUNED))
     parser.add_argument("--trials", type=int, default=13)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--episodes", type=int, default=400)
-    parser.add_argument("--trial-episodes", type=int, default=60)
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(1)
     for setting in options.settings.split(","):
-        best = {name: tune(setting, name, options.trials, options.trial_episodes) for name in TUNED}
-        for job in finals(setting, best, options.episodes, options.seeds):
+        learners = options.learners.split(",")
+        best = {name: tune(setting, name, options.trials, options.episodes) for name in learners}
+        for job in finals(setting, best, options):
             once(job, final)
             page()
     page()
 
 
-def finals(setting: str, best: dict[str, dict[str, Any]], episodes: int, seeds: int) -> Iterator[Job]:
+def finals(setting: str, best: dict[str, dict[str, Any]], options: argparse.Namespace) -> Iterator[Job]:
     """Yield the trainings of what was found, and of what learners come with, one seed after the other."""
-    for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+    for seed in range(FIRST_SEED, FIRST_SEED + options.seeds):
         for learner, found in best.items():
-            for settings, changes in (("as it comes", {}), ("tuned", found)):
+            for trials, changes in ((0, {}), (options.trials, found)):
                 yield {
                     "part": "tuned",
                     "seed": seed,
                     "setting": setting,
                     "learner": learner,
-                    "episodes": episodes,
-                    "settings": settings,
+                    "episodes": options.episodes,
+                    "trials": trials,
                     "changes": changes,
                 }
 

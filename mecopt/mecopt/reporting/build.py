@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NEEDED = ("altair", "vl_convert", "itables", "jinja2", "pyarrow")
 FIGURE_WIDTH = 640
 POINTS = 72  # an inch
+KEY_LINE, KEY_LETTER = 44, 4  # points of an entry of the key: its line with the room about it, and a letter
 LINES_HIGH = 320  # charts of lines; others are as high as their rows
 FOLDER = "report"  # in the folder of the comparison, unless another one is named
 
@@ -147,7 +148,7 @@ def contents(
     for table in shown:
         files[f"tables/{table.name}.tex"] = latex(table, wanted.columns).encode()
     for figure in draw(numbers, charts, legend=True):
-        files |= _pictures(figure, wanted.size_in)
+        files |= _pictures(figure, wanted.size_in, max(map(len, charts.methods.texts)))
     files["index.html"] = html.encode()  # last: a page is there only when all it names is
     return files, numbers.document()
 
@@ -187,8 +188,11 @@ def _unicode(value: Any) -> Any:
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
-def _pictures(figure: Figure, size_in: tuple[float, float] | None) -> dict[str, bytes]:
-    """Return a figure as PNG, SVG and PDF, of that size in all where one is given."""
+def _pictures(figure: Figure, size_in: tuple[float, float] | None, longest: int) -> dict[str, bytes]:
+    """Return a figure as PNG, SVG and PDF, of that size in all where one is given.
+
+    `longest` is the number of letters of the longest name in the key, for which there has to be room.
+    """
     import altair as alt
 
     # The letters of a map are part of the picture, which goes where there is no caption.
@@ -202,19 +206,23 @@ def _pictures(figure: Figure, size_in: tuple[float, float] | None) -> dict[str, 
     sizes = {"width": width, "height": height} if lines else {"width": width}
     key = {"title": alt.TitleParams("", subtitle=figure.key)} if figure.key else {}  # a paper has captions
     chart = figure.chart.properties(**sizes, **key, autosize=fit)
-    return pictures(figure.name, chart, 4.0, paper=True)
+    return pictures(figure.name, chart, 4.0, key_columns=max(1, width // (KEY_LINE + KEY_LETTER * longest)))
 
 
-def pictures(name: str, chart: Any, scale: float = 2.0, paper: bool = False) -> dict[str, bytes]:
-    """Return an Altair chart as SVG, PNG and PDF on white, by their names in the folder ``figures``."""
+def pictures(name: str, chart: Any, scale: float = 2.0, key_columns: int = 0) -> dict[str, bytes]:
+    """Return an Altair chart as SVG, PNG and PDF on white, by their names in the folder ``figures``.
+
+    With `key_columns` it is for a paper: the key is below, in so many columns.
+    """
     import vl_convert
 
     spec = chart.to_dict()
     # One weight of type: two fonts in a PDF come in an order of their own each time.
     words: dict[str, Any] = {"titleFontWeight": "normal"}
-    if paper:  # letters of the size of a caption, and little room for the rest
+    if key_columns:  # letters of the size of a caption, and little room for the rest
         words |= {"labelFontSize": 7, "titleFontSize": 8}
-    key = {"orient": "bottom", "columns": 3, "offset": 4, "rowPadding": 1} if paper else {}
+    below = {"orient": "bottom", "columns": key_columns, "offset": 4, "rowPadding": 1}
+    key = below if key_columns else {}
     plain = {"title": {"fontWeight": "normal"}, "axis": words, "legend": words | key}
     options: dict[str, Any] = {"config": {"background": "white", **plain}}
     # Vega numbers gradients through the whole process; a chart has one at most, and the same data is to

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mecopt.reporting.style import Look, looks
+from mecopt.reporting.style import SHAPES, Look, looks
 from mecopt.text import visible
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MANY_INSTANCES = 60  # above that, a chart with a row for each instance has one for each kind instead
 TICKS = [0, 0.0001, 0.001, 0.01, 0.1, 1, 10, 100, 1000, 10000, 100000]  # percent
+MARK_SIZE = 2.25  # of marks and keys: Vega scales the outlines by half its root, to 7 pixels
 NUMBER = "datum.value >= 1000 ? format(datum.value, ',') : '' + datum.value"
 
 
@@ -117,7 +118,8 @@ class Charts:
         import altair as alt
 
         names = self.methods.at("datum.value")
-        style: Any = {"symbolStrokeWidth": 2, "symbolOpacity": 1, "symbolSize": 110, "labelLimit": 240}
+        style: Any = {"symbolStrokeWidth": 1.5, "symbolOpacity": 1, "labelLimit": 240}
+        style |= {"symbolSize": MARK_SIZE, "symbolOffset": 13, "labelOffset": 16}  # room for the line
         return alt.Legend(title=None, labelExpr=names, **style) if shown else None
 
     def colour(self, legend: bool) -> alt.Color:
@@ -138,7 +140,9 @@ class Charts:
         """Return the shape of the methods."""
         import altair as alt
 
-        scale = alt.Scale(domain=self.methods.places, range=[look.shape for look in self.looks])
+        # A line goes through each: in the key it bears the dash, elsewhere marks have no stroke to show it.
+        paths = [f"M-18,0H18{SHAPES[look.shape]}" for look in self.looks]
+        scale = alt.Scale(domain=self.methods.places, range=paths)
         return alt.Shape("method:N", scale=scale, legend=self.legend(legend))
 
 

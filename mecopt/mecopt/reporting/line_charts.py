@@ -169,7 +169,7 @@ def size(charts: fg.Charts, cells: pd.DataFrame, *, legend: bool) -> fg.Figure:
         ],
     )
     line = base.mark_line(strokeWidth=1).encode(strokeDash=charts.dash(legend))
-    points = base.mark_point(filled=True, size=55).encode(shape=charts.shape(legend))
+    points = base.mark_point(filled=True, size=fg.MARK_SIZE).encode(shape=charts.shape(legend))
     return fg.Figure(
         "gap_size",
         "Gap against size",
@@ -218,7 +218,7 @@ def _lines(charts: fg.Charts, rows: Iterable[tuple[Any, ...]], x: alt.X, y: alt.
     )
     marks = (
         alt.Chart(fg.data(_marked(frame)))
-        .mark_point(filled=True, size=45)
+        .mark_point(filled=True, size=fg.MARK_SIZE)
         .encode(x=x, y=y, color=charts.colour(legend), shape=charts.shape(legend), opacity=charts.faded())
     )
     if "low" not in frame or frame["low"].isna().all():

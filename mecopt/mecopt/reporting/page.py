@@ -11,7 +11,7 @@ import numpy as np
 
 from mecopt.reporting import placement_view, sentences
 from mecopt.reporting import statistics as st
-from mecopt.reporting.style import figure, percent
+from mecopt.reporting.style import SHAPES, figure, percent
 from mecopt.text import visible
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def page(
         summary=sentences.summary(numbers),
         warnings=sentences.warnings(comparison, numbers),
         looks=charts.looks,
-        marks=MARKS,
+        marks=SHAPES,
         figures={found.name: found for found in figures},
         pictured={found.name for found in figures},
         anytime=[found for found in figures if found.name.startswith("anytime_")],
@@ -70,17 +70,6 @@ def page(
         resamples=st.RESAMPLES,
         horizon=figure(numbers.horizon_s, 3),
     )
-
-
-# Outlines of the shapes that Vega draws, in a box from -5 to 5, for the key of the page.
-MARKS = {
-    "circle": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",
-    "square": "M-3.5,-3.5h7v7h-7z",
-    "triangle-up": "M0,-4.5L4.5,3.5H-4.5z",
-    "diamond": "M0,-5L4,0L0,5L-4,0z",
-    "cross": "M-1.5,-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z",
-    "triangle-down": "M0,4.5L4.5,-3.5H-4.5z",
-}
 
 
 def _details(comparison: Any, numbers: Numbers) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A8A8A")
 LEAST_PERCENT = 0.0001  # the tolerance of optimality: no smaller gap is told apart from it
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [1, 4])
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+SHAPES = {  # outlines in pixels, 9 or 10 across
+    "circle": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",
+    "square": "M-3.5,-3.5h7v7h-7z",
+    "triangle-up": "M0,-4.5L4.5,3.5H-4.5z",
+    "diamond": "M0,-5L4,0L0,5L-4,0z",
+    "cross": "M-1.5,-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z",
+    "triangle-down": "M0,4.5L4.5,-3.5H-4.5z",
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ def looks(labels: Sequence[str]) -> list[Look]:
             label,
             COLOURS[i % len(COLOURS)],
             DASHES[i % len(DASHES)],
-            SHAPES[(i + i // len(DASHES)) % len(SHAPES)],
+            tuple(SHAPES)[(i + i // len(DASHES)) % len(SHAPES)],
         )
         for i, label in enumerate(labels)
     ]

@@ -140,7 +140,7 @@ def make_trainings_report(
         own = [line for line in lines if line.spec == spec]
         name = f"learning_{slug(spec)[:60] or 'curves'}"
         name = name if f"figures/{name}.svg" not in found else f"{name}_{len(svgs)}"
-        drawn = pictures(name, _chart(own, size_in), paper=size_in is not None)
+        drawn = pictures(name, _chart(own, size_in), key_columns=0 if size_in is None else 2)
         found |= drawn
         svgs.append((name, visible(spec), drawn[f"figures/{name}.svg"].decode()))
     table = _table(lines)
@@ -284,7 +284,7 @@ def _points(place: int, line: Line) -> list[tuple[int, float, float, float, floa
 
 
 HEADS = (
-    "ReportedTraining",
+    "Training",
     "Setting",
     "Seeds",
     "Best gap [%]",

@@ -74,7 +74,7 @@ def files():
         drawn = build._pictures
         some = ("gap_map", "triviality", "profile_gap", "gap_size", "energy", "delay_split", "collapse")
         patch.setattr(
-            build, "_pictures", lambda figure, size_in: drawn(figure, size_in) if figure.name in some else {}
+            build, "_pictures", lambda figure, *given: drawn(figure, *given) if figure.name in some else {}
         )
         methods = ("exact", "dice", *EVIL_NAMES[:8])
         return build.contents(MadeUp(names=EVIL_NAMES, methods=methods, seeds=1), "\x1b]0;a\n")[0]

@@ -1,5 +1,6 @@
 """Reports: what stands on the page and in the files, and what is left out of the means."""
 
+import copy
 import io
 import json
 import re
@@ -13,7 +14,8 @@ from places import ROOT
 from reporting_data import EVIL, MadeUp
 
 from mecopt.errors import InputError, MissingExtraError
-from mecopt.reporting import build, make_report, page, sentences, tables
+from mecopt.reporting import build, line_charts, make_report, page, sentences, tables
+from mecopt.reporting.figures import Charts
 from mecopt.reporting.numbers import Numbers
 from mecopt.reporting.wanted import Wanted
 
@@ -85,10 +87,10 @@ def test_summary_is_two_sentences(made_up):
 
 def test_same_comparison_same_bytes(made, made_up, monkeypatch):
     pictures, drawn = build._pictures, []
-    monkeypatch.setattr(build, "_pictures", lambda figure, size_in: drawn.append(figure) or {})
+    monkeypatch.setattr(build, "_pictures", lambda figure, *given: drawn.append(figure) or {})
     again, _ = build.contents(made_up, "a folder")
     (gradient,) = (figure for figure in drawn if figure.name == "collapse")
-    again |= pictures(gradient, None)
+    again |= pictures(gradient, None, 0)
     assert {name for name in again if again[name] != made[0][name]} == set()
     assert {"index.html", "figures/collapse.svg", "figures/collapse.png"} <= set(again)
 
@@ -150,7 +152,7 @@ def test_files_in_folders_that_are_not_there_yet(tmp_path):
 
 
 def test_nothing_placed(monkeypatch):
-    monkeypatch.setattr(build, "_pictures", lambda figure, size_in: {})
+    monkeypatch.setattr(build, "_pictures", lambda *given: {})
     files, document = build.contents(MadeUp(names=("one",), methods=("stuck",)), "x")
     assert "no run ended with a feasible placement" in files["index.html"].decode()
     assert document["methods"][0]["instances"] == 0
@@ -290,6 +292,34 @@ def test_figures_have_the_size_that_is_asked_for(made_up):
         svg = ET.fromstring(files[f"figures/{name}.svg"].decode())
         assert (float(svg.get("width")), float(svg.get("height"))) == (245, 187), name
     assert float(ET.fromstring(files["figures/delay_split.svg"].decode()).get("width")) == 245
+
+
+@pytest.mark.parametrize(("label", "rows"), [("x", 2), ("best-node", 2), ("a method of a long name", 4)])
+def test_the_key_of_a_small_figure_has_as_many_columns_as_fit(made_up, label, rows):
+    numbers = Numbers(made_up, Wanted(labels={"dice": label, EVIL: "e"}))
+    numbers.tables()
+    charts = Charts(numbers.labels, numbers.instances, numbers.kinds)
+    figure = line_charts.profile(charts, numbers.runs, legend=True)
+    files = build._pictures(figure, (3.4, 2.6), max(map(len, numbers.labels)))
+    entry = (
+        r'translate\(([\d.]+),([\d.]+)\)"><path class="background"[^>]* d="M0,0h([\d.]+)[^>]*><g><g class="'
+    )
+    entries = re.findall(entry + "mark-symbol role-legend", files["figures/profile_gap.svg"].decode())
+    assert len(entries) == 4
+    assert len({round(float(y)) for _, y, _ in entries}) == rows
+    assert max(float(x) + float(width) for x, _, width in entries) < 245 - 30, (
+        "beside the scale of the shares"
+    )
+
+
+def test_who_was_run_on_more_instances_is_not_therefore_closer(made_up):
+    made_up = copy.copy(made_up)
+    missed = made_up.runs["instance_sha256"].iloc[-1]
+    runs = made_up.runs
+    made_up.runs = runs[(runs["method"] != "exact") | (runs["instance_sha256"] != missed)]
+    numbers = Numbers(made_up)
+    numbers.tables()
+    assert [row["method"] for row in numbers.ranking()] == ["exact", "dice"]
 
 
 @pytest.mark.parametrize(

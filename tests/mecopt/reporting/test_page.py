@@ -38,9 +38,7 @@ return [...document.querySelectorAll('body *')].filter((part) =>
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            build, "_pictures", lambda figure, size_in: {}
-        )  # the files beside the page are not needed
+        patch.setattr(build, "_pictures", lambda *given: {})  # the files beside the page are not needed
         files, _ = build.contents(MadeUp(), "made-up")
     path = tmp_path_factory.mktemp("page") / "index.html"
     path.write_bytes(files["index.html"])
@@ -50,7 +48,7 @@ def address(tmp_path_factory):
 @pytest.fixture(scope="module")
 def evil_address(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "_pictures", lambda figure, size_in: {})
+        patch.setattr(build, "_pictures", lambda *given: {})
         methods = ("exact", "dice", *EVIL_NAMES[:12])
         files, _ = build.contents(MadeUp(names=EVIL_NAMES, methods=methods), "a\nb\u202e")
     path = tmp_path_factory.mktemp("evil") / "index.html"

@@ -59,6 +59,10 @@ def test_seeds_are_one_line_and_first_crossing_and_last_value_two_things(folder)
     assert len([name for name in document["files"] if name.endswith(".svg")]) == 3  # a figure a setting
     page = (folder / "report" / "index.html").read_text()
     assert "5 trainings" in page
+    assert ">Training</th>" in page
+    assert {name: page.count(f'href="{name}"') for name in document["files"] if name != "index.html"} == {
+        name: 1 for name in document["files"] if name != "index.html"
+    }
     assert "mecopt train camera-vgg --seed 1" in page
     with (folder / "report" / "trainings.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 15
