@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 REQUIRED = ("slot", "device", "model", "rate_bps")
-OPTIONAL = {"batch": 1, "max_delay_s": None}  # what they are where they are not given
+OPTIONAL: dict[str, Any] = {"batch": 1, "max_delay_s": None}  # what they are where they are not given
 
 
 def columns_of(tasks: Sequence[Any]) -> dict[str, list[Any]]:
