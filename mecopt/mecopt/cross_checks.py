@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from mecopt.entities import block_number, name_problems
@@ -12,10 +13,16 @@ if TYPE_CHECKING:
     from mecopt.schema_docs import InstanceDoc
 
 
+REQUIRED = ("slot", "device", "model", "rate_bps")
+OPTIONAL: dict[str, Any] = {"batch": 1, "max_delay_s": None}  # what they are where they are not given
+
+
 def columns_of(tasks: Sequence[Any]) -> dict[str, list[Any]]:
-    """Return the fields of the tasks that are compared with other parts, a list for each field."""
-    columns = {name: [task[name] for task in tasks] for name in ("slot", "device", "model", "rate_bps")}
-    return columns | {"max_delay_s": [task.get("max_delay_s") for task in tasks]}
+    """Return the fields of the tasks of either format, a list for each field."""
+    columns = {name: list(map(itemgetter(name), tasks)) for name in REQUIRED}
+    if sum(map(len, tasks)) == len(REQUIRED) * len(tasks):  # none is given, as a count soon tells
+        return columns | {name: [value] * len(tasks) for name, value in OPTIONAL.items()}
+    return columns | {name: [task.get(name, value) for task in tasks] for name, value in OPTIONAL.items()}
 
 
 def cross_problems(

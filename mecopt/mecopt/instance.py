@@ -110,7 +110,7 @@ class Instance:
         )
         return counts
 
-    @property
+    @cached_property
     def max_blocks(self) -> int:
         """Number of blocks M of the longest model."""
         return max(len(m.blocks) for m in self.models)

@@ -210,13 +210,13 @@ def _tasks(
     def whole(values: Iterable[int]) -> NDArray[np.int64]:
         return np.fromiter(values, np.int64, count)
 
-    model = [models[name] for name in columns["model"]]
+    model = list(map(models.__getitem__, columns["model"]))
     rates = np.fromiter(chain.from_iterable(columns["rate_bps"]), float, count * servers)
     return Tasks.of(
         slot=whole(columns["slot"]),
-        device=whole(devices[name] for name in columns["device"]),
+        device=whole(map(devices.__getitem__, columns["device"])),
         model=whole(model),
-        batch=whole(task.get("batch", 1) for task in doc.tasks),
+        batch=whole(columns["batch"]),
         rate_bps=rates.reshape(count, servers),
         max_delay_s=_delays(columns["max_delay_s"], doc, model),
         blocks=max(len(one.blocks) for one in doc.models),

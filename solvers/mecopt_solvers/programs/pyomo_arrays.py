@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecopt.trellis_arcs import Arcs
+from mecopt_solvers.programs.formulations import TICKS
 from mecopt_solvers.programs.linear_program import WIDER, Label, Program, Rows
 
 
@@ -22,7 +23,7 @@ def to_program(model: Any, arcs: Arcs, keep_time: Callable[[], None] = lambda: N
     arcs : Arcs
         The arcs that it was made of.
     keep_time : callable
-        Called for every row; ends the work by an exception.
+        Called for every so many rows; ends the work by an exception.
     """
     import pyomo.environ as pyo
     from pyomo.repn import generate_standard_repn
@@ -34,7 +35,8 @@ def to_program(model: Any, arcs: Arcs, keep_time: Callable[[], None] = lambda: N
     cost[[at[id(v)] for v in objective.linear_vars]] = objective.linear_coefs
     labels, entries, sides = {}, [], []
     for row, (label, constraint) in enumerate(_constraints(model)):
-        keep_time()
+        if row % TICKS == 0:
+            keep_time()
         body = generate_standard_repn(constraint.body, quadratic=False)
         lower, upper = (_side(bound, body.constant) for bound in (constraint.lower, constraint.upper))
         value = np.array(body.linear_coefs, dtype=np.float64)

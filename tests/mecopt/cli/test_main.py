@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from mecopt.__main__ import SPARED
+
 HEAVY = (
     "numpy",
     "pandas",
@@ -48,6 +50,20 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "HEAVY ['click']"
+
+
+@pytest.mark.parametrize("given", [{}, {"OPENBLAS_THREAD_TIMEOUT": "26", "PYDANTIC_DISABLE_PLUGINS": "mine"}])
+def test_libraries_start_with_less_unless_told_otherwise(monkeypatch, given):
+    for name in SPARED:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    code = (
+        "import os, sys\nfrom mecopt.__main__ import run\nsys.argv = ['mecopt', '--version']\n"
+        f"try:\n    run()\nexcept SystemExit:\n    print([os.environ[name] for name in {list(SPARED)}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == str([given.get(name, value) for name, value in SPARED.items()])
 
 
 def test_help_is_fast(mecopt):
