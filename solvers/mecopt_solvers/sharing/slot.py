@@ -10,7 +10,7 @@ weights of tasks above the least one. Only the search for placements counts it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from mecopt.instance import Instance
 from mecopt.limits.sharing import FULLEST
 from mecopt.tolerances import JUST_BELOW, slack
 from mecopt.trellis_arcs import Arcs, build_arcs, delays
-from mecopt_solvers.decomposition.problem import WITHIN, Part, lay_out_memory, layers
+from mecopt_solvers.decomposition.problem import Part, lay_out_memory, layers
+from mecopt_solvers.programs.presolve import within_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,12 +158,13 @@ def _part(instance: Instance, arcs: Arcs, weight: Floats, load: Floats) -> tuple
         at = np.where(own >= 0, rows + at - np.count_nonzero(names < 0), -1)
         row, rows, found = np.column_stack([row, at]), rows + np.count_nonzero(names >= 0), found + 1
         spend = np.concatenate([spend, share[None]])
-        weight = np.where(share > WITHIN, np.inf, weight)
     if not len(spend):
         row = np.column_stack([row, np.full(count, -1)])
     memory = next((lay_out_memory(limit, instance, tasks) for limit in limits.charged(instance)), None)
     if memory is not None:
         weight = np.where(memory.too_large()[:, :, None, :], np.inf, weight)
+    if found:
+        weight, _ = within_rows(limits.ENERGY, instance, replace(arcs, weight=weight))
     part = Part(
         tasks=tasks,
         slot=slot,

@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecopt.arrays import Floats, Ints
+from mecopt.tolerances import JUST_BELOW
 from mecopt_solvers.decomposition import pricing_kernels
 from mecopt_solvers.decomposition.dual import NO_EXTRA, ROUNDING, Priced
 from mecopt_solvers.sharing.mixed import mixed_kernels
 from mecopt_solvers.sharing.slot import SharedSlot
 
 PATIENCE = 8  # steps without a better bound until the aim comes down
+OPEN = (1.0 + 4.0 * np.finfo(float).eps) / JUST_BELOW  # the judge decides what is as good as at the largest load
 LEAST_REACH = 1e-7  # of the bound
 Flags = NDArray[np.bool_]
 
@@ -60,7 +62,7 @@ class Pricing:
         self.slot, self.part, self.row = slot, slot.part, slot.row
         rows, servers = self.part.rows, self.part.slots * slot.servers
         worth, top = np.zeros(rows + 1), np.ones(rows + 1)
-        worth[:servers], top[:servers], top[rows] = slot.curve.worth, slot.curve.top, np.inf
+        worth[:servers], top[:servers], top[rows] = slot.curve.worth, slot.curve.top * OPEN, np.inf
         self.curve = worth, slot.curve.mm1, top
         memory, self.short = self.part.memory, None
         if memory is not None:

@@ -15,25 +15,36 @@ from typing import Any
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
+from mecopt_solvers.decomposition.dual import Priced
 from mecopt_solvers.sharing import curve_kernels
 from mecopt_solvers.sharing.load_prices import FIRST_LOADS
 from mecopt_solvers.sharing.mixed import mixed_kernels as kernels
+from mecopt_solvers.sharing.mixed.mixed_holdings import draw, used
+from mecopt_solvers.sharing.mixed.mixed_master import MixedMaster
 from mecopt_solvers.sharing.mixed.mixed_prices import Decisions, MixedPriced, Pricing
 from mecopt_solvers.sharing.path_pool import SharingPool, fill, truth_of
 from mecopt_solvers.sharing.slot import SharedSlot
 from mecopt_solvers.sharing.tree import CLOSED, MOST_HELD
 
 ROOT_STEPS, ROOT_TURN = 1_000, 50
+SLOW = 1e-3  # of the bound: steps of a turn that gain less leave the rest to programs
+PROGRAMS = 80
+STEADY = 0.5  # of the best prices stays in the next ones, but for every third
+FIRST_CAP = 10.0  # of the bound: what all of a limit above it costs in the programs at first
+MET = 1e-6  # of the bound, between program and bound
 NODE_STEPS = 60
 KEPT_PATHS = 40  # of the last steps at the root, for the pool
 MOST_PATHS = 200_000  # of a pool that moves are made in
+HELD_PATHS = 50_000  # of one for what nodes hold
 NODE_PATHS = 20_000  # of a pool that is searched to the end
 SEARCHED = 50_000  # combinations of a node that are looked at before it is split
 FIRST_WITHIN = 0.02  # of the bound: reduced costs of the first pool
 MOVES, MOVES_A_TASK = 20_000, 400  # of a round
 HOTTEST, COOLEST, COLD = 0.05, 2e-3, 1e-5  # temperatures, in mean objectives of a task
 DEARER, CHEAPER = 3.0, 0.8  # what becomes of the fee of being above a limit after a round without and with
+FIRST_FEE, FEES = 30.0, (0.3, 1e4)  # of being above a limit by all of it, in mean objectives of a task
 WIDER = 4.0  # times the reduced costs of a pool that has held no placement
+FIRST_ROUNDS = 12  # without a placement: then the tree may find one
 IDLE_ROUNDS = 4  # without a gain: then the tree goes on
 TREE_TURN = 10  # nodes between two further rounds
 
@@ -63,7 +74,9 @@ class MixedSearch:
         self.root: MixedPriced | None = None
         self.pool: SharingPool | None = None
         self.seen: list[Ints] = []
-        self.fee, self.within = 3.0, FIRST_WITHIN
+        self.start: Ints | None = None  # what the last program has most of
+        self.used = np.zeros((0, 0))  # (holders, pieces) tasks that use a piece there, as it has it
+        self.fee, self.within = FIRST_FEE, FIRST_WITHIN
         laid, tasks = slot.part.memory, len(slot.drop)
         if laid is None:
             none = np.zeros((0, 0), dtype=np.int64)
@@ -105,7 +118,7 @@ class MixedSearch:
             self._raise_bound()
             if self.finished or self._closed(gap) or should_stop():
                 return
-            if self.idle < IDLE_ROUNDS or self.visits >= TREE_TURN * (self.rounds - IDLE_ROUNDS + 1):
+            if self.idle < (IDLE_ROUNDS if self.path is not None else FIRST_ROUNDS) or self.visits >= TREE_TURN * (self.rounds - IDLE_ROUNDS + 1):
                 self._round()
             else:
                 self._visit(heapq.heappop(self.heap), should_stop)
@@ -145,12 +158,43 @@ class MixedSearch:
             best = pricing.climb(best, decided, ROOT_TURN, self._cutoff(), should_stop, self.seen)
             self.bound = max(self.bound, min(best.priced.bound, self.value))
             del self.seen[:-KEPT_PATHS]
-            if should_stop() or best.priced.bound - before < 1e-6 * abs(before):
+            if should_stop() or best.priced.bound - before < SLOW * abs(before):
                 break
-        self.root = best
+        self.root = best = self._programs(best, decided, should_stop)
         self._push(best, decided, best.priced.bound)
         self._refill()
         return True
+
+    def _programs(self, best: MixedPriced, decided: Decisions, should_stop: Callable[[], bool]) -> MixedPriced:
+        """Raise the bound by the prices of linear programs, until they say that there are no better ones."""
+        master, pricing = MixedMaster(self.pricing), self.pricing
+        cap = FIRST_CAP * max(abs(best.priced.bound), 1e-300)
+        start = np.stack(self.seen)
+        for turn in range(PROGRAMS):
+            pool = fill(self.slot, best.priced, -1.0, MOST_PATHS, start)
+            program = None if pool is None or should_stop() else master.solve(pool, cap)
+            if pool is None or program is None or not np.isfinite(program.prices).all():
+                break
+            self.start = pool.path[_largest(pool, program.share)]
+            if pricing.short is not None:
+                self.used = used(pricing, pool.task, pool.path, program.share)
+            near = STEADY ** min(turn, 1) if turn % 3 else 0.0
+            before = best.priced
+            found = pricing.price(
+                near * before.prices[:-1] + (1.0 - near) * program.prices,
+                near * best.memory + (1.0 - near) * program.memory,
+                decided,
+            )
+            start = np.concatenate([start, found.priced.path[None]])
+            if found.priced.bound > before.bound:
+                best = found
+                self.bound = max(self.bound, min(best.priced.bound, self.value))
+            if program.value - best.priced.bound <= MET * abs(best.priced.bound):
+                if program.overflow < MET or turn + 1 == PROGRAMS:
+                    break
+                cap *= 10.0
+        self.seen = list(start[-KEPT_PATHS:])
+        return best
 
     def _refill(self) -> None:
         """List the paths near the prices of the root, as many as there may be."""
@@ -158,12 +202,21 @@ class MixedSearch:
         priced = self.root.priced
         seen = np.stack(self.seen if self.path is None else [self.path, *self.seen])
         within = self.value - priced.bound if np.isfinite(self.value) else self.within * abs(priced.bound)
-        for _ in range(16):
-            self.pool = fill(self.slot, priced, within, MOST_PATHS, seen)
-            if self.pool is not None:
-                return
-            within *= 0.3
-        self.pool = fill(self.slot, priced, -1.0, MOST_PATHS, seen)
+        self.pool = self._near(priced, within, seen, MOST_PATHS)
+
+    def _near(self, priced: Priced, within: float, seen: Ints, most: int) -> SharingPool:
+        """List the paths up to a reduced cost, or as far as there is room, and those seen."""
+        pool = None
+        while pool is None:
+            pool = fill(self.slot, priced, within, most, seen)
+            within = 0.3 * within if within > 1e-9 * abs(priced.bound) else -1.0
+        return self._fitting(pool)
+
+    def _fitting(self, pool: SharingPool) -> SharingPool:
+        """Return the pool without paths that break a limit by themselves, but for tasks that have no other."""
+        fits = (pool.use <= self.pricing.curve[2][self.row[pool.task]]).all(axis=1)
+        some = np.bincount(pool.task, fits, len(pool.first) - 1) > 0
+        return pool.at(np.flatnonzero(fits | ~some[pool.task]))
 
     # --- placements ---
     def _common(self) -> tuple[Any, ...]:
@@ -171,12 +224,18 @@ class MixedSearch:
 
     def _round(self) -> None:
         """Anneal once from the best placement, or from the paths at the prices."""
-        pool = self.pool
-        assert pool is not None and self.root is not None
+        assert self.root is not None
         rng = np.random.default_rng([self.seed, self.rounds])
         mean = max(float(np.abs(self.root.priced.value).mean()), 1e-300)
-        start = self.seen[-1 - self.rounds % len(self.seen)] if self.path is None else self.path
-        chosen, before = pool.index(start), self.value
+        start = self.path
+        if start is None:
+            start = self.start if self.start is not None and self.rounds % 2 == 0 else self.seen[-1 - self.rounds // 2 % len(self.seen)]
+        pool = self._moves(start, rng)
+        self.rounds, before = self.rounds + 1, self.value
+        if pool is None:
+            self.idle += 1
+            return
+        chosen = pool.index(start)
         best = chosen.copy()
         hot = float(np.exp(rng.uniform(np.log(COOLEST), np.log(HOTTEST)))) * mean
         moves = MOVES + MOVES_A_TASK * len(chosen)
@@ -186,11 +245,26 @@ class MixedSearch:
         )  # fmt: skip
         self.offer(value, pool.path[best])
         gained = before == np.inf and value < np.inf or before - value > 1e-9 * abs(before)
-        self.fee = float(np.clip(self.fee * (CHEAPER if gained else DEARER), 0.3, 1e3))
-        self.rounds, self.idle = self.rounds + 1, 0 if gained else self.idle + 1
+        self.fee = float(np.clip(self.fee * (DEARER if np.isinf(value) else CHEAPER), *FEES))
+        self.idle = 0 if gained else self.idle + 1
         if np.isinf(before):  # with a placement fewer paths matter; without one, others have to
             self.within *= WIDER
             self._refill()
+
+    def _moves(self, start: Ints, rng: np.random.Generator) -> SharingPool | None:
+        """Return the paths of a round: all near ones, or where memory is short those of what is held."""
+        pricing, root, pool = self.pricing, self.root, self.pool
+        assert root is not None and pool is not None
+        if pricing.short is None or (self.path is not None and self.rounds % 2):
+            return pool
+        tasks = len(self.slot.drop)
+        use = self.used if self.path is None else used(pricing, np.arange(tasks), start, np.ones(tasks))
+        decided = replace(Decisions.none(self.slot), banned=draw(pricing, use, rng))
+        priced = pricing.price(root.priced.prices[:-1], pricing.no_memory(), decided).priced
+        if np.isinf(priced.bound):
+            return None
+        none = np.zeros((0, *priced.path.shape), dtype=np.int64)
+        return self._near(priced, pool.within, none, HELD_PATHS)
 
     # --- the tree ---
     def _push(self, priced: MixedPriced, decided: Decisions, bound: float) -> None:
@@ -217,7 +291,7 @@ class MixedSearch:
         none = np.zeros((0, *priced.priced.path.shape), dtype=np.int64)
         pool = fill(self.slot, priced.priced, cutoff - bound, NODE_PATHS, none)
         if pool is not None:
-            pool = _within(pool, decided, cutoff - priced.priced.bound)
+            pool = self._fitting(_allowed(pool, decided, cutoff - priced.priced.bound))
             if self._searched(pool, cutoff):
                 return
             decided = _narrowed(pool, decided)
@@ -287,7 +361,14 @@ class MixedSearch:
         return int(worth.argmax()) if worth.max(initial=0.0) > 0.0 else None
 
 
-def _within(pool: SharingPool, decided: Decisions, room: float) -> SharingPool:
+def _largest(pool: SharingPool, share: Floats) -> Ints:
+    """Return the path of every task that has the largest share, (K,)."""
+    order = np.lexsort((share, pool.task))
+    last: Ints = order[pool.first[1:] - 1]
+    return last
+
+
+def _allowed(pool: SharingPool, decided: Decisions, room: float) -> SharingPool:
     """Return the pool without what decisions rule out, or what is too dear."""
     out = pool.path[:, 0] < 0
     banned = np.where(out, decided.served[pool.task], decided.left_out[pool.task])
