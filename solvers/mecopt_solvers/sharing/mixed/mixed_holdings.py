@@ -11,7 +11,6 @@ import numpy as np
 from mecopt.arrays import Floats, Ints
 from mecopt_solvers.sharing.mixed.mixed_prices import Flags, Pricing
 
-NOISE = (0.0, 0.3, 1.0, 2.0)  # of the logarithm of what a piece is worth
 SOME = 1e-3  # of the mean use, for a piece that nobody uses
 
 
@@ -25,13 +24,13 @@ def used(pricing: Pricing, task: Ints, path: Ints, share: Floats) -> Floats:
     return np.bincount(at, share[p], shape[0] * shape[1]).astype(np.float64).reshape(shape)
 
 
-def draw(pricing: Pricing, use: Floats, rng: np.random.Generator) -> Flags:
+def draw(pricing: Pricing, use: Floats, noise: float, rng: np.random.Generator) -> Flags:
     """Let every holder keep what it needs most, task for byte, as far as it goes; say what it does not."""
     laid = pricing.part.memory
     assert laid is not None
     size, left = laid.piece_bytes, laid.limit.copy()
     worth = (use + SOME * max(float(use.mean()), 1e-300)) / np.maximum(size, 1e-300) ** 0.5
-    worth = worth * np.exp(rng.choice(NOISE) * rng.standard_normal(use.shape))
+    worth = worth * np.exp(noise * rng.standard_normal(use.shape))
     kept = np.zeros(use.shape, dtype=bool)
     for piece in np.argsort(-worth, axis=1, kind="stable").T:  # every holder's best, then every holder's next
         rows = np.arange(len(left))

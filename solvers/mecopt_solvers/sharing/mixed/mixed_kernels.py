@@ -17,6 +17,7 @@ from mecopt_solvers.sharing.curve_kernels import added, conjugate, smooth
 
 INF = np.inf
 FEE = 0.02  # what being above a limit costs however little it is, in limits
+PAIRS, MATES = 0.5, 20  # share of moves that are of two tasks; draws of the second one
 ROOM = 1e-12  # relatively, of memory: whole bytes add up without rounding, others do not
 
 
@@ -147,35 +148,46 @@ def anneal(  # type: ignore[no-untyped-def]
     tasks, temperature, cooling = chosen.shape[0], hot, np.exp(np.log(cold / hot) / moves)
     calc, delay, tau, limit, fine, worth, at, _ = truth
     lenient = (calc, delay, tau, limit, fine, worth, at, fee)
-    timed = tau.shape[0] > 0
+    timed, budget = tau.shape[0] > 0, row.shape[1] - 1
     open_books(chosen, row, pool, memory, books)
     late = beyond(path, chosen, books[0], curve[1], slot_s, lenient) if timed else 0.0
     running = late + _whole(chosen, cost, memory, books, curve, fee)
+    task, old = np.empty(2, dtype=np.int64), np.empty(2, dtype=np.int64)
     for _ in range(moves):
         temperature *= cooling
-        k = np.random.randint(0, tasks)  # noqa: NPY002
-        choices = first[k + 1] - first[k]
-        if choices < 2:
-            continue
-        # Squared: paths come sorted by reduced cost, and those of little matter most.
-        draw = np.random.random()  # noqa: NPY002
-        p, old = first[k] + int(choices * draw * draw), chosen[k]
-        if p == old:
-            continue
-        before = _strain(k, row, memory, books, curve, fee) + cost[old] + late
-        put(k, old, -1, row, pool, memory, books)
-        put(k, p, 1, row, pool, memory, books)
-        after = _strain(k, row, memory, books, curve, fee) + cost[p]
-        chosen[k] = p
-        later = beyond(path, chosen, books[0], curve[1], slot_s, lenient) if timed else 0.0
-        change = after + later - before
+        task[0] = np.random.randint(0, tasks)  # noqa: NPY002
+        task[1] = np.random.randint(0, tasks)  # noqa: NPY002
+        # Two tasks at a time where one budget, or any load, is theirs together: one gives what the other takes.
+        many = 2 if task[1] != task[0] and np.random.random() < PAIRS else 1  # noqa: NPY002
+        for _ in range(MATES):
+            if many == 2 and row[task[0], budget] != row[task[1], budget]:
+                task[1] = np.random.randint(0, tasks)  # noqa: NPY002
+        if task[1] == task[0]:
+            many = 1
+        change, later = 0.0, late
+        for i in range(many):
+            k = task[i]
+            draw = np.random.random()  # noqa: NPY002
+            # Squared: paths come sorted by reduced cost, and those of little matter most.
+            p = first[k] + int((first[k + 1] - first[k]) * draw * draw)
+            old[i] = chosen[k]
+            change -= _strain(k, row, memory, books, curve, fee) + cost[old[i]]
+            put(k, old[i], -1, row, pool, memory, books)
+            put(k, p, 1, row, pool, memory, books)
+            change += _strain(k, row, memory, books, curve, fee) + cost[p]
+            chosen[k] = p
+        if timed:
+            later = beyond(path, chosen, books[0], curve[1], slot_s, lenient)
+            change += later - late
         if change > 0.0 and change > -temperature * np.log(1.0 - np.random.random()):  # noqa: NPY002
-            put(k, p, -1, row, pool, memory, books)
-            put(k, old, 1, row, pool, memory, books)
-            chosen[k] = old
+            for i in range(many - 1, -1, -1):
+                put(task[i], chosen[task[i]], -1, row, pool, memory, books)
+                put(task[i], old[i], 1, row, pool, memory, books)
+                chosen[task[i]] = old[i]
             continue
         late, running = later, running + change
         if change < 0.0 and running < now:
+            open_books(chosen, row, pool, memory, books)  # what was added and taken off leaves rounding behind
             total = value(chosen, row, pool, memory, books, curve, slot_s, truth)
             if total < now:
                 now = running = total

@@ -39,8 +39,9 @@ HELD_PATHS = 50_000  # of one for what nodes hold
 NODE_PATHS = 20_000  # of a pool that is searched to the end
 SEARCHED = 50_000  # combinations of a node that are looked at before it is split
 FIRST_WITHIN = 0.02  # of the bound: reduced costs of the first pool
-MOVES, MOVES_A_TASK = 20_000, 400  # of a round
-HOTTEST, COOLEST, COLD = 0.05, 2e-3, 1e-5  # temperatures, in mean objectives of a task
+NOISE = (0.0, 0.3, 0.0, 1.0, 0.0, 2.0)  # of the logarithm of what a piece is worth to its node, round by round
+MOVES, MOVES_A_TASK = 20_000, 3_000  # of a round
+HOTTEST, COOLEST, COLD = 0.03, 5e-4, 1e-5  # temperatures, in mean objectives of a task
 DEARER, CHEAPER = 3.0, 0.8  # what becomes of the fee of being above a limit after a round without and with
 FIRST_FEE, FEES = 30.0, (0.3, 1e4)  # of being above a limit by all of it, in mean objectives of a task
 WIDER = 4.0  # times the reduced costs of a pool that has held no placement
@@ -245,7 +246,8 @@ class MixedSearch:
         )  # fmt: skip
         self.offer(value, pool.path[best])
         gained = before == np.inf and value < np.inf or before - value > 1e-9 * abs(before)
-        self.fee = float(np.clip(self.fee * (DEARER if np.isinf(value) else CHEAPER), *FEES))
+        ended = kernels.value(chosen, self.row, (pool.first, pool.path, pool.cost, pool.use), *self._common())
+        self.fee = float(np.clip(self.fee * (DEARER if np.isinf(ended) else CHEAPER), *FEES))
         self.idle = 0 if gained else self.idle + 1
         if np.isinf(before):  # with a placement fewer paths matter; without one, others have to
             self.within *= WIDER
@@ -255,16 +257,16 @@ class MixedSearch:
         """Return the paths of a round: all near ones, or where memory is short those of what is held."""
         pricing, root, pool = self.pricing, self.root, self.pool
         assert root is not None and pool is not None
-        if pricing.short is None or (self.path is not None and self.rounds % 2):
+        if pricing.short is None:
             return pool
-        tasks = len(self.slot.drop)
+        tasks, noise = len(self.slot.drop), NOISE[self.rounds % len(NOISE)]
         use = self.used if self.path is None else used(pricing, np.arange(tasks), start, np.ones(tasks))
-        decided = replace(Decisions.none(self.slot), banned=draw(pricing, use, rng))
+        decided = replace(Decisions.none(self.slot), banned=draw(pricing, use, noise, rng))
         priced = pricing.price(root.priced.prices[:-1], pricing.no_memory(), decided).priced
         if np.isinf(priced.bound):
             return None
-        none = np.zeros((0, *priced.path.shape), dtype=np.int64)
-        return self._near(priced, pool.within, none, HELD_PATHS)
+        seen = np.zeros((0, *priced.path.shape), dtype=np.int64) if noise else start[None]
+        return self._near(priced, pool.within, seen, HELD_PATHS)
 
     # --- the tree ---
     def _push(self, priced: MixedPriced, decided: Decisions, bound: float) -> None:
