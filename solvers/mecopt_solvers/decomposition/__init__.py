@@ -46,8 +46,7 @@ def _apart(instance: Instance) -> str:
     if not limits.SHARING.on(instance):
         beside = sorted(str(feature) for feature in features.of(instance) & {Feature.START, Feature.DROP})
         return f"takes {', '.join(beside)} under sharing alone" if beside else ""
-    others = instance.rules.couplings - {Coupling.SHARING, Coupling.CAPACITY}
-    return f"does not take sharing together with {', '.join(sorted(others))}" if others else ""
+    return ""
 
 
 METHOD = Method(

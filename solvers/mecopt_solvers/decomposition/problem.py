@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mecopt import limits
 from mecopt.arrays import Floats, Ints
@@ -32,6 +33,11 @@ class Memory:
     limit: Floats  # (holders,) largest use that still counts as within the memory, inf = none
     holder: Ints  # (K, J) holder that node j is for task k
     piece: Ints  # (K, M) piece of every block, -1 behind the end of shorter models
+
+    def too_large(self) -> NDArray[np.bool_]:
+        """Say which blocks alone are more than a node's memory, (K, M, J)."""
+        size = np.where(self.piece >= 0, self.piece_bytes[np.maximum(self.piece, 0)], 0.0)
+        return size[:, :, None] > self.limit[self.holder][:, None, :]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,23 +81,20 @@ def build_part(instance: Instance, costs: ChainCosts, tasks: Ints, node_cost: Fl
     if limits.CAPACITY in on:
         work[:, :, 1:] = arcs.work_s / limits.CAPACITY.most(instance, np.zeros(1, dtype=np.int64))
         row, rows = slot[:, None] * servers + np.arange(servers), len(slots) * servers
-    layers = [layer for limit in on for layer in _layers(limit, instance, arcs)]
-    spend = np.zeros((len(layers), *weight.shape))
-    for a, (own, use) in enumerate(layers):
+    found = [layer for limit in on for layer in layers(limit, instance, arcs)]
+    spend = np.zeros((len(found), *weight.shape))
+    for a, (own, use) in enumerate(found):
         names = np.unique(own[own >= 0])
         at = np.where(own >= 0, rows + np.searchsorted(names, own), -1)
         row, rows = np.concatenate([row, at[:, None]], axis=1), rows + len(names)
         spend[a] = use
     for used in (work[:, :, None, :], *spend):
         weight = np.where(used > WITHIN, np.inf, weight)
-    if not layers:
+    if not found:
         row = np.concatenate([row, np.full((len(tasks), 1), -1)], axis=1)
-    memory = next((_memory(limit, instance, tasks) for limit in limits.charged(instance)), None)
+    memory = next((lay_out_memory(limit, instance, tasks) for limit in limits.charged(instance)), None)
     if memory is not None:
-        real = memory.piece >= 0
-        size = np.where(real, memory.piece_bytes[np.maximum(memory.piece, 0)], 0.0)
-        too_large = size[:, :, None] > memory.limit[memory.holder][:, None, :]
-        weight = np.where(too_large[:, :, None, :], np.inf, weight)
+        weight = np.where(memory.too_large()[:, :, None, :], np.inf, weight)
     return Part(
         tasks=np.asarray(tasks),
         slot=slot,
@@ -107,7 +110,7 @@ def build_part(instance: Instance, costs: ChainCosts, tasks: Ints, node_cost: Fl
     )
 
 
-def _layers(limit: LinearLimit, instance: Instance, arcs: Arcs) -> Iterator[tuple[Ints, Floats]]:
+def layers(limit: LinearLimit, instance: Instance, arcs: Arcs) -> Iterator[tuple[Ints, Floats]]:
     """Yield rows (K,), -1 = none, and shares (K, M, J, J) of a limit, where each task has one row at most.
 
     Capacity has a form of its own: the kernels know that a use on a server touches that server's row.
@@ -129,7 +132,7 @@ def _layers(limit: LinearLimit, instance: Instance, arcs: Arcs) -> Iterator[tupl
         yield np.where(limited, rows[:, j], -1), share
 
 
-def _memory(limit: ChargedLimit, instance: Instance, tasks: Ints) -> Memory | None:
+def lay_out_memory(limit: ChargedLimit, instance: Instance, tasks: Ints) -> Memory | None:
     """Lay out the holders and pieces; None where no memory that counts has a size."""
     rows = limit.rows(instance, tasks)
     holders, holder = np.unique(rows, return_inverse=True)

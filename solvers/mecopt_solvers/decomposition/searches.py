@@ -14,6 +14,7 @@ from mecopt_solvers.decomposition.joined.levels import JoinedSearch
 from mecopt_solvers.decomposition.memory_tree import MemorySearch
 from mecopt_solvers.decomposition.problem import build_part
 from mecopt_solvers.decomposition.tighten import FEW_TASKS, tightened
+from mecopt_solvers.sharing.mixed.mixed_search import MixedSearch
 from mecopt_solvers.sharing.slot import build_slot
 from mecopt_solvers.sharing.slot_search import SharedSearch
 
@@ -60,7 +61,9 @@ class Search(Protocol):
 def search_part(instance: Instance, run: Run, tasks: Ints, seed: int) -> Search:
     """Set up the search of some tasks that share no limit with any other."""
     if limits.SHARING.on(instance):
-        return SharedSearch(build_slot(instance, run.costs, tasks, run.node_cost), seed)
+        slot = build_slot(instance, run.costs, tasks, run.node_cost)
+        alone = slot.part.memory is None and not slot.budgets
+        return SharedSearch(slot, seed) if alone else MixedSearch(slot, seed)
     part = build_part(instance, run.costs, tasks, run.node_cost)
     if part.memory is not None:
         return MemorySearch(part, part.memory, seed)

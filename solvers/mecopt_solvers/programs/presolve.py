@@ -72,7 +72,7 @@ def reduce(instance: Instance, costs: ChainCosts, node_cost: Floats | None = Non
     reasons: list[dict[str, Any]] = []
     for linear in limits.linear(instance):
         if not linear.by_node:
-            weight, more = _within(linear, instance, _with_weight(arcs, weight))
+            weight, more = within_rows(linear, instance, _with_weight(arcs, weight))
             reasons += more
     if not reasons:
         reasons = overloads(instance, _with_weight(arcs, weight))
@@ -97,7 +97,7 @@ def reduce(instance: Instance, costs: ChainCosts, node_cost: Floats | None = Non
     return Reduced(_with_weight(arcs, weight), offset, best, drop, tuple(reasons))
 
 
-def _within(limit: LinearLimit, instance: Instance, arcs: Arcs) -> tuple[Floats, list[dict[str, Any]]]:
+def within_rows(limit: LinearLimit, instance: Instance, arcs: Arcs) -> tuple[Floats, list[dict[str, Any]]]:
     """Forbid arcs whose least use, with the least of all other tasks of the row, is above the limit."""
     weight, row = arcs.weight, limit.rows(instance, arcs.tasks)[:, 0]
     rows, at = np.unique(row, return_inverse=True)

@@ -45,7 +45,7 @@ def beyond(path, chosen, load, mm1, slot_s, truth):  # type: ignore[no-untyped-d
 
     The delays of late blocks by their own load are in the base already, so only the difference counts here.
     """
-    calc, delay, tau, limit, fine, worth, late = truth
+    calc, delay, tau, limit, fine, worth, row, late = truth
     total = 0.0
     for k in range(tau.shape[0]):
         before = 0
@@ -57,7 +57,7 @@ def beyond(path, chosen, load, mm1, slot_s, truth):  # type: ignore[no-untyped-d
             now, own = alone, alone
             if node > 0:
                 seconds = calc[k, m, min(before, calc.shape[2] - 1), node - 1]
-                x, by_itself = load[node - 1], seconds / slot_s
+                x, by_itself = load[row[k, node - 1]], seconds / slot_s
                 if seconds > 0.0:
                     grown = x / (1.0 - x) if mm1 else x
                     total += worth[k] * seconds * grown

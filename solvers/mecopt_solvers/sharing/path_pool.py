@@ -9,13 +9,13 @@ import numpy as np
 
 from mecopt.arrays import Floats, Ints
 from mecopt_solvers.decomposition import pricing_kernels, search_kernels
-from mecopt_solvers.decomposition.dual import NO_EXTRA, Priced
+from mecopt_solvers.decomposition.dual import Priced
 from mecopt_solvers.sharing import curve_kernels
 from mecopt_solvers.sharing.slot import SharedSlot
 
 NO_TRUTH = (
     *(np.zeros((0, 0, 0, 0)), np.zeros((0, 0, 0, 0))),
-    *(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0), np.zeros(0), np.inf),
+    *(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0), np.zeros(0), np.zeros((0, 0), dtype=np.int64), np.inf),
 )
 
 
@@ -27,7 +27,7 @@ class SharingPool:
     task: Ints  # (P,)
     path: Ints  # (P, M), -1 alone where the task is left out
     cost: Floats  # (P,) by themselves
-    use: Floats  # (P, N) loads
+    use: Floats  # (P, N + E) loads, then shares of budgets
     reduced: Floats  # (P,) at the prices, above the task's least
     within: float  # every path with at most this reduced cost that could be needed is here
     priced: Priced
@@ -57,7 +57,7 @@ def curve_of(slot: SharedSlot, prices: Floats) -> tuple[Any, ...]:
 def truth_of(slot: SharedSlot) -> tuple[Any, ...]:
     """Return what the kernels need to know of what is above the base."""
     t = slot.truth
-    return NO_TRUTH if t is None else (t.calc, t.delay, t.tau, t.limit, t.fine, t.worth, np.inf)
+    return NO_TRUTH if t is None else (t.calc, t.delay, t.tau, t.limit, t.fine, t.worth, t.row, np.inf)
 
 
 def fill(slot: SharedSlot, priced: Priced, within: float, most: int, seen: Ints) -> SharingPool | None:
@@ -72,7 +72,7 @@ def fill(slot: SharedSlot, priced: Priced, within: float, most: int, seen: Ints)
     owner = np.zeros(0, dtype=np.int64)
     if within >= 0.0:
         part, first = slot.part, np.empty(tasks + 1, dtype=np.int64)
-        common = (part.weight, part.work, part.spend, NO_EXTRA, part.row, part.blocks, priced.prices)
+        common = (part.weight, part.work, part.spend, priced.extra, part.row, part.blocks, priced.prices)
         reach = np.full(tasks, within)
         if not pricing_kernels.enumerate_paths(*common, reach, first, listed, np.empty(most)):
             return None
@@ -107,7 +107,11 @@ def _sorted(
     pricing_kernels.measure_columns(part.weight, part.work, part.spend, part.blocks, task, path, cost, use)
     out = path[:, 0] < 0
     cost, use = np.where(out, slot.drop[task], cost), slot.use(np.where(out[:, None], 0.0, use))
-    reduced = np.maximum(cost + use @ priced.prices[: slot.servers] - priced.value[task], 0.0)
+    charged = cost + (use * priced.prices[slot.row[task]]).sum(axis=1)
+    if len(priced.extra):
+        taken = priced.extra[task[:, None], np.arange(path.shape[1]), np.maximum(path, 0)]
+        charged = charged + np.where(path >= 0, taken, 0.0).sum(axis=1)
+    reduced = np.maximum(charged - priced.value[task], 0.0)
     order = np.lexsort((reduced, task))
     order = order[np.isfinite(cost[order])]
     tasks = len(priced.value)
@@ -115,7 +119,7 @@ def _sorted(
     pool = SharingPool(
         first, task[order], path[order], cost[order], use[order], reduced[order], within, priced
     )
-    if slot.truth is not None:  # a cheaper path may be late where a dearer one is not
+    if slot.truth is not None or part.memory is not None:  # a cheaper path may be late, or find no memory
         return pool
     kept = search_kernels.undominated(first, pool.cost, pool.use)
     for one in kept_paths:
