@@ -25,8 +25,12 @@ from online_learners_page import CELLS, COURSE, REPORT, RUNS, SEEDS, TASKS, Cell
 
 import mecopt
 from mecopt.simulation import Pricing, Rule, Setting
+from mecopt.simulation.arrivals import Stream
+from mecopt.simulation.batch_means import summary
 from mecopt.simulation.bound import bound_of
+from mecopt.simulation.engine import simulate_stream
 from mecopt.simulation.online_plan import OnlinePlan
+from mecopt.simulation.online_rule import find
 from mecopt_rl.training.loop import POLICY, Training, TrainingPlan
 from mecopt_rl.training.online_training import train_online
 from mecopt_solvers.online.scalar_tuning import tuned
@@ -75,29 +79,37 @@ def printed_jobs(seeds: int) -> Iterator[Job]:
         )
 
 
-def simulated(cell: Cell, rule: str | Rule) -> dict[str, Any]:
+def streams_of(cell: Cell) -> tuple[OnlinePlan, list[Stream]]:
+    """Return a cell's setting and its tasks, one stream a seed of the world."""
+    plan = OnlinePlan(cell.source(), tasks=None if cell.traced else TASKS, **cell.setting)
+    return plan, [plan.stream(seed) for seed in range(1 if cell.traced else SEEDS)]
+
+
+def simulated(cell: Cell, rule: Rule) -> dict[str, Any]:
     """Return figures of a rule in a cell: one a seed of the world."""
     begun = time.process_time()
-    tasks, seeds = (None, 1) if cell.traced else (TASKS, SEEDS)
-    done = mecopt.simulate(cell.source(), rule, tasks=tasks, seeds=seeds, **cell.setting)
+    plan, streams = streams_of(cell)
+    prepared, found = rule.prepare(plan.setting()), []
+    for seed, stream in enumerate(streams):
+        run = simulate_stream(plan.world, stream, prepared, lag_s=plan.lag_s, seed=seed)
+        found.append(summary(plan.world, run, stream.time_s, stream.task, stream.size))
     return {
-        "mean_s": [run["all_mean_s"] for run in done.runs],
-        "p99_s": [run["p99_s"][0] for run in done.runs],
-        "status": [run["status"] for run in done.runs],
+        "mean_s": [one["all_mean_s"] for one in found],
+        "p99_s": [one["p99_s"][0] for one in found],
+        "status": [one["status"] for one in found],
         "cpu_s": time.process_time() - begun,
     }
 
 
 def bound(_: Job, cell: Cell) -> dict[str, Any]:
     """Return what no policy gets below on the tasks of each seed."""
-    plan = OnlinePlan(cell.source(), tasks=None if cell.traced else TASKS, **cell.setting)
-    streams = [plan.stream(seed) for seed in range(1 if cell.traced else SEEDS)]
+    plan, streams = streams_of(cell)
     return {"mean_s": [bound_of(plan.world, stream, plan.capacity.price).queueing_s for stream in streams]}
 
 
 def plain(job: Job, cell: Cell) -> dict[str, Any]:
     """Return what a rule does."""
-    return simulated(cell, LONG if job["rule"] == LONG.name else job["rule"])
+    return simulated(cell, LONG if job["rule"] == LONG.name else find(job["rule"]))
 
 
 def optimum(_: Job, cell: Cell) -> dict[str, Any]:
