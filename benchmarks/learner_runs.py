@@ -1,4 +1,4 @@
-"""The runs behind reports/learners: a line of JSON for each, written as it ends, and not made again."""
+"""Runs behind reports: a line of JSON for each, written as it ends, and not made again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from common import ROOT, machine
@@ -22,10 +23,10 @@ IDLE = 1.5  # processes that ran on average while a time was taken, at most
 Job = dict[str, Any]
 
 
-def runs() -> list[dict[str, Any]]:
+def runs(file: Path = RUNS) -> list[dict[str, Any]]:
     """Return what was run; a line that was cut short is left out, and run again."""
     found = []
-    for line in RUNS.read_text(encoding="utf-8").splitlines() if RUNS.exists() else ():
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
         try:
             found.append(json.loads(line))
         except ValueError:
@@ -33,19 +34,19 @@ def runs() -> list[dict[str, Any]]:
     return found
 
 
-def once(job: Job, work: Callable[[Job], dict[str, Any]]) -> dict[str, Any]:
+def once(job: Job, work: Callable[[Job], dict[str, Any]], file: Path = RUNS) -> dict[str, Any]:
     """Return what a job came to, made now unless it was before."""
     told = json.dumps(job, sort_keys=True)
-    for run in runs():
+    for run in runs(file):
         if json.dumps(run["job"], sort_keys=True) == told:
             return run
     run = {"job": job, **work(job), "load": round(os.getloadavg()[0], 2), "commit": commit()}
-    OUT.mkdir(parents=True, exist_ok=True)
-    cut = RUNS.exists() and not RUNS.read_bytes().endswith(b"\n")
-    with RUNS.open("a", encoding="utf-8") as file:
-        file.write("\n" * cut + json.dumps(run) + "\n")  # behind a line that was cut short
-        file.flush()
-        os.fsync(file.fileno())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cut = file.exists() and not file.read_bytes().endswith(b"\n")
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write("\n" * cut + json.dumps(run) + "\n")  # behind a line that was cut short
+        lines.flush()
+        os.fsync(lines.fileno())
     print(job, {name: value for name, value in run.items() if name not in ("job", "curve")}, flush=True)
     return run
 

@@ -1,37 +1,161 @@
 """Learners for tasks that arrive one by one, against the rules that they begin as and may know less than.
 
-    python benchmarks/online_learners.py
+    python benchmarks/online_learners.py [--seeds S] [--minutes M]
 
-For every cell a policy is trained that begins as `price-tuned`; that rule itself is also tuned with as many
-tries as a training makes. All meet the same tasks, which none was tuned or trained on. Trainings and runs are
-kept, so that the same command goes on.
+For every cell S policies are trained from seeds of their own, for the mean and for p99, from
+`price-tuned` and from `selfish-flight`; beside them are `price-tuned` with a training's tries, the paper's
+mtl-a3c as printed, and on two servers value iteration. All meet the same tasks, which none was tuned or
+trained on. Every result is a line of reports/online_learners/runs.jsonl, written as it ends, the cheapest
+first, and not made again; with --minutes nothing is begun after that time. The page is written after each.
 """
 
 from __future__ import annotations
 
-import csv
+import argparse
 import os
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import ROOT, clean_tree, machine, table
+from common import clean_tree
+from learner_runs import Job, once
+from online_learners_page import CELLS, COURSE, REPORT, RUNS, SEEDS, TASKS, Cell, write
 
 import mecopt
 from mecopt.simulation import Pricing, Rule, Setting
-from mecopt.simulation.batch_means import estimate
-from mecopt_rl.training.evolution import EvolutionSettings
+from mecopt.simulation.arrivals import Stream
+from mecopt.simulation.batch_means import summary
+from mecopt.simulation.bound import bound_of
+from mecopt.simulation.engine import simulate_stream
+from mecopt.simulation.online_plan import OnlinePlan
+from mecopt.simulation.online_rule import find
+from mecopt_rl.training.loop import POLICY, Training, TrainingPlan
 from mecopt_rl.training.online_training import train_online
 from mecopt_solvers.online.scalar_tuning import tuned
+from mecopt_solvers.online.two_servers import optimum_of, rule_of
 
-REPORT = ROOT / "reports" / "online_learners"
-TASKS, SEEDS = 50_000, 5
-COURSE = EvolutionSettings(generations=40)
-SPEC = "camera-vgg:tasks=individual,slots=1,release_rate=40,servers=4"
-TRACE = "trace:azure_llm_code_2023"
-# arrivals, staleness, starts; load 0.9. On the trace the policy is that of the first cell.
-CELLS = (("both", 5, ("tuned",)), ("bursty", 0, ("tuned",)))
-FIGURES = ("all_mean_s", "p99_s", "regret", "bound_s", "unloaded_s", "status")
+PAPER_EPISODES = 400  # as many as the paper trains for
+
+
+def main() -> None:
+    """Make what is not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--minutes", type=float, default=np.inf)
+    options = parser.parse_args()
+    end = time.monotonic() + 60 * options.minutes
+    for job in jobs(options.seeds):
+        if time.monotonic() > end:
+            break
+        once(job, lambda job: WORK[job["part"]](job, CELLS[job["cell"]]), RUNS)
+        write()
+    write()
+
+
+def jobs(seeds: int) -> Iterator[Job]:
+    """Yield what is to be measured, the cheapest first; trainings seed by seed, so that all cells grow."""
+    for cell in CELLS.values():
+        yield {"part": "bound", "cell": cell.name}
+        yield from ({"part": "rule", "cell": cell.name, "rule": rule} for rule in cell.rules)
+    for cell in CELLS.values():
+        if cell.exact:
+            yield {"part": "optimum", "cell": cell.name}
+    for start, first, last in (("tuned", 0, 1), ("tuned", 1, seeds), ("selfish", 0, seeds)):
+        for seed in range(first, min(last, seeds)):
+            for cell in CELLS.values():
+                for aim in cell.aims if start == "tuned" else cell.aims[:1]:
+                    yield {"part": "learned", "cell": cell.name, "aim": aim, "start": start, "seed": seed}
+        if first == 0:  # the printed learner's trainings cost the most, so more than one comes last
+            yield from printed_jobs(seeds if start == "selfish" else 1)
+
+
+def printed_jobs(seeds: int) -> Iterator[Job]:
+    """Yield the trainings of the paper's learner."""
+    for seed in range(seeds):
+        yield from (
+            {"part": "printed", "cell": cell.name, "seed": seed} for cell in CELLS.values() if cell.printed
+        )
+
+
+def streams_of(cell: Cell) -> tuple[OnlinePlan, list[Stream]]:
+    """Return a cell's setting and its tasks, one stream a seed of the world."""
+    plan = OnlinePlan(cell.source(), tasks=None if cell.traced else TASKS, **cell.setting)
+    return plan, [plan.stream(seed) for seed in range(1 if cell.traced else SEEDS)]
+
+
+def simulated(cell: Cell, rule: Rule) -> dict[str, Any]:
+    """Return figures of a rule in a cell: one a seed of the world."""
+    begun = time.process_time()
+    plan, streams = streams_of(cell)
+    prepared, found = rule.prepare(plan.setting()), []
+    for seed, stream in enumerate(streams):
+        run = simulate_stream(plan.world, stream, prepared, lag_s=plan.lag_s, seed=seed)
+        found.append(summary(plan.world, run, stream.time_s, stream.task, stream.size))
+    return {
+        "mean_s": [one["all_mean_s"] for one in found],
+        "p99_s": [one["p99_s"][0] for one in found],
+        "status": [one["status"] for one in found],
+        "cpu_s": time.process_time() - begun,
+    }
+
+
+def bound(_: Job, cell: Cell) -> dict[str, Any]:
+    """Return what no policy gets below on the tasks of each seed."""
+    plan, streams = streams_of(cell)
+    return {"mean_s": [bound_of(plan.world, stream, plan.capacity.price).queueing_s for stream in streams]}
+
+
+def plain(job: Job, cell: Cell) -> dict[str, Any]:
+    """Return what a rule does."""
+    return simulated(cell, LONG if job["rule"] == LONG.name else find(job["rule"]))
+
+
+def optimum(_: Job, cell: Cell) -> dict[str, Any]:
+    """Return the optimum of two servers, what is left of its error, and what its own policy does."""
+    plan = OnlinePlan(cell.source(), tasks=TASKS, **cell.setting)
+    begun = time.process_time()
+    found = optimum_of(plan.world, plan.rate)
+    spent = time.process_time() - begun
+    told = {"optimum_s": found.mean_s, "error_s": found.error_s, "iteration_cpu_s": spent}
+    return {**told, **simulated(cell, rule_of(found))}
+
+
+def learned(job: Job, cell: Cell) -> dict[str, Any]:
+    """Train a policy, or take it up, and return what it does; a trace has that of another cell."""
+    own = CELLS[cell.trained_in]
+    name = "-".join((own.name, job["aim"], job["start"], str(job["seed"])))
+    begun = time.process_time()
+    done = train_online(
+        own.source(), REPORT / "runs" / "trainings" / name, start=job["start"], aim=job["aim"],
+        seed=job["seed"], settings=COURSE, **own.setting,
+    )  # fmt: skip
+    spent = time.process_time() - begun
+    if job["seed"] == 0 and job["start"] == "tuned":
+        done.policy.save(REPORT / f"{own.name}-{job['aim']}.safetensors")
+    return {"training_cpu_s": spent, **simulated(cell, done.policy.rule("learned"))}
+
+
+def printed(job: Job, cell: Cell) -> dict[str, Any]:
+    """Train the paper's learner on the templates, and return what its placements do; it sees no queue."""
+    folder = REPORT / "runs" / "printed" / str(job["seed"])
+    if not (folder / POLICY).exists():
+        plan = TrainingPlan(cell.spec, "mtl-a3c", "paper", episodes=PAPER_EPISODES, seed=job["seed"])
+        Training(plan, folder, report=lambda row: None).run()
+    return simulated(cell, fixed(folder / POLICY))
+
+
+def fixed(policy: Path) -> Rule:
+    """Return the rule that gives every template the placement of a policy that sees templates alone."""
+
+    def prepare(setting: Setting) -> Any:
+        found = mecopt.solve(setting.world.instance, f"mtl-a3c={policy}").placement
+        assert found is not None
+        blocks = setting.world.tables[0]
+        return lambda view: found[view.task, : blocks[view.task]]
+
+    return Rule("mtl-a3c", "placements of templates", prepare)
 
 
 def patient(setting: Setting) -> Pricing:
@@ -40,99 +164,10 @@ def patient(setting: Setting) -> Pricing:
 
 
 LONG = Rule("price-tuned-long", "price-tuned with the learner's budget", patient)
-
-
-def trained(kind: str, stale: int, start: str) -> Rule:
-    """Train the policy of a cell, or take it up."""
-    begun = time.process_time()
-    name = f"{kind}-{stale}-{start}"
-    done = train_online(
-        SPEC, REPORT / "runs" / "trainings" / name, load=0.9, arrivals=kind, staleness=stale, start=start,
-        settings=COURSE, report=lambda row: print(name, row, flush=True),
-    )  # fmt: skip
-    print(f"{name}: {time.process_time() - begun:.0f} CPU s", flush=True)
-    done.policy.save(REPORT / f"{name}.safetensors")
-    return done.policy.rule(f"learned from {start}")
-
-
-def measure() -> list[dict[str, Any]]:
-    found = []
-    for kind, stale, starts in CELLS:
-        learned = [trained(kind, stale, start) for start in starts]
-        knows = ["price-told"] if stale == 0 else []
-        rules = ["selfish-flight", "price-tuned", LONG, *knows, *learned]
-        done = mecopt.simulate(
-            SPEC, rules, load=0.9, arrivals=kind, staleness=stale, tasks=TASKS, seeds=SEEDS,
-            out=REPORT / "runs" / f"{kind}-{stale}",
-        )  # fmt: skip
-        found += [{"arrivals": kind, "stale": stale, **run} for run in done.runs]
-        write(found)
-        if kind == "both":
-            traced = mecopt.simulate(
-                SPEC, ["selfish", "selfish-flight", "price-tuned", learned[0]], load=0.9, arrivals=TRACE,
-                staleness=stale, out=REPORT / "runs" / f"trace-{stale}",
-            )  # fmt: skip
-            found += [{"arrivals": "trace", "stale": stale, **run} for run in traced.runs]
-            write(found)
-    return found
-
-
-def spread(values: list[float]) -> str:
-    """Return a mean over seeds with its 95 % interval, where there are several."""
-    told = estimate(np.array(values))
-    return f"{told.value:.1%}" + ("" if told.low is None else f" ± {told.value - told.low:.1%}")
-
-
-def rows(found: list[dict[str, Any]]) -> list[list[str]]:
-    lines = []
-    for kind, stale in dict.fromkeys((run["arrivals"], run["stale"]) for run in found):
-        cell = [run for run in found if (run["arrivals"], run["stale"]) == (kind, stale)]
-        base = [run for run in cell if run["policy"] == "price-tuned"]
-        for name in dict.fromkeys(run["policy"] for run in cell):
-            own = [run for run in cell if run["policy"] == name]
-            ahead = [1 - a["all_mean_s"] / b["all_mean_s"] for a, b in zip(own, base, strict=True)]
-            tail = [1 - a["p99_s"][0] / b["p99_s"][0] for a, b in zip(own, base, strict=True)]
-            lines.append(
-                [
-                    kind, str(stale), name, f"{np.mean([run['all_mean_s'] for run in own]):.3f}",
-                    f"{np.mean([run['p99_s'][0] for run in own]):.2f}", spread(ahead), spread(tail),
-                    spread([run["regret"] for run in own]), ", ".join(sorted({run["status"] for run in own})),
-                ]
-            )  # fmt: skip
-    return lines
-
-
-def write(found: list[dict[str, Any]]) -> None:
-    head = ["arrivals", "stale", "rule", "mean s", "p99 s", "ahead of price-tuned", "at p99"]
-    page = f"""# Learners for tasks that arrive one by one
-
-`python benchmarks/online_learners.py`: camera-vgg, four servers, 40 devices, load 0.9; {SEEDS} seeds of
-{TASKS:,} tasks a cell, all rules on the same tasks, which none was tuned or trained on; one training each
-({COURSE.generations} generations of {2 * COURSE.pairs} tries on {COURSE.tasks:,} tasks).
-`price-tuned` tried 40 settings of its three scalars, `price-tuned-long` could try
-{2 * COURSE.pairs * COURSE.generations:,} and stops where no step helps. Intervals are 95 % over seeds,
-seed by seed. The trace is one run: an hour of requests to a code completion service
-(`instances/traces`), its times scaled to load 0.9; the learner is that
-trained on `both`.
-Regret is to the bound of [docs/online.md](../../docs/online.md).
-
-{chr(10).join(machine("numpy", "numba", "highspy"))}
-
-{table([*head, "runs"], rows(found))}
-
-Every run: runs.csv beside this page; the policies: the safetensors files.
-"""
-    REPORT.mkdir(parents=True, exist_ok=True)
-    (REPORT / "README.md").write_text(page, encoding="utf-8")
-    with (REPORT / "runs.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["arrivals", "stale", "policy", "seed", *FIGURES])
-        for run in found:
-            figures = [run[name][0] if isinstance(run[name], list) else run[name] for name in FIGURES]
-            writer.writerow([run["arrivals"], run["stale"], run["policy"], run["seed"], *figures])
+WORK = {"bound": bound, "rule": plain, "optimum": optimum, "learned": learned, "printed": printed}
 
 
 if __name__ == "__main__":
     clean_tree()
     os.nice(10)
-    measure()
+    main()

@@ -8,6 +8,7 @@ import numpy as np
 
 from mecopt.arrays import Floats, Ints
 from mecopt.simulation.arrivals import Stream
+from mecopt.simulation.free_price import free_bound
 from mecopt.simulation.world import World
 
 CUTS = (1.0, 1.6, 2.5, 4.0, 7.0, 12.0, 25.0, 60.0)  # multiples of the mean work at which tasks' work is cut
@@ -89,10 +90,20 @@ def bound_of(world: World, stream: Stream, price: Floats | None = None) -> Strea
     if not trials:
         return StreamBound(unloaded, unloaded)
     best = max(trials, key=lambda trial: trial[0])
+    free = best[1]
     for toll in _tolls(world):
         best = max([best, *tried(prices[0], toll)], key=lambda trial: trial[0])
     _, lines, cut = best
-    return StreamBound(unloaded, max(unloaded, _formed(stream, pairs, lines, cut, len(stream), FINE)))
+    falling = _formed(stream, pairs, lines, cut, len(stream), FINE)
+    return StreamBound(unloaded, max(unloaded, falling, _free(stream, pairs, free)))
+
+
+def _free(stream: Stream, pairs: _Pairs, lines: _Lines) -> float:
+    """Return the bound on the mean by prices that rise and fall as they like."""
+    seconds, work, _, count = lines.points
+    ends = lines.ahead, lines.behind
+    found = free_bound(stream.time_s, pairs.of, (seconds, work, count), ends, lines.speed)
+    return found / len(stream)
 
 
 def _prices(world: World, price: Floats | None) -> list[Floats]:
