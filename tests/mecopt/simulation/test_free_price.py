@@ -17,8 +17,9 @@ from mecopt.simulation.world import World
 def brute(t, must, behind, x, price):
     """Return the least of end + price over ends on a fine grid; bins of a second."""
     least = np.inf
-    for end in np.arange(max(must, t + x), len(price) + x + t + 1.0, 0.01):
-        cuts = np.unique([t, end, *(b for b in range(len(price) + 40) if t < b < end)])
+    first = max(must, t + x)
+    for end in np.arange(first, first + len(price) + x + 1.0, 0.01):
+        cuts = np.unique([t, end, *(b for b in range(len(price) + 20) if t < b < end)])
         cost = [price[int(b)] if int(b) < len(price) else 0.0 for b in cuts[:-1]]
         left, paid = x, 0.0
         for one, many in sorted(zip(cost, np.diff(cuts), strict=True)):
