@@ -1,7 +1,7 @@
 """One task exactly, end-to-end deadlines, the period of many tasks: CPU seconds and gaps, with peers.
 
 Run: ``python benchmarks/stages.py`` (about 6 minutes); writes reports/stages/. ``--quick`` takes one seed
-and only prints.
+and only prints; ``--requests`` measures requests to a language model alone, and only prints.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import numpy as np
 from common import ROOT, clean_tree, machine, random_instance, table
 
 import mecopt
+from mecopt.models import language
 from mecopt.registry import method as method_of
 
 OUT = ROOT / "reports" / "stages"
 PEER_S = 10.0  # time limit of HiGHS and CP-SAT
 PERIOD_S = 10.0  # time limit of `period`
+REQUESTS_S = 60.0  # time limit of `auto` on requests to a language model
 
 
 def chain(blocks: int, servers: int, seed: int, objective: str) -> mecopt.Instance:
@@ -62,6 +64,34 @@ def in_time(tasks: int, seed: int) -> mecopt.Instance:
 def crowd(servers: int, seed: int) -> mecopt.Instance:
     """Return 60 tasks of one slot, each with its own device, for the period."""
     return mecopt.generate("crowd", seed=seed, servers=servers, slots=1, couplings=(), objective="period")
+
+
+def requests(count: int, seed: int, objective: str) -> mecopt.Instance:
+    """Return like requests to a language model of 80 layers on 8 unequal nodes, each with a KV cache."""
+    rng = np.random.default_rng(seed)
+    servers = [
+        {
+            "cycles_per_s": rng.uniform(5e12, 4e13),
+            "memory_bytes_per_s": rng.uniform(4e11, 2e12),
+            "memory_bytes": rng.choice([24e9, 32e9, 48e9, 80e9]),
+        }
+        for _ in range(8)
+    ]
+    model = language.document(language.model("llama-3-70b"), prefill=512, decode=128)
+    task = {"slot": 0, "device": "pc", "model": model["name"], "rate_bps": [1e9] * 8}
+    document = {
+        "format": "mecopt-instance/2",
+        "slots": {"count": 1},
+        "rules": {
+            "deadline": "none", "objective": objective, "one_run": "servers", "couplings": ["memory"],
+        },
+        "models": [model],
+        "devices": [{"name": "pc", "cycles_per_s": 1e12, "memory_bytes_per_s": 5e10, "memory_bytes": 8e9}],
+        "servers": servers,
+        "links": {"server_bps": 1e10, "server_latency_s": 1e-4},
+        "tasks": [task] * count,
+    }  # fmt: skip
+    return mecopt.from_dict(document)
 
 
 def measure(case: str, seed: int, instance: mecopt.Instance, method: str, limit: float) -> dict[str, object]:
@@ -112,6 +142,15 @@ def rows_of(seeds: list[int], *, peers_too: bool = True) -> list[dict[str, objec
     return rows
 
 
+def rows_of_requests(seed: int) -> list[dict[str, object]]:
+    """Measure one and 20 requests to a language model."""
+    return [
+        measure(f"{objective}, {count} requests", seed, requests(count, seed, objective), "auto", REQUESTS_S)
+        for objective in ("delay", "period")
+        for count in (1, 20)
+    ]
+
+
 def summary(rows: list[dict[str, object]]) -> list[list[str]]:
     """Return a line for every case and method: medians, and the largest gap."""
     lines = []
@@ -130,7 +169,12 @@ def summary(rows: list[dict[str, object]]) -> list[list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Stages, labels and the period, with peers.")
     parser.add_argument("--quick", action="store_true", help="one seed, only printed")
-    quick = parser.parse_args().quick
+    parser.add_argument("--requests", action="store_true", help="requests to a language model, only printed")
+    given = parser.parse_args()
+    quick = given.quick
+    if given.requests:
+        print(*(" | ".join(line) for line in summary(rows_of_requests(0))), sep="\n")
+        return
     rows_of([99], peers_too=False)  # compiles
     rows = rows_of([10] if quick else [10, 11, 12])
     lines = summary(rows)
