@@ -187,7 +187,9 @@ def anneal(  # type: ignore[no-untyped-def]
             continue
         late, running = later, running + change
         if change < 0.0 and running < now:
-            open_books(chosen, row, pool, memory, books)  # what was added and taken off leaves rounding behind
+            open_books(
+                chosen, row, pool, memory, books
+            )  # what was added and taken off leaves rounding behind
             total = value(chosen, row, pool, memory, books, curve, slot_s, truth)
             if total < now:
                 now = running = total

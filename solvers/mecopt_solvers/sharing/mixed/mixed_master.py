@@ -69,7 +69,11 @@ class MixedMaster:
         side: list[float] = []
         for i, name in enumerate(self.loads.tolist()):
             for slope, less in self._tangents(name, cap):
-                build.add(np.array([row, row]), np.array([load + i, above + i]), np.array([slope, -1.0]) / max(slope, 1.0))
+                build.add(
+                    np.array([row, row]),
+                    np.array([load + i, above + i]),
+                    np.array([slope, -1.0]) / max(slope, 1.0),
+                )
                 side.append(less / max(slope, 1.0))
                 row += 1
         laid, position = slot.part.memory, {}
@@ -90,7 +94,9 @@ class MixedMaster:
             side.append(0.0)
             row += 1
         scale = float(np.abs(pool.cost).max(initial=0.0)) or 1.0
-        cost = np.concatenate([pool.cost, np.zeros(loads), np.ones(loads), np.full(hard, cap), np.zeros(len(held))])
+        cost = np.concatenate(
+            [pool.cost, np.zeros(loads), np.ones(loads), np.full(hard, cap), np.zeros(len(held))]
+        )
         highs = lp.model(
             cost / scale,
             np.concatenate([*lower, np.full(len(side), -np.inf)]),

@@ -22,7 +22,9 @@ from mecopt_solvers.sharing.mixed import mixed_kernels
 from mecopt_solvers.sharing.slot import SharedSlot
 
 PATIENCE = 8  # steps without a better bound until the aim comes down
-OPEN = (1.0 + 4.0 * np.finfo(float).eps) / JUST_BELOW  # the judge decides what is as good as at the largest load
+OPEN = (
+    1.0 + 4.0 * np.finfo(float).eps
+) / JUST_BELOW  # the judge decides what is as good as at the largest load
 LEAST_REACH = 1e-7  # of the bound
 Flags = NDArray[np.bool_]
 
@@ -42,7 +44,9 @@ class Decisions:
         tasks, memory = len(slot.drop), slot.part.memory
         shape = (0, 0) if memory is None else (len(memory.limit), len(memory.piece_bytes))
         nobody = np.zeros(tasks, dtype=bool)
-        return cls(np.zeros(slot.part.weight.shape[:3], dtype=bool), nobody, nobody, np.zeros(shape, dtype=bool))
+        return cls(
+            np.zeros(slot.part.weight.shape[:3], dtype=bool), nobody, nobody, np.zeros(shape, dtype=bool)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +70,9 @@ class Pricing:
         self.curve = worth, slot.curve.mm1, top
         memory, self.short = self.part.memory, None
         if memory is not None:
-            self.at = np.maximum(memory.piece, 0)[:, :, None] + memory.holder[:, None, :] * len(memory.piece_bytes)
+            self.at = np.maximum(memory.piece, 0)[:, :, None] + memory.holder[:, None, :] * len(
+                memory.piece_bytes
+            )
             self.real = np.broadcast_to((memory.piece >= 0)[:, :, None], self.at.shape)
             could = np.zeros((len(memory.limit), len(memory.piece_bytes)), dtype=bool)
             could.ravel()[self.at[self.real]] = True
@@ -105,7 +111,9 @@ class Pricing:
             memory_slope = np.where(self.short, -kept.ravel()[self.at], 0.0)
             memory_slope[k, m, path[k, m]] += np.where(self.short[k, m, path[k, m]], 1.0, 0.0)  # type: ignore[index]
         bound = float(value.sum()) - fixed - earned
-        size = float(np.abs(value).sum() + cost.sum() + prices @ load[:-1] + prices.sum()) + fixed + 2.0 * earned
+        size = (
+            float(np.abs(value).sum() + cost.sum() + prices @ load[:-1] + prices.sum()) + fixed + 2.0 * earned
+        )
         if np.isfinite(size):
             bound -= ROUNDING * size
         priced = Priced(every, extra, path, value, cost, use, load, bound)
@@ -154,7 +162,11 @@ class Pricing:
             prices, memory = current.priced.prices[:-1], current.memory
             slope = np.where((prices <= 0) & (current.slope < 0), 0.0, current.slope)
             extra = np.where((memory <= 0) & (current.memory_slope < 0), 0.0, current.memory_slope)
-            along = (slope, extra) if along is None else tuple(0.5 * a + 0.5 * b for a, b in zip(along, (slope, extra)))
+            along = (
+                (slope, extra)
+                if along is None
+                else tuple(0.5 * a + 0.5 * b for a, b in zip(along, (slope, extra)))
+            )
             norm = float(along[0] @ along[0]) + self.scale**2 * float((along[1] * along[1]).sum())
             if norm < 1e-24:
                 break

@@ -34,12 +34,24 @@ FIRST_CAP = 10.0  # of the bound: what all of a limit above it costs in the prog
 MET = 1e-6  # of the bound, between program and bound
 NODE_STEPS = 60
 KEPT_PATHS = 40  # of the last steps at the root, for the pool
-MOST_PATHS = 200_000  # of a pool that moves are made in
-HELD_PATHS = 50_000  # of one for what nodes hold
+MOST_PATHS = 200_000  # of a program
+PATHS, PATHS_A_TASK = 10_000, 100  # of a pool that moves are made in
+OTHER_PRICES, OTHER_NOISE = (
+    36,
+    0.1,
+)  # prices whose paths join it, and how far their logarithms are from the best
+OTHER_BUDGETS = (0.1, 0.3, 0.6, 1.0, 1.6, 3.0, 10.0)  # times the prices of budgets: what saves, what spends
 NODE_PATHS = 20_000  # of a pool that is searched to the end
 SEARCHED = 50_000  # combinations of a node that are looked at before it is split
 FIRST_WITHIN = 0.02  # of the bound: reduced costs of the first pool
-NOISE = (0.0, 0.3, 0.0, 1.0, 0.0, 2.0)  # of the logarithm of what a piece is worth to its node, round by round
+NOISE = (
+    0.0,
+    0.3,
+    0.0,
+    1.0,
+    0.0,
+    2.0,
+)  # of the logarithm of what a piece is worth to its node, round by round
 MOVES, MOVES_A_TASK = 20_000, 3_000  # of a round
 HOTTEST, COOLEST, COLD = 0.03, 5e-4, 1e-5  # temperatures, in mean objectives of a task
 DEARER, CHEAPER = 3.0, 0.8  # what becomes of the fee of being above a limit after a round without and with
@@ -119,7 +131,9 @@ class MixedSearch:
             self._raise_bound()
             if self.finished or self._closed(gap) or should_stop():
                 return
-            if self.idle < (IDLE_ROUNDS if self.path is not None else FIRST_ROUNDS) or self.visits >= TREE_TURN * (self.rounds - IDLE_ROUNDS + 1):
+            if self.idle < (
+                IDLE_ROUNDS if self.path is not None else FIRST_ROUNDS
+            ) or self.visits >= TREE_TURN * (self.rounds - IDLE_ROUNDS + 1):
                 self._round()
             else:
                 self._visit(heapq.heappop(self.heap), should_stop)
@@ -166,7 +180,9 @@ class MixedSearch:
         self._refill()
         return True
 
-    def _programs(self, best: MixedPriced, decided: Decisions, should_stop: Callable[[], bool]) -> MixedPriced:
+    def _programs(
+        self, best: MixedPriced, decided: Decisions, should_stop: Callable[[], bool]
+    ) -> MixedPriced:
         """Raise the bound by the prices of linear programs, until they say that there are no better ones."""
         master, pricing = MixedMaster(self.pricing), self.pricing
         cap = FIRST_CAP * max(abs(best.priced.bound), 1e-300)
@@ -203,11 +219,20 @@ class MixedSearch:
         priced = self.root.priced
         seen = np.stack(self.seen if self.path is None else [self.path, *self.seen])
         within = self.value - priced.bound if np.isfinite(self.value) else self.within * abs(priced.bound)
-        self.pool = self._near(priced, within, seen, MOST_PATHS)
+        self.pool = self._near(priced, within, seen, Decisions.none(self.slot))
 
-    def _near(self, priced: Priced, within: float, seen: Ints, most: int) -> SharingPool:
-        """List the paths up to a reduced cost, or as far as there is room, and those seen."""
-        pool = None
+    def _near(self, priced: Priced, within: float, seen: Ints, decided: Decisions) -> SharingPool:
+        """List the paths up to a reduced cost, as far as there is room, those of other prices, and those seen."""
+        pool, most = None, PATHS + PATHS_A_TASK * len(self.slot.drop)
+        others = []
+        servers = self.slot.part.slots * self.slot.servers
+        for turn in range(OTHER_PRICES):
+            factor = np.exp(OTHER_NOISE * rng.standard_normal(rows))
+            factor[servers:] *= OTHER_BUDGETS[turn % len(OTHER_BUDGETS)]
+            others.append(
+                self.pricing.price(factor * priced.prices[:-1], self.pricing.no_memory(), decided).priced.path
+            )
+        seen = np.concatenate([seen, np.stack(others)])
         while pool is None:
             pool = fill(self.slot, priced, within, most, seen)
             within = 0.3 * within if within > 1e-9 * abs(priced.bound) else -1.0
@@ -230,7 +255,11 @@ class MixedSearch:
         mean = max(float(np.abs(self.root.priced.value).mean()), 1e-300)
         start = self.path
         if start is None:
-            start = self.start if self.start is not None and self.rounds % 2 == 0 else self.seen[-1 - self.rounds // 2 % len(self.seen)]
+            start = (
+                self.start
+                if self.start is not None and self.rounds % 2 == 0
+                else self.seen[-1 - self.rounds // 2 % len(self.seen)]
+            )
         pool = self._moves(start, rng)
         self.rounds, before = self.rounds + 1, self.value
         if pool is None:
@@ -260,13 +289,13 @@ class MixedSearch:
         if pricing.short is None:
             return pool
         tasks, noise = len(self.slot.drop), NOISE[self.rounds % len(NOISE)]
-        use = self.used if self.path is None else used(pricing, np.arange(tasks), start, np.ones(tasks))
+        use = self.used if self.path is None and self.used.size else used(pricing, np.arange(tasks), start, np.ones(tasks))
         decided = replace(Decisions.none(self.slot), banned=draw(pricing, use, noise, rng))
         priced = pricing.price(root.priced.prices[:-1], pricing.no_memory(), decided).priced
         if np.isinf(priced.bound):
             return None
         seen = np.zeros((0, *priced.path.shape), dtype=np.int64) if noise else start[None]
-        return self._near(priced, pool.within, seen, HELD_PATHS)
+        return self._near(priced, pool.within, seen, decided)
 
     # --- the tree ---
     def _push(self, priced: MixedPriced, decided: Decisions, bound: float) -> None:
@@ -327,7 +356,9 @@ class MixedSearch:
         tasks, stages = priced.priced.path.shape
         nodes = self.slot.part.nodes
         choices = np.zeros((tasks, stages, nodes + 1), dtype=bool)  # the last stands for being left out
-        choices[:, :, :nodes] = ~decided.banned & (np.arange(stages) < self.slot.part.blocks[:, None])[:, :, None]
+        choices[:, :, :nodes] = (
+            ~decided.banned & (np.arange(stages) < self.slot.part.blocks[:, None])[:, :, None]
+        )
         choices[:, 0, nodes] = np.isfinite(self.slot.drop) & ~decided.served
         choices[decided.left_out] = False
         if pool is not None:
@@ -344,7 +375,9 @@ class MixedSearch:
             raise AssertionError("a node that cannot be split has been searched")
         mine = np.arange(tasks) == k
         if j == nodes:
-            return replace(decided, left_out=decided.left_out | mine), replace(decided, served=decided.served | mine)
+            return replace(decided, left_out=decided.left_out | mine), replace(
+                decided, served=decided.served | mine
+            )
         here, elsewhere = decided.banned.copy(), decided.banned.copy()
         here[k, m, np.arange(nodes) != j] = True
         elsewhere[k, m, j] = True
@@ -386,4 +419,6 @@ def _narrowed(pool: SharingPool, decided: Decisions) -> Decisions:
     banned = decided.banned | (~there[:, :, :-1] & real[:, :, None])
     out = np.zeros(len(decided.served), dtype=bool)
     out[pool.task[pool.path[:, 0] < 0]] = True
-    return replace(decided, banned=banned, served=decided.served | ~out, left_out=decided.left_out | ~real[:, 0])
+    return replace(
+        decided, banned=banned, served=decided.served | ~out, left_out=decided.left_out | ~real[:, 0]
+    )
