@@ -224,7 +224,7 @@ class MixedSearch:
     def _near(self, priced: Priced, within: float, seen: Ints, decided: Decisions) -> SharingPool:
         """List the paths up to a reduced cost, as far as there is room, those of other prices, and those seen."""
         pool, most = None, PATHS + PATHS_A_TASK * len(self.slot.drop)
-        others = []
+        others, rng, rows = [], np.random.default_rng(self.seed), self.slot.part.rows
         servers = self.slot.part.slots * self.slot.servers
         for turn in range(OTHER_PRICES):
             factor = np.exp(OTHER_NOISE * rng.standard_normal(rows))
