@@ -1,4 +1,4 @@
-"""What every node holds, drawn near what prices or a placement make of it: for moves that memory does not stop.
+"""What every node holds, drawn near what prices or a placement make of it: moves keep to it."""
 
 A piece leaves a node only with the last task that runs it there, which no move of one task does. So a round
 of moves is given what nodes hold, and the paths that keep to it.
@@ -15,7 +15,7 @@ SOME = 1e-3  # of the mean use, for a piece that nobody uses
 
 
 def used(pricing: Pricing, task: Ints, path: Ints, share: Floats) -> Floats:
-    """Return how many tasks use every piece at every holder, (holders, pieces), of paths (P, M) with shares."""
+    """Count the tasks that use each piece at each holder, (holders, pieces), by shares of paths (P, M)."""
     laid = pricing.part.memory
     assert laid is not None
     p, m = np.nonzero(path >= 0)

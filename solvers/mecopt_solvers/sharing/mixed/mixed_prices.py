@@ -1,6 +1,6 @@
 """Prices of loads, budgets and memory together, and the bound that they prove.
 
-At prices of every server's load and every device's budget, and of every block on a node whose memory is short,
+At prices of every server's load and every device's budget, and of blocks on nodes whose memory is short,
 each task is a shortest path. What a load's price earns at most is the conjugate of what load adds; a budget's
 is its limit; and what the blocks of a node pay, it earns by holding pieces that fit its memory, of which a
 knapsack with parts of pieces is no less. So the sum of the paths less these is a lower bound for any prices.
@@ -84,7 +84,7 @@ class Pricing:
         self.scale = np.sqrt(1.0 / max(len(slot.drop), 1))
 
     def price(self, prices: Floats, memory: Floats, decided: Decisions) -> MixedPriced:
-        """Find every task's shortest path, or leave it out, at prices (rows,) and (K, M, J); none negative."""
+        """Find every task's shortest path, or leave it out, at prices (rows,) and (K, M, J) >= 0."""
         part, slot = self.part, self.slot
         tasks, stages = part.weight.shape[:2]
         path = np.empty((tasks, stages), dtype=np.int64)
@@ -120,7 +120,7 @@ class Pricing:
         return MixedPriced(priced, memory, load[:-1] - point, memory_slope)
 
     def _hold(self, memory: Floats, held: Flags) -> tuple[float, Floats]:
-        """Return what nodes earn with the pieces that fit, and how much of each they hold, (holders, pieces)."""
+        """Return what nodes earn with what fits, and how much of each they hold, (holders, pieces)."""
         laid = self.part.memory
         assert laid is not None
         size, shape = laid.piece_bytes, held.shape
@@ -165,7 +165,7 @@ class Pricing:
             along = (
                 (slope, extra)
                 if along is None
-                else tuple(0.5 * a + 0.5 * b for a, b in zip(along, (slope, extra)))
+                else tuple(0.5 * a + 0.5 * b for a, b in zip(along, (slope, extra), strict=True))
             )
             norm = float(along[0] @ along[0]) + self.scale**2 * float((along[1] * along[1]).sum())
             if norm < 1e-24:

@@ -90,7 +90,7 @@ class MixedSearch:
         self.start: Ints | None = None  # what the last program has most of
         self.used = np.zeros((0, 0))  # (holders, pieces) tasks that use a piece there, as it has it
         self.fee, self.within = FIRST_FEE, FIRST_WITHIN
-        laid, tasks = slot.part.memory, len(slot.drop)
+        laid = slot.part.memory
         if laid is None:
             none = np.zeros((0, 0), dtype=np.int64)
             self.memory: tuple[Any, ...] = none, none, np.zeros(0), np.zeros(0)
@@ -222,7 +222,7 @@ class MixedSearch:
         self.pool = self._near(priced, within, seen, Decisions.none(self.slot))
 
     def _near(self, priced: Priced, within: float, seen: Ints, decided: Decisions) -> SharingPool:
-        """List the paths up to a reduced cost, as far as there is room, those of other prices, and those seen."""
+        """List paths up to a reduced cost, as far as there is room, those of other prices and those seen."""
         pool, most = None, PATHS + PATHS_A_TASK * len(self.slot.drop)
         others, rng, rows = [], np.random.default_rng(self.seed), self.slot.part.rows
         servers = self.slot.part.slots * self.slot.servers
@@ -239,7 +239,7 @@ class MixedSearch:
         return self._fitting(pool)
 
     def _fitting(self, pool: SharingPool) -> SharingPool:
-        """Return the pool without paths that break a limit by themselves, but for tasks that have no other."""
+        """Return the pool without paths that break a limit alone, but for tasks that have no other."""
         fits = (pool.use <= self.pricing.curve[2][self.row[pool.task]]).all(axis=1)
         some = np.bincount(pool.task, fits, len(pool.first) - 1) > 0
         return pool.at(np.flatnonzero(fits | ~some[pool.task]))
@@ -274,7 +274,7 @@ class MixedSearch:
             chosen, best, self.value, self.fee * mean, hot, COLD * mean, moves, int(rng.integers(2**31)),
         )  # fmt: skip
         self.offer(value, pool.path[best])
-        gained = before == np.inf and value < np.inf or before - value > 1e-9 * abs(before)
+        gained = value < np.inf and (before == np.inf or before - value > 1e-9 * abs(before))
         ended = kernels.value(chosen, self.row, (pool.first, pool.path, pool.cost, pool.use), *self._common())
         self.fee = float(np.clip(self.fee * (DEARER if np.isinf(ended) else CHEAPER), *FEES))
         self.idle = 0 if gained else self.idle + 1
@@ -285,11 +285,14 @@ class MixedSearch:
     def _moves(self, start: Ints, rng: np.random.Generator) -> SharingPool | None:
         """Return the paths of a round: all near ones, or where memory is short those of what is held."""
         pricing, root, pool = self.pricing, self.root, self.pool
-        assert root is not None and pool is not None
+        assert root is not None
+        assert pool is not None
         if pricing.short is None:
             return pool
         tasks, noise = len(self.slot.drop), NOISE[self.rounds % len(NOISE)]
-        use = self.used if self.path is None and self.used.size else used(pricing, np.arange(tasks), start, np.ones(tasks))
+        use = self.used
+        if self.path is not None or not use.size:
+            use = used(pricing, np.arange(tasks), start, np.ones(tasks))
         decided = replace(Decisions.none(self.slot), banned=draw(pricing, use, noise, rng))
         priced = pricing.price(root.priced.prices[:-1], pricing.no_memory(), decided).priced
         if np.isinf(priced.bound):
@@ -346,7 +349,7 @@ class MixedSearch:
     def _split(
         self, priced: MixedPriced, decided: Decisions, pool: SharingPool | None, seen: list[Ints]
     ) -> tuple[Decisions, Decisions]:
-        """Decide on a piece of an overfull memory, else on the block whose node the prices leave most open."""
+        """Decide on a piece of an overfull memory, else on the block whose node is most open."""
         piece = self._short_piece(priced.priced.path, decided)
         if piece is not None:
             banned = decided.banned | (self.pricing.real & (self.pricing.at == piece))
