@@ -1,4 +1,4 @@
-"""What every node holds, drawn near what prices or a placement make of it: moves keep to it."""
+"""What every node holds, drawn near what prices or a placement make of it: moves keep to it.
 
 A piece leaves a node only with the last task that runs it there, which no move of one task does. So a round
 of moves is given what nodes hold, and the paths that keep to it.
