@@ -15,7 +15,7 @@ from mecopt.arrays import Floats, Ints
 from mecopt.highs import Matrix
 from mecopt_solvers.decomposition import lp
 from mecopt_solvers.sharing.curve_kernels import smooth
-from mecopt_solvers.sharing.mixed.mixed_prices import Pricing
+from mecopt_solvers.sharing.mixed.mixed_prices import MixedPricing
 from mecopt_solvers.sharing.path_pool import SharingPool
 
 FIRST_TANGENTS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -37,7 +37,7 @@ class MixedProgram:
 class MixedMaster:
     """Tangents and links that programs have come to need."""
 
-    def __init__(self, pricing: Pricing) -> None:
+    def __init__(self, pricing: MixedPricing) -> None:
         self.pricing = pricing
         worth, _, _ = pricing.curve
         self.loads = np.flatnonzero(worth[:-1] > 0)
@@ -50,7 +50,7 @@ class MixedMaster:
         pricing, slot = self.pricing, self.pricing.slot
         tasks, paths = len(pool.first) - 1, len(pool.cost)
         loads, hard, held = len(self.loads), len(self.hard), self._held()
-        build = Entries()
+        build = MixedEntries()
         x, load, above = 0, paths, paths + loads
         over = above + loads
         z, columns = over + hard, over + hard + len(held)
@@ -161,8 +161,8 @@ class MixedMaster:
 
 
 @dataclass(eq=False)
-class Entries:
-    """Entries of a matrix, in any order."""
+class MixedEntries:
+    """MixedEntries of a matrix, in any order."""
 
     row: list[Ints] = field(default_factory=list)
     column: list[Ints] = field(default_factory=list)

@@ -30,7 +30,7 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Decisions:
+class MixedDecisions:
     """What a node of the tree has decided; K tasks, M blocks, J nodes."""
 
     banned: Flags  # (K, M, J)
@@ -39,7 +39,7 @@ class Decisions:
     held: Flags  # (holders, pieces) is there, used or not
 
     @classmethod
-    def none(cls, slot: SharedSlot) -> Decisions:
+    def none(cls, slot: SharedSlot) -> MixedDecisions:
         """Return no decision at all."""
         tasks, memory = len(slot.drop), slot.part.memory
         shape = (0, 0) if memory is None else (len(memory.limit), len(memory.piece_bytes))
@@ -59,7 +59,7 @@ class MixedPriced:
     memory_slope: Floats  # (K, M, J), or (0, 0, 0)
 
 
-class Pricing:
+class MixedPricing:
     """The prices of one part under some decisions, from given ones to better ones."""
 
     def __init__(self, slot: SharedSlot) -> None:
@@ -83,7 +83,7 @@ class Pricing:
         # Prices of a load or a budget are of all that it has; a block on a node is one of many.
         self.scale = np.sqrt(1.0 / max(len(slot.drop), 1))
 
-    def price(self, prices: Floats, memory: Floats, decided: Decisions) -> MixedPriced:
+    def price(self, prices: Floats, memory: Floats, decided: MixedDecisions) -> MixedPriced:
         """Find every task's shortest path, or leave it out, at prices (rows,) and (K, M, J) >= 0."""
         part, slot = self.part, self.slot
         tasks, stages = part.weight.shape[:2]
@@ -144,7 +144,7 @@ class Pricing:
     def climb(
         self,
         start: MixedPriced,
-        decided: Decisions,
+        decided: MixedDecisions,
         steps: int,
         cutoff: float,
         should_stop: Callable[[], bool],

@@ -21,7 +21,7 @@ from mecopt_solvers.sharing.load_prices import FIRST_LOADS
 from mecopt_solvers.sharing.mixed import mixed_kernels as kernels
 from mecopt_solvers.sharing.mixed.mixed_holdings import draw, used
 from mecopt_solvers.sharing.mixed.mixed_master import MixedMaster
-from mecopt_solvers.sharing.mixed.mixed_prices import Decisions, MixedPriced, Pricing
+from mecopt_solvers.sharing.mixed.mixed_prices import MixedDecisions, MixedPriced, MixedPricing
 from mecopt_solvers.sharing.path_pool import SharingPool, fill, truth_of
 from mecopt_solvers.sharing.slot import SharedSlot
 from mecopt_solvers.sharing.tree import CLOSED, MOST_HELD
@@ -68,7 +68,7 @@ class MixedNode:
 
     bound: float
     number: int
-    decided: Decisions = field(compare=False)
+    decided: MixedDecisions = field(compare=False)
     prices: Floats = field(compare=False)  # (rows,)
     memory: Floats = field(compare=False)  # (K, M, J), or (0, 0, 0)
 
@@ -82,7 +82,7 @@ class MixedSearch:
         self.bound = -np.inf
         self.heap: list[MixedNode] = []
         self.born = self.rounds = self.idle = self.visits = 0
-        self.pricing = Pricing(slot)
+        self.pricing = MixedPricing(slot)
         self.truth = truth_of(slot)
         self.root: MixedPriced | None = None
         self.pool: SharingPool | None = None
@@ -154,7 +154,7 @@ class MixedSearch:
     # --- the root ---
     def _begin(self, should_stop: Callable[[], bool]) -> bool:
         """Find good prices without any decision; whether there is something to search."""
-        pricing, decided = self.pricing, Decisions.none(self.slot)
+        pricing, decided = self.pricing, MixedDecisions.none(self.slot)
         rows, servers = self.slot.part.rows, self.slot.part.slots * self.slot.servers
         curve, best = self.slot.curve, None
         for load in (0.0, *FIRST_LOADS):
@@ -181,7 +181,7 @@ class MixedSearch:
         return True
 
     def _programs(
-        self, best: MixedPriced, decided: Decisions, should_stop: Callable[[], bool]
+        self, best: MixedPriced, decided: MixedDecisions, should_stop: Callable[[], bool]
     ) -> MixedPriced:
         """Raise the bound by the prices of linear programs, until they say that there are no better ones."""
         master, pricing = MixedMaster(self.pricing), self.pricing
@@ -219,9 +219,9 @@ class MixedSearch:
         priced = self.root.priced
         seen = np.stack(self.seen if self.path is None else [self.path, *self.seen])
         within = self.value - priced.bound if np.isfinite(self.value) else self.within * abs(priced.bound)
-        self.pool = self._near(priced, within, seen, Decisions.none(self.slot))
+        self.pool = self._near(priced, within, seen, MixedDecisions.none(self.slot))
 
-    def _near(self, priced: Priced, within: float, seen: Ints, decided: Decisions) -> SharingPool:
+    def _near(self, priced: Priced, within: float, seen: Ints, decided: MixedDecisions) -> SharingPool:
         """List paths up to a reduced cost, as far as there is room, those of other prices and those seen."""
         pool, most = None, PATHS + PATHS_A_TASK * len(self.slot.drop)
         others, rng, rows = [], np.random.default_rng(self.seed), self.slot.part.rows
@@ -293,7 +293,7 @@ class MixedSearch:
         use = self.used
         if self.path is not None or not use.size:
             use = used(pricing, np.arange(tasks), start, np.ones(tasks))
-        decided = replace(Decisions.none(self.slot), banned=draw(pricing, use, noise, rng))
+        decided = replace(MixedDecisions.none(self.slot), banned=draw(pricing, use, noise, rng))
         priced = pricing.price(root.priced.prices[:-1], pricing.no_memory(), decided).priced
         if np.isinf(priced.bound):
             return None
@@ -301,7 +301,7 @@ class MixedSearch:
         return self._near(priced, pool.within, seen, decided)
 
     # --- the tree ---
-    def _push(self, priced: MixedPriced, decided: Decisions, bound: float) -> None:
+    def _push(self, priced: MixedPriced, decided: MixedDecisions, bound: float) -> None:
         node = MixedNode(bound, self.born, decided, priced.priced.prices[:-1], priced.memory)
         heapq.heappush(self.heap, node)
         self.born += 1
@@ -347,8 +347,8 @@ class MixedSearch:
         return bool(nodes <= SEARCHED)
 
     def _split(
-        self, priced: MixedPriced, decided: Decisions, pool: SharingPool | None, seen: list[Ints]
-    ) -> tuple[Decisions, Decisions]:
+        self, priced: MixedPriced, decided: MixedDecisions, pool: SharingPool | None, seen: list[Ints]
+    ) -> tuple[MixedDecisions, MixedDecisions]:
         """Decide on a piece of an overfull memory, else on the block whose node is most open."""
         piece = self._short_piece(priced.priced.path, decided)
         if piece is not None:
@@ -386,7 +386,7 @@ class MixedSearch:
         elsewhere[k, m, j] = True
         return replace(decided, banned=here, served=decided.served | mine), replace(decided, banned=elsewhere)
 
-    def _short_piece(self, path: Ints, decided: Decisions) -> int | None:
+    def _short_piece(self, path: Ints, decided: MixedDecisions) -> int | None:
         """Return the holder and piece that most tasks use, times its size, where a memory is overfull."""
         laid = self.slot.part.memory
         if laid is None or self.pricing.short is None:
@@ -406,14 +406,14 @@ def _largest(pool: SharingPool, share: Floats) -> Ints:
     return last
 
 
-def _allowed(pool: SharingPool, decided: Decisions, room: float) -> SharingPool:
+def _allowed(pool: SharingPool, decided: MixedDecisions, room: float) -> SharingPool:
     """Return the pool without what decisions rule out, or what is too dear."""
     out = pool.path[:, 0] < 0
     banned = np.where(out, decided.served[pool.task], decided.left_out[pool.task])
     return pool.at(np.flatnonzero(~banned & (pool.reduced < room)))
 
 
-def _narrowed(pool: SharingPool, decided: Decisions) -> Decisions:
+def _narrowed(pool: SharingPool, decided: MixedDecisions) -> MixedDecisions:
     """Ban the nodes of blocks that no path of a complete pool uses."""
     stages = pool.path.shape[1]
     there = np.zeros((*decided.banned.shape[:2], decided.banned.shape[2] + 1), dtype=bool)
