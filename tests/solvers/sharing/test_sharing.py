@@ -151,12 +151,29 @@ def test_pins_and_bans_are_kept():
     assert result.placement[1, 2] not in (1, 3)
 
 
-@pytest.mark.parametrize("coupling", ["energy", "memory"])
-def test_what_it_does_not_join_is_refused_by_name(coupling):
-    instance = crowd(4)
-    rules = dataclasses.replace(instance.rules, couplings=frozenset({"sharing", coupling}))
-    with pytest.raises(mecopt.InputError, match=rf"sharing together with {coupling}; .* ilp"):
-        mecopt.solve(instance.replace(rules=rules), NAME)
+@pytest.mark.parametrize("seed", range(12))
+def test_budgets_and_memory_beside_sharing_are_exact(seed):
+    """Few tasks under all limits at once: decomposition and enumeration agree, bounds at every moment."""
+    rng = np.random.default_rng(seed)
+    instance = mecopt.generate("crowd", seed=seed, batch=3, servers=2, blocks=2, couplings=(), sharing="mm1")
+    joules = mecopt.solve(instance.replace(slot_s=1e6), NAME).evaluation.device_energy
+    devices = tuple(
+        dataclasses.replace(device, energy_budget_j=float(j * rng.choice([0.7, 1.0, 2.0])))
+        for device, j in zip(instance.devices, joules, strict=True)
+    )
+    held = sum(block.param_bytes for block in instance.models[0].blocks)
+    servers = tuple(
+        dataclasses.replace(server, memory_bytes=held * float(rng.choice([0.5, 0.99, 2.0])))
+        for server in instance.servers
+    )
+    some = [("energy",), ("memory",), ("energy", "memory"), ("capacity", "energy", "memory")][seed % 4]
+    rules = dataclasses.replace(instance.rules, couplings=frozenset({"sharing", *some}))
+    instance = instance.replace(devices=devices, servers=servers, rules=rules, slot_s=0.05)
+    truth, found = mecopt.solve(instance, "enumeration"), mecopt.solve(instance, NAME, time_limit_s=60)
+    assert found.status == truth.status
+    if truth.objective is not None:
+        assert found.objective == pytest.approx(truth.objective, rel=1e-6)
+        assert max(bounds(found)) <= truth.objective * (1 + 1e-9)
 
 
 def test_the_wider_model_without_sharing_is_refused_by_name():

@@ -1,1 +1,1 @@
-"""Sharing beside energy budgets and memory: prices of all of them, moves, and a tree whose leaves are searched."""
+"""Sharing beside energy budgets and memory: prices of all, moves, a tree whose leaves are searched."""

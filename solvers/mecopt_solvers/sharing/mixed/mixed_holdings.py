@@ -1,4 +1,4 @@
-"""What every node holds, drawn near what prices or a placement make of it: for moves that memory does not stop.
+"""What every node holds, drawn near what prices or a placement make of it: moves keep to it.
 
 A piece leaves a node only with the last task that runs it there, which no move of one task does. So a round
 of moves is given what nodes hold, and the paths that keep to it.
@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from mecopt.arrays import Floats, Ints
-from mecopt_solvers.sharing.mixed.mixed_prices import Flags, Pricing
+from mecopt_solvers.sharing.mixed.mixed_prices import Flags, MixedPricing
 
 SOME = 1e-3  # of the mean use, for a piece that nobody uses
 
 
-def used(pricing: Pricing, task: Ints, path: Ints, share: Floats) -> Floats:
-    """Return how many tasks use every piece at every holder, (holders, pieces), of paths (P, M) with shares."""
+def used(pricing: MixedPricing, task: Ints, path: Ints, share: Floats) -> Floats:
+    """Count the tasks that use each piece at each holder, (holders, pieces), by shares of paths (P, M)."""
     laid = pricing.part.memory
     assert laid is not None
     p, m = np.nonzero(path >= 0)
@@ -24,7 +24,7 @@ def used(pricing: Pricing, task: Ints, path: Ints, share: Floats) -> Floats:
     return np.bincount(at, share[p], shape[0] * shape[1]).astype(np.float64).reshape(shape)
 
 
-def draw(pricing: Pricing, use: Floats, noise: float, rng: np.random.Generator) -> Flags:
+def draw(pricing: MixedPricing, use: Floats, noise: float, rng: np.random.Generator) -> Flags:
     """Let every holder keep what it needs most, task for byte, as far as it goes; say what it does not."""
     laid = pricing.part.memory
     assert laid is not None

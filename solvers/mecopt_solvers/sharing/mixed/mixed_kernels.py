@@ -157,7 +157,7 @@ def anneal(  # type: ignore[no-untyped-def]
         temperature *= cooling
         task[0] = np.random.randint(0, tasks)  # noqa: NPY002
         task[1] = np.random.randint(0, tasks)  # noqa: NPY002
-        # Two tasks at a time where one budget, or any load, is theirs together: one gives what the other takes.
+        # Two tasks at a time, of one budget where there are any: one gives what the other takes.
         many = 2 if task[1] != task[0] and np.random.random() < PAIRS else 1  # noqa: NPY002
         for _ in range(MATES):
             if many == 2 and row[task[0], budget] != row[task[1], budget]:
@@ -187,7 +187,9 @@ def anneal(  # type: ignore[no-untyped-def]
             continue
         late, running = later, running + change
         if change < 0.0 and running < now:
-            open_books(chosen, row, pool, memory, books)  # what was added and taken off leaves rounding behind
+            open_books(
+                chosen, row, pool, memory, books
+            )  # what was added and taken off leaves rounding behind
             total = value(chosen, row, pool, memory, books, curve, slot_s, truth)
             if total < now:
                 now = running = total
@@ -203,10 +205,10 @@ def exhaust(row, reduced, pool, memory, books, curve, slot_s, truth, order, base
     Every combination costs at least `base` and the reduced costs of its paths. Returns the least value, its
     paths in `best` (K,), and the nodes visited, more than `most` when it was cut short.
     """
-    first, path, cost, use = pool
+    first, _, _, use = pool
     _, _, size, limit = memory
     load, held, stored = books
-    worth, mm1, top = curve
+    _, _, top = curve
     depth = order.shape[0]
     load[:] = 0.0
     held[:] = 0

@@ -15,7 +15,7 @@ from mecopt.arrays import Floats, Ints
 from mecopt.highs import Matrix
 from mecopt_solvers.decomposition import lp
 from mecopt_solvers.sharing.curve_kernels import smooth
-from mecopt_solvers.sharing.mixed.mixed_prices import Pricing
+from mecopt_solvers.sharing.mixed.mixed_prices import MixedPricing
 from mecopt_solvers.sharing.path_pool import SharingPool
 
 FIRST_TANGENTS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -37,7 +37,7 @@ class MixedProgram:
 class MixedMaster:
     """Tangents and links that programs have come to need."""
 
-    def __init__(self, pricing: Pricing) -> None:
+    def __init__(self, pricing: MixedPricing) -> None:
         self.pricing = pricing
         worth, _, _ = pricing.curve
         self.loads = np.flatnonzero(worth[:-1] > 0)
@@ -50,7 +50,7 @@ class MixedMaster:
         pricing, slot = self.pricing, self.pricing.slot
         tasks, paths = len(pool.first) - 1, len(pool.cost)
         loads, hard, held = len(self.loads), len(self.hard), self._held()
-        build = Entries()
+        build = MixedEntries()
         x, load, above = 0, paths, paths + loads
         over = above + loads
         z, columns = over + hard, over + hard + len(held)
@@ -69,7 +69,11 @@ class MixedMaster:
         side: list[float] = []
         for i, name in enumerate(self.loads.tolist()):
             for slope, less in self._tangents(name, cap):
-                build.add(np.array([row, row]), np.array([load + i, above + i]), np.array([slope, -1.0]) / max(slope, 1.0))
+                build.add(
+                    np.array([row, row]),
+                    np.array([load + i, above + i]),
+                    np.array([slope, -1.0]) / max(slope, 1.0),
+                )
                 side.append(less / max(slope, 1.0))
                 row += 1
         laid, position = slot.part.memory, {}
@@ -90,7 +94,9 @@ class MixedMaster:
             side.append(0.0)
             row += 1
         scale = float(np.abs(pool.cost).max(initial=0.0)) or 1.0
-        cost = np.concatenate([pool.cost, np.zeros(loads), np.ones(loads), np.full(hard, cap), np.zeros(len(held))])
+        cost = np.concatenate(
+            [pool.cost, np.zeros(loads), np.ones(loads), np.full(hard, cap), np.zeros(len(held))]
+        )
         highs = lp.model(
             cost / scale,
             np.concatenate([*lower, np.full(len(side), -np.inf)]),
@@ -155,8 +161,8 @@ class MixedMaster:
 
 
 @dataclass(eq=False)
-class Entries:
-    """Entries of a matrix, in any order."""
+class MixedEntries:
+    """MixedEntries of a matrix, in any order."""
 
     row: list[Ints] = field(default_factory=list)
     column: list[Ints] = field(default_factory=list)

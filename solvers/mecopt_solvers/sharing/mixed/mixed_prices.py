@@ -1,6 +1,6 @@
 """Prices of loads, budgets and memory together, and the bound that they prove.
 
-At prices of every server's load and every device's budget, and of every block on a node whose memory is short,
+At prices of every server's load and every device's budget, and of blocks on nodes whose memory is short,
 each task is a shortest path. What a load's price earns at most is the conjugate of what load adds; a budget's
 is its limit; and what the blocks of a node pay, it earns by holding pieces that fit its memory, of which a
 knapsack with parts of pieces is no less. So the sum of the paths less these is a lower bound for any prices.
@@ -22,13 +22,15 @@ from mecopt_solvers.sharing.mixed import mixed_kernels
 from mecopt_solvers.sharing.slot import SharedSlot
 
 PATIENCE = 8  # steps without a better bound until the aim comes down
-OPEN = (1.0 + 4.0 * np.finfo(float).eps) / JUST_BELOW  # the judge decides what is as good as at the largest load
+OPEN = (
+    1.0 + 4.0 * np.finfo(float).eps
+) / JUST_BELOW  # the judge decides what is as good as at the largest load
 LEAST_REACH = 1e-7  # of the bound
 Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Decisions:
+class MixedDecisions:
     """What a node of the tree has decided; K tasks, M blocks, J nodes."""
 
     banned: Flags  # (K, M, J)
@@ -37,12 +39,14 @@ class Decisions:
     held: Flags  # (holders, pieces) is there, used or not
 
     @classmethod
-    def none(cls, slot: SharedSlot) -> Decisions:
+    def none(cls, slot: SharedSlot) -> MixedDecisions:
         """Return no decision at all."""
         tasks, memory = len(slot.drop), slot.part.memory
         shape = (0, 0) if memory is None else (len(memory.limit), len(memory.piece_bytes))
         nobody = np.zeros(tasks, dtype=bool)
-        return cls(np.zeros(slot.part.weight.shape[:3], dtype=bool), nobody, nobody, np.zeros(shape, dtype=bool))
+        return cls(
+            np.zeros(slot.part.weight.shape[:3], dtype=bool), nobody, nobody, np.zeros(shape, dtype=bool)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +59,7 @@ class MixedPriced:
     memory_slope: Floats  # (K, M, J), or (0, 0, 0)
 
 
-class Pricing:
+class MixedPricing:
     """The prices of one part under some decisions, from given ones to better ones."""
 
     def __init__(self, slot: SharedSlot) -> None:
@@ -66,7 +70,9 @@ class Pricing:
         self.curve = worth, slot.curve.mm1, top
         memory, self.short = self.part.memory, None
         if memory is not None:
-            self.at = np.maximum(memory.piece, 0)[:, :, None] + memory.holder[:, None, :] * len(memory.piece_bytes)
+            self.at = np.maximum(memory.piece, 0)[:, :, None] + memory.holder[:, None, :] * len(
+                memory.piece_bytes
+            )
             self.real = np.broadcast_to((memory.piece >= 0)[:, :, None], self.at.shape)
             could = np.zeros((len(memory.limit), len(memory.piece_bytes)), dtype=bool)
             could.ravel()[self.at[self.real]] = True
@@ -77,8 +83,8 @@ class Pricing:
         # Prices of a load or a budget are of all that it has; a block on a node is one of many.
         self.scale = np.sqrt(1.0 / max(len(slot.drop), 1))
 
-    def price(self, prices: Floats, memory: Floats, decided: Decisions) -> MixedPriced:
-        """Find every task's shortest path, or leave it out, at prices (rows,) and (K, M, J); none negative."""
+    def price(self, prices: Floats, memory: Floats, decided: MixedDecisions) -> MixedPriced:
+        """Find every task's shortest path, or leave it out, at prices (rows,) and (K, M, J) >= 0."""
         part, slot = self.part, self.slot
         tasks, stages = part.weight.shape[:2]
         path = np.empty((tasks, stages), dtype=np.int64)
@@ -105,14 +111,16 @@ class Pricing:
             memory_slope = np.where(self.short, -kept.ravel()[self.at], 0.0)
             memory_slope[k, m, path[k, m]] += np.where(self.short[k, m, path[k, m]], 1.0, 0.0)  # type: ignore[index]
         bound = float(value.sum()) - fixed - earned
-        size = float(np.abs(value).sum() + cost.sum() + prices @ load[:-1] + prices.sum()) + fixed + 2.0 * earned
+        size = (
+            float(np.abs(value).sum() + cost.sum() + prices @ load[:-1] + prices.sum()) + fixed + 2.0 * earned
+        )
         if np.isfinite(size):
             bound -= ROUNDING * size
         priced = Priced(every, extra, path, value, cost, use, load, bound)
         return MixedPriced(priced, memory, load[:-1] - point, memory_slope)
 
     def _hold(self, memory: Floats, held: Flags) -> tuple[float, Floats]:
-        """Return what nodes earn with the pieces that fit, and how much of each they hold, (holders, pieces)."""
+        """Return what nodes earn with what fits, and how much of each they hold, (holders, pieces)."""
         laid = self.part.memory
         assert laid is not None
         size, shape = laid.piece_bytes, held.shape
@@ -136,7 +144,7 @@ class Pricing:
     def climb(
         self,
         start: MixedPriced,
-        decided: Decisions,
+        decided: MixedDecisions,
         steps: int,
         cutoff: float,
         should_stop: Callable[[], bool],
@@ -154,7 +162,11 @@ class Pricing:
             prices, memory = current.priced.prices[:-1], current.memory
             slope = np.where((prices <= 0) & (current.slope < 0), 0.0, current.slope)
             extra = np.where((memory <= 0) & (current.memory_slope < 0), 0.0, current.memory_slope)
-            along = (slope, extra) if along is None else tuple(0.5 * a + 0.5 * b for a, b in zip(along, (slope, extra)))
+            along = (
+                (slope, extra)
+                if along is None
+                else tuple(0.5 * a + 0.5 * b for a, b in zip(along, (slope, extra), strict=True))
+            )
             norm = float(along[0] @ along[0]) + self.scale**2 * float((along[1] * along[1]).sum())
             if norm < 1e-24:
                 break

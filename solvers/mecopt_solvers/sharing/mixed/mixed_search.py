@@ -21,7 +21,7 @@ from mecopt_solvers.sharing.load_prices import FIRST_LOADS
 from mecopt_solvers.sharing.mixed import mixed_kernels as kernels
 from mecopt_solvers.sharing.mixed.mixed_holdings import draw, used
 from mecopt_solvers.sharing.mixed.mixed_master import MixedMaster
-from mecopt_solvers.sharing.mixed.mixed_prices import Decisions, MixedPriced, Pricing
+from mecopt_solvers.sharing.mixed.mixed_prices import MixedDecisions, MixedPriced, MixedPricing
 from mecopt_solvers.sharing.path_pool import SharingPool, fill, truth_of
 from mecopt_solvers.sharing.slot import SharedSlot
 from mecopt_solvers.sharing.tree import CLOSED, MOST_HELD
@@ -34,12 +34,24 @@ FIRST_CAP = 10.0  # of the bound: what all of a limit above it costs in the prog
 MET = 1e-6  # of the bound, between program and bound
 NODE_STEPS = 60
 KEPT_PATHS = 40  # of the last steps at the root, for the pool
-MOST_PATHS = 200_000  # of a pool that moves are made in
-HELD_PATHS = 50_000  # of one for what nodes hold
+MOST_PATHS = 200_000  # of a program
+PATHS, PATHS_A_TASK = 10_000, 100  # of a pool that moves are made in
+OTHER_PRICES, OTHER_NOISE = (
+    36,
+    0.1,
+)  # prices whose paths join it, and how far their logarithms are from the best
+OTHER_BUDGETS = (0.1, 0.3, 0.6, 1.0, 1.6, 3.0, 10.0)  # times the prices of budgets: what saves, what spends
 NODE_PATHS = 20_000  # of a pool that is searched to the end
 SEARCHED = 50_000  # combinations of a node that are looked at before it is split
 FIRST_WITHIN = 0.02  # of the bound: reduced costs of the first pool
-NOISE = (0.0, 0.3, 0.0, 1.0, 0.0, 2.0)  # of the logarithm of what a piece is worth to its node, round by round
+NOISE = (
+    0.0,
+    0.3,
+    0.0,
+    1.0,
+    0.0,
+    2.0,
+)  # of the logarithm of what a piece is worth to its node, round by round
 MOVES, MOVES_A_TASK = 20_000, 3_000  # of a round
 HOTTEST, COOLEST, COLD = 0.03, 5e-4, 1e-5  # temperatures, in mean objectives of a task
 DEARER, CHEAPER = 3.0, 0.8  # what becomes of the fee of being above a limit after a round without and with
@@ -56,7 +68,7 @@ class MixedNode:
 
     bound: float
     number: int
-    decided: Decisions = field(compare=False)
+    decided: MixedDecisions = field(compare=False)
     prices: Floats = field(compare=False)  # (rows,)
     memory: Floats = field(compare=False)  # (K, M, J), or (0, 0, 0)
 
@@ -70,7 +82,7 @@ class MixedSearch:
         self.bound = -np.inf
         self.heap: list[MixedNode] = []
         self.born = self.rounds = self.idle = self.visits = 0
-        self.pricing = Pricing(slot)
+        self.pricing = MixedPricing(slot)
         self.truth = truth_of(slot)
         self.root: MixedPriced | None = None
         self.pool: SharingPool | None = None
@@ -78,7 +90,7 @@ class MixedSearch:
         self.start: Ints | None = None  # what the last program has most of
         self.used = np.zeros((0, 0))  # (holders, pieces) tasks that use a piece there, as it has it
         self.fee, self.within = FIRST_FEE, FIRST_WITHIN
-        laid, tasks = slot.part.memory, len(slot.drop)
+        laid = slot.part.memory
         if laid is None:
             none = np.zeros((0, 0), dtype=np.int64)
             self.memory: tuple[Any, ...] = none, none, np.zeros(0), np.zeros(0)
@@ -119,7 +131,9 @@ class MixedSearch:
             self._raise_bound()
             if self.finished or self._closed(gap) or should_stop():
                 return
-            if self.idle < (IDLE_ROUNDS if self.path is not None else FIRST_ROUNDS) or self.visits >= TREE_TURN * (self.rounds - IDLE_ROUNDS + 1):
+            if self.idle < (
+                IDLE_ROUNDS if self.path is not None else FIRST_ROUNDS
+            ) or self.visits >= TREE_TURN * (self.rounds - IDLE_ROUNDS + 1):
                 self._round()
             else:
                 self._visit(heapq.heappop(self.heap), should_stop)
@@ -140,7 +154,7 @@ class MixedSearch:
     # --- the root ---
     def _begin(self, should_stop: Callable[[], bool]) -> bool:
         """Find good prices without any decision; whether there is something to search."""
-        pricing, decided = self.pricing, Decisions.none(self.slot)
+        pricing, decided = self.pricing, MixedDecisions.none(self.slot)
         rows, servers = self.slot.part.rows, self.slot.part.slots * self.slot.servers
         curve, best = self.slot.curve, None
         for load in (0.0, *FIRST_LOADS):
@@ -166,7 +180,9 @@ class MixedSearch:
         self._refill()
         return True
 
-    def _programs(self, best: MixedPriced, decided: Decisions, should_stop: Callable[[], bool]) -> MixedPriced:
+    def _programs(
+        self, best: MixedPriced, decided: MixedDecisions, should_stop: Callable[[], bool]
+    ) -> MixedPriced:
         """Raise the bound by the prices of linear programs, until they say that there are no better ones."""
         master, pricing = MixedMaster(self.pricing), self.pricing
         cap = FIRST_CAP * max(abs(best.priced.bound), 1e-300)
@@ -203,18 +219,27 @@ class MixedSearch:
         priced = self.root.priced
         seen = np.stack(self.seen if self.path is None else [self.path, *self.seen])
         within = self.value - priced.bound if np.isfinite(self.value) else self.within * abs(priced.bound)
-        self.pool = self._near(priced, within, seen, MOST_PATHS)
+        self.pool = self._near(priced, within, seen, MixedDecisions.none(self.slot))
 
-    def _near(self, priced: Priced, within: float, seen: Ints, most: int) -> SharingPool:
-        """List the paths up to a reduced cost, or as far as there is room, and those seen."""
-        pool = None
+    def _near(self, priced: Priced, within: float, seen: Ints, decided: MixedDecisions) -> SharingPool:
+        """List paths up to a reduced cost, as far as there is room, those of other prices and those seen."""
+        pool, most = None, PATHS + PATHS_A_TASK * len(self.slot.drop)
+        others, rng, rows = [], np.random.default_rng(self.seed), self.slot.part.rows
+        servers = self.slot.part.slots * self.slot.servers
+        for turn in range(OTHER_PRICES):
+            factor = np.exp(OTHER_NOISE * rng.standard_normal(rows))
+            factor[servers:] *= OTHER_BUDGETS[turn % len(OTHER_BUDGETS)]
+            others.append(
+                self.pricing.price(factor * priced.prices[:-1], self.pricing.no_memory(), decided).priced.path
+            )
+        seen = np.concatenate([seen, np.stack(others)])
         while pool is None:
             pool = fill(self.slot, priced, within, most, seen)
             within = 0.3 * within if within > 1e-9 * abs(priced.bound) else -1.0
         return self._fitting(pool)
 
     def _fitting(self, pool: SharingPool) -> SharingPool:
-        """Return the pool without paths that break a limit by themselves, but for tasks that have no other."""
+        """Return the pool without paths that break a limit alone, but for tasks that have no other."""
         fits = (pool.use <= self.pricing.curve[2][self.row[pool.task]]).all(axis=1)
         some = np.bincount(pool.task, fits, len(pool.first) - 1) > 0
         return pool.at(np.flatnonzero(fits | ~some[pool.task]))
@@ -230,7 +255,11 @@ class MixedSearch:
         mean = max(float(np.abs(self.root.priced.value).mean()), 1e-300)
         start = self.path
         if start is None:
-            start = self.start if self.start is not None and self.rounds % 2 == 0 else self.seen[-1 - self.rounds // 2 % len(self.seen)]
+            start = (
+                self.start
+                if self.start is not None and self.rounds % 2 == 0
+                else self.seen[-1 - self.rounds // 2 % len(self.seen)]
+            )
         pool = self._moves(start, rng)
         self.rounds, before = self.rounds + 1, self.value
         if pool is None:
@@ -245,7 +274,7 @@ class MixedSearch:
             chosen, best, self.value, self.fee * mean, hot, COLD * mean, moves, int(rng.integers(2**31)),
         )  # fmt: skip
         self.offer(value, pool.path[best])
-        gained = before == np.inf and value < np.inf or before - value > 1e-9 * abs(before)
+        gained = value < np.inf and (before == np.inf or before - value > 1e-9 * abs(before))
         ended = kernels.value(chosen, self.row, (pool.first, pool.path, pool.cost, pool.use), *self._common())
         self.fee = float(np.clip(self.fee * (DEARER if np.isinf(ended) else CHEAPER), *FEES))
         self.idle = 0 if gained else self.idle + 1
@@ -256,20 +285,23 @@ class MixedSearch:
     def _moves(self, start: Ints, rng: np.random.Generator) -> SharingPool | None:
         """Return the paths of a round: all near ones, or where memory is short those of what is held."""
         pricing, root, pool = self.pricing, self.root, self.pool
-        assert root is not None and pool is not None
+        assert root is not None
+        assert pool is not None
         if pricing.short is None:
             return pool
         tasks, noise = len(self.slot.drop), NOISE[self.rounds % len(NOISE)]
-        use = self.used if self.path is None else used(pricing, np.arange(tasks), start, np.ones(tasks))
-        decided = replace(Decisions.none(self.slot), banned=draw(pricing, use, noise, rng))
+        use = self.used
+        if self.path is not None or not use.size:
+            use = used(pricing, np.arange(tasks), start, np.ones(tasks))
+        decided = replace(MixedDecisions.none(self.slot), banned=draw(pricing, use, noise, rng))
         priced = pricing.price(root.priced.prices[:-1], pricing.no_memory(), decided).priced
         if np.isinf(priced.bound):
             return None
         seen = np.zeros((0, *priced.path.shape), dtype=np.int64) if noise else start[None]
-        return self._near(priced, pool.within, seen, HELD_PATHS)
+        return self._near(priced, pool.within, seen, decided)
 
     # --- the tree ---
-    def _push(self, priced: MixedPriced, decided: Decisions, bound: float) -> None:
+    def _push(self, priced: MixedPriced, decided: MixedDecisions, bound: float) -> None:
         node = MixedNode(bound, self.born, decided, priced.priced.prices[:-1], priced.memory)
         heapq.heappush(self.heap, node)
         self.born += 1
@@ -315,9 +347,9 @@ class MixedSearch:
         return bool(nodes <= SEARCHED)
 
     def _split(
-        self, priced: MixedPriced, decided: Decisions, pool: SharingPool | None, seen: list[Ints]
-    ) -> tuple[Decisions, Decisions]:
-        """Decide on a piece of an overfull memory, else on the block whose node the prices leave most open."""
+        self, priced: MixedPriced, decided: MixedDecisions, pool: SharingPool | None, seen: list[Ints]
+    ) -> tuple[MixedDecisions, MixedDecisions]:
+        """Decide on a piece of an overfull memory, else on the block whose node is most open."""
         piece = self._short_piece(priced.priced.path, decided)
         if piece is not None:
             banned = decided.banned | (self.pricing.real & (self.pricing.at == piece))
@@ -327,7 +359,9 @@ class MixedSearch:
         tasks, stages = priced.priced.path.shape
         nodes = self.slot.part.nodes
         choices = np.zeros((tasks, stages, nodes + 1), dtype=bool)  # the last stands for being left out
-        choices[:, :, :nodes] = ~decided.banned & (np.arange(stages) < self.slot.part.blocks[:, None])[:, :, None]
+        choices[:, :, :nodes] = (
+            ~decided.banned & (np.arange(stages) < self.slot.part.blocks[:, None])[:, :, None]
+        )
         choices[:, 0, nodes] = np.isfinite(self.slot.drop) & ~decided.served
         choices[decided.left_out] = False
         if pool is not None:
@@ -344,13 +378,15 @@ class MixedSearch:
             raise AssertionError("a node that cannot be split has been searched")
         mine = np.arange(tasks) == k
         if j == nodes:
-            return replace(decided, left_out=decided.left_out | mine), replace(decided, served=decided.served | mine)
+            return replace(decided, left_out=decided.left_out | mine), replace(
+                decided, served=decided.served | mine
+            )
         here, elsewhere = decided.banned.copy(), decided.banned.copy()
         here[k, m, np.arange(nodes) != j] = True
         elsewhere[k, m, j] = True
         return replace(decided, banned=here, served=decided.served | mine), replace(decided, banned=elsewhere)
 
-    def _short_piece(self, path: Ints, decided: Decisions) -> int | None:
+    def _short_piece(self, path: Ints, decided: MixedDecisions) -> int | None:
         """Return the holder and piece that most tasks use, times its size, where a memory is overfull."""
         laid = self.slot.part.memory
         if laid is None or self.pricing.short is None:
@@ -370,14 +406,14 @@ def _largest(pool: SharingPool, share: Floats) -> Ints:
     return last
 
 
-def _allowed(pool: SharingPool, decided: Decisions, room: float) -> SharingPool:
+def _allowed(pool: SharingPool, decided: MixedDecisions, room: float) -> SharingPool:
     """Return the pool without what decisions rule out, or what is too dear."""
     out = pool.path[:, 0] < 0
     banned = np.where(out, decided.served[pool.task], decided.left_out[pool.task])
     return pool.at(np.flatnonzero(~banned & (pool.reduced < room)))
 
 
-def _narrowed(pool: SharingPool, decided: Decisions) -> Decisions:
+def _narrowed(pool: SharingPool, decided: MixedDecisions) -> MixedDecisions:
     """Ban the nodes of blocks that no path of a complete pool uses."""
     stages = pool.path.shape[1]
     there = np.zeros((*decided.banned.shape[:2], decided.banned.shape[2] + 1), dtype=bool)
@@ -386,4 +422,6 @@ def _narrowed(pool: SharingPool, decided: Decisions) -> Decisions:
     banned = decided.banned | (~there[:, :, :-1] & real[:, :, None])
     out = np.zeros(len(decided.served), dtype=bool)
     out[pool.task[pool.path[:, 0] < 0]] = True
-    return replace(decided, banned=banned, served=decided.served | ~out, left_out=decided.left_out | ~real[:, 0])
+    return replace(
+        decided, banned=banned, served=decided.served | ~out, left_out=decided.left_out | ~real[:, 0]
+    )
