@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sqlite3
-import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecopt.comparing import database
+from mecopt.comparing import database, stored_solution
 from mecopt.comparing.contradictions import STORE, contradictions, lines
-from mecopt.comparing.one_run import unpack_placement
-from mecopt.comparing.soundness import points, shares, unpacked, unpacked_json
-from mecopt.errors import InputError, InstanceError
-from mecopt.instance import WIDER_FORMAT
-from mecopt.result import SOLUTION_FORMATS
-from mecopt.tolerances import LARGEST_NEGATIVE_GAP, OPTIMALITY_TOLERANCE, SMALLEST_REFERENCE
+from mecopt.comparing.soundness import points, shares
+from mecopt.comparing.store_reader import StoreReader
+from mecopt.errors import InputError
+from mecopt.tolerances import LARGEST_NEGATIVE_GAP, SMALLEST_REFERENCE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +58,6 @@ INSTANCE_COLUMNS = [
     *("local_share", "one_server_share", "mixed_share", "trellis_bound"),
 ]
 TEXTS = ("stopped_by", "error", "violation_kinds", "mecopt_version", "started", "host")
-FACTS = {"options", "device_energy_j", "violations", "reasons"}
-WITH_A_RESULT = ("optimal", "feasible", "violating", "infeasible", "unknown")
 
 
 class Comparison:
@@ -75,9 +68,8 @@ class Comparison:
 
     def __init__(self, path: Path, known: dict[str, Any]) -> None:
         self.path = path
-        self._connect()
+        self._store = StoreReader(path)
         self._known = known
-        self._instances: dict[str, Instance] = {}
 
     @classmethod
     def open(
@@ -135,14 +127,14 @@ class Comparison:
             "max(rowid) FROM methods GROUP BY method, options) USING (method, options) "
             f"WHERE status IS NOT NULL AND fingerprint {code} latest ORDER BY run"
         )
-        frame = self._read(query)
+        frame = self._store.frame(query)
         for name in _NUMBERS:
             frame[name] = frame[name].astype("float64")
         for name in _COUNTS:
             frame[name] = frame[name].astype("Int64")
         for name in TEXTS:
             frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
-        settings = self._get("settings")
+        settings = self._store.meta("settings")
         frame["time_limit_s"] = np.nan if settings["time limit"] is None else settings["time limit"]
         frame["threads"] = settings["threads"]
         best = self._best(frame)
@@ -156,7 +148,7 @@ class Comparison:
     @cached_property
     def instances(self) -> pd.DataFrame:
         """One row an instance: its size, couplings, what its free optimum looks like, and what is known."""
-        frame = self._read(f"SELECT {', '.join(INSTANCE_COLUMNS)} FROM instances ORDER BY rowid")
+        frame = self._store.frame(f"SELECT {', '.join(INSTANCE_COLUMNS)} FROM instances ORDER BY rowid")
         frame["trellis_bound"] = frame["trellis_bound"].astype("float64")
         best = self._best(self.runs)
         for name in ("best_bound", "best_known"):
@@ -172,17 +164,13 @@ class Comparison:
         `methods`, `seeds`, `time_limit_s`, `gap`, `threads`, `workers`, `engine`, `isolate`, and `machines`,
         which has the same of every machine under the `host` of its runs.
         """
-        settings = self._get("settings")
-        with database.explained(self.path):
-            machines = {
-                host: unpacked_json(text, f"table machines: {host!r}", self.path)
-                for host, text in self._db.execute("SELECT host, description FROM machines ORDER BY rowid")
-            }
-            methods = self._db.execute("SELECT method FROM runs GROUP BY method ORDER BY min(run)").fetchall()
-            (last,) = self._db.execute("SELECT max(seed) FROM runs").fetchone()
+        settings = self._store.meta("settings")
+        machines = self._store.machines()
+        methods = self._store.tuples("SELECT method FROM runs GROUP BY method ORDER BY min(run)")
+        ((last,),) = self._store.tuples("SELECT max(seed) FROM runs")
         return {
-            "command": "\n".join(self._get("commands")),
-            "created": self._get("created"),
+            "command": "\n".join(self._store.meta("commands")),
+            "created": self._store.meta("created"),
             "mecopt_version": settings["mecopt version"],
             **next(iter(machines.values()), {}),
             "methods": [name for (name,) in methods],
@@ -190,15 +178,14 @@ class Comparison:
             "time_limit_s": settings["time limit"],
             "gap": settings["gap"],
             "threads": settings["threads"],
-            **self._get("conduct"),
+            **self._store.meta("conduct"),
             "machines": machines,
         }
 
     @property
     def pending(self) -> int:
         """Number of runs that are not finished."""
-        with database.explained(self.path):
-            (count,) = self._db.execute("SELECT count(*) FROM runs WHERE status IS NULL").fetchone()
+        ((count,),) = self._store.tuples("SELECT count(*) FROM runs WHERE status IS NULL")
         return int(count)
 
     def disagreements(self) -> list[str]:
@@ -224,24 +211,26 @@ class Comparison:
 
     def node_share(self, run: int) -> NDArray[np.float64] | None:
         """Return the share of the tasks that run each block on each node, (blocks, nodes)."""
-        text = self._detail(run, "node_share")
+        text = self._store.detail(run, "node_share")
         return None if text is None else shares(text, f"run {run}: node_share", self.path)
 
     def node_shares(self) -> dict[int, NDArray[np.float64]]:
         """Return `node_share` of every run that has a placement."""
         return {
             run: shares(text, f"run {run}: node_share", self.path)
-            for run, text in self._details("node_share")
+            for run, text in self._store.details("node_share")
         }
 
     def trace(self, run: int) -> Trace:
         """Return (seconds, objective or None, bound or None) of every improvement."""
-        text = self._detail(run, "trace")
+        text = self._store.detail(run, "trace")
         return [] if text is None else points(text, f"run {run}: trace", self.path)
 
     def traces(self) -> dict[int, Trace]:
         """Return `trace` of every run that has one."""
-        return {run: points(text, f"run {run}: trace", self.path) for run, text in self._details("trace")}
+        return {
+            run: points(text, f"run {run}: trace", self.path) for run, text in self._store.details("trace")
+        }
 
     def solution(self, run: int) -> dict[str, Any] | None:
         """Return what the run found as a document, as `Result.to_dict`; None without a result.
@@ -251,47 +240,7 @@ class Comparison:
         InputError
             If what is stored of the run is not as mecopt writes it.
         """
-        with database.explained(self.path):
-            cursor = self._db.execute(
-                "SELECT * FROM runs JOIN instances USING (instance_sha256) JOIN details USING (run) "
-                "WHERE run = ?",
-                (run,),
-            )
-            names = [column[0] for column in cursor.description]
-            found = cursor.fetchone()
-        row = {} if found is None else dict(zip(names, found, strict=True))
-        if row.get("status") not in WITH_A_RESULT:
-            return None
-        place = f"run {run}: facts"
-        facts = unpacked_json(unpacked(row["facts"], place, self.path), place, self.path)
-        if not isinstance(facts, dict) or not facts.keys() >= FACTS:
-            raise InputError(f"{place}: expected {', '.join(sorted(FACTS))}", str(self.path))
-        document = {
-            "format": SOLUTION_FORMATS[0],
-            **{
-                name: row[name]
-                for name in ("instance", "instance_sha256", "method", "mecopt_version", "seed")
-            },
-            "options": facts["options"],
-            **{name: row[name] for name in ("status", "stopped_by", "objective", "lower_bound", "gap")},
-            "optimality_tolerance": OPTIMALITY_TOLERANCE,
-            **{name: row[name] for name in _SUMS},
-            "device_energy_j": facts["device_energy_j"],
-            "violations": facts["violations"],
-            "reasons": facts["reasons"],
-            "repairs": row["repairs"],
-            "runtime_s": row["runtime_s"],
-            "trace": [] if row["trace"] is None else points(row["trace"], f"run {run}: trace", self.path),
-            "placement": None if row["placement"] is None else self._placement(run, row),
-        }
-        instance = self.instance(row["instance_sha256"])
-        return document if instance.format != WIDER_FORMAT else _widened(document, instance)
-
-    def _placement(self, run: int, row: dict[str, Any]) -> list[list[int]]:
-        try:
-            return unpack_placement(row["placement"], row["tasks"], row["blocks"], row["servers"])
-        except (ValueError, zlib.error) as error:
-            raise InputError(f"run {run}: placement: {error}", str(self.path)) from None
+        return stored_solution.document(self._store, run)
 
     def instance(self, sha256: str) -> Instance:
         """Return an instance of the comparison.
@@ -301,25 +250,7 @@ class Comparison:
         InputError
             If there is none of that SHA-256.
         """
-        from mecopt import io
-
-        if sha256 not in self._instances:
-            with database.explained(self.path):
-                query = "SELECT document FROM instances WHERE instance_sha256 = ?"
-                found = self._db.execute(query, (sha256,)).fetchone()
-            if found is None:
-                raise InputError(f"no instance with sha256 {sha256[:12]}…", str(self.path))
-            place = f"instance {sha256[:12]}…"
-            try:
-                instance = io.from_json(unpacked(found[0], place, self.path))
-            except InstanceError as error:
-                raise InputError(
-                    (f"{place}: {problem}" for problem in error.problems), str(self.path)
-                ) from None
-            if instance.sha256 != sha256:
-                raise InputError(f"{place}: the instance there is another", str(self.path))
-            self._instances[sha256] = instance
-        return self._instances[sha256]
+        return self._store.instance(sha256)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: one row a method."""
@@ -329,7 +260,7 @@ class Comparison:
 
     def close(self) -> None:
         """Close the store."""
-        self._connection.close()
+        self._store.close()
 
     def __enter__(self) -> Comparison:
         return self
@@ -337,25 +268,11 @@ class Comparison:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _connect(self) -> None:
-        self._file = os.stat(self.path)
-        self._connection = database.connect_reader(self.path)
-
-    @property
-    def _db(self) -> sqlite3.Connection:
-        """The store as it is now: who left last may have put a copy in the place of one that was open."""
-        with contextlib.suppress(OSError):
-            if not os.path.samestat(os.stat(self.path), self._file):
-                self._connection.close()
-                self._connect()
-        return self._connection
-
     def _best(self, frame: pd.DataFrame) -> dict[str, dict[str, float]]:
         """Return the best bound and value of every instance: over all runs, the trellis, and the store."""
         bounds: dict[str, float] = {}
         values: dict[str, float] = {}
-        with database.explained(self.path):
-            trellis = self._db.execute("SELECT instance_sha256, trellis_bound FROM instances").fetchall()
+        trellis = self._store.tuples("SELECT instance_sha256, trellis_bound FROM instances")
         groups = frame.groupby("instance_sha256")
         found: list[tuple[Any, float | None]] = [
             *trellis,
@@ -374,28 +291,6 @@ class Comparison:
                 values[sha256] = min(value, values.get(sha256, np.inf))
         return {"best_bound": bounds, "best_known": values}
 
-    def _read(self, query: str) -> pd.DataFrame:
-        import pandas as pd
-
-        with database.explained(self.path):
-            cursor = self._db.execute(query)
-            names = [column[0] for column in cursor.description]
-            return pd.DataFrame(cursor.fetchall(), columns=names)
-
-    def _get(self, key: str) -> Any:
-        with database.explained(self.path):
-            return database.get(self._db, key, self.path)
-
-    def _detail(self, run: int, name: str) -> str | None:
-        with database.explained(self.path):
-            found = self._db.execute(f"SELECT {name} FROM details WHERE run = ?", (run,)).fetchone()
-        return None if found is None else found[0]
-
-    def _details(self, name: str) -> list[tuple[int, str]]:
-        with database.explained(self.path):
-            query = f"SELECT run, {name} FROM details WHERE {name} IS NOT NULL ORDER BY run"
-            return self._db.execute(query).fetchall()
-
 
 _JOINED = {
     "instance",
@@ -407,8 +302,7 @@ _JOINED = {
     "time_limit_s",
     "threads",
 }
-_SUMS = ("total_delay_s", "edge_delay_s", "local_delay_s", "deadline_excess_s", "energy_j")
-_NUMBERS = ("objective", "lower_bound", "gap", *_SUMS, "cpu_s", "wall_s")
+_NUMBERS = ("objective", "lower_bound", "gap", *stored_solution.SUMS, "cpu_s", "wall_s")
 _COUNTS = ("violations", "repairs", "peak_memory_bytes")
 
 
@@ -425,18 +319,3 @@ def _excess(value: pd.Series[float], reference: pd.Series[float]) -> pd.Series[f
     """Return what `mecopt.tolerances.excess` does of each row, rounding below 0 set to 0."""
     share = (value - reference) / reference.abs().clip(lower=SMALLEST_REFERENCE)
     return share.mask((share < 0) & (share >= -LARGEST_NEGATIVE_GAP), 0.0)
-
-
-def _widened(document: dict[str, Any], instance: Instance) -> dict[str, Any]:
-    """Return the solution of an instance of the wider format, with what that format says more of it."""
-    from mecopt import schedule
-    from mecopt.judge import evaluate
-    from mecopt.placements import placement_array
-
-    rows, judged = document["placement"], None
-    if rows is not None:
-        counts = instance.block_count.tolist()
-        rows = [row or [-1] * count for row, count in zip(rows, counts, strict=True)]  # tasks left out
-        judged = evaluate(instance, placement_array(rows, instance))
-    wider = {"format": SOLUTION_FORMATS[1], "placement": rows}
-    return document | wider | schedule.account(instance, judged)
