@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -110,14 +110,17 @@ class Run:
     reasons: tuple[dict[str, Any], ...] = field(default=(), init=False)
     repairs: int = field(default=0, init=False)
     notes: dict[str, Any] = field(default_factory=dict, init=False)  # for the user; in the result's options
-    # Of methods that can be called again to go on.
+    # Of methods that can be called again to go on; whoever calls them so closes `at_end` in the end.
     kept: dict[str, object] = field(default_factory=dict, init=False)
+    at_end: ExitStack = field(default_factory=ExitStack, init=False)
+    holding: bool = field(default=False, init=False)  # in a slice after which the method may be called again
     stopped_by: StopReason | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._points: list[tuple[float, float | None, float | None]] = []
         self._turn = threading.RLock()  # a method may hand over from several threads
         self._told = -np.inf
+        self._whole = self.stop
         self._inside: tuple[StopRule, StopRule | None] = self.stop, without_iterations(self.stop)
         if self.node_cost is not None:
             self.node_cost.setflags(write=False)
@@ -322,8 +325,13 @@ class Run:
 
     @property
     def time_left_s(self) -> float:
-        """Seconds until the time limit, inf without one."""
+        """Seconds until the time limit, or the end of the slice; inf without one."""
         return time_left_s(self.stop)
+
+    @property
+    def whole_time_left_s(self) -> float:
+        """Seconds until the time limit, whatever slice is at work; inf without one."""
+        return time_left_s(self._whole)
 
     @staticmethod
     def loading() -> AbstractContextManager[None]:
@@ -361,10 +369,10 @@ class Run:
         object.__setattr__(self, name, value)
 
     @contextmanager
-    def slice(self, seconds: float, *rules: StopRule) -> Iterator[Callable[[], bool]]:
+    def slice(self, seconds: float, *rules: StopRule, hold: bool = False) -> Iterator[Callable[[], bool]]:
         """Let a method work for so many seconds at the most, or until a rule says stop.
 
-        That is not the end of the run.
+        Not the end of the run; with `hold` the method may be called again, and may keep what it began.
 
         Yields
         ------
@@ -373,10 +381,12 @@ class Run:
         """
         before = self.stop
         self._set("stop", AnyOf((*before.rules, TimeLimit(seconds), *rules)))
+        self._set("holding", hold)
         try:
             yield lambda: self.stopped_by is not None
         finally:
             self._set("stop", before)
+            self._set("holding", False)
             if self.stopped_by is StopReason.TIME:  # of the slice or of the run: whoever asks next is told
                 self._set("stopped_by", None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -26,9 +27,11 @@ MANY_TASKS = 12  # in slots of few: a program a slot, as the decomposition has, 
 FIRST_TURN_S = 1.0  # at least
 FIRST_SHARE = 0.02  # of the time limit, or
 UNLIMITED_TURN_S = 5.0  # where there is no limit
-LONGER = 2.0  # every round of turns
-MOST_TURNS = 3  # in a row of a method that makes progress
-PROGRESS = 0.05  # of the gap: a turn that closes less has stalled, and the next one is left out
+LATER_SHARE = 0.1  # of the time that all turns had so far, where that is longer
+AGAIN = 2.0  # times its last turn, for a method that begins anew each time
+PROGRESS = 0.05  # of the gap: a turn that closes less has stalled, and its time
+STALLED = 2.0  # counts so often where the next turn is given to who had least
+OPENING_S = 0.4  # of local search, before what takes longer to its first good placement
 WIDE = 0.01  # gap up to which better placements are not what is missing most
 
 
@@ -105,30 +108,41 @@ def _solve(instance: Instance, run: Run) -> None:
             run.free_optimum()
             run.notes["proof"] = "no installed method takes all of it: a bound without what tasks share"
         return
-    if instance.rules.couplings - {Coupling.ENERGY}:
-        if _settled(instance, run):
+    beside_energy = bool(instance.rules.couplings - {Coupling.ENERGY})
+    if beside_energy and _settled(instance, run):
+        return
+    try:
+        if beside_energy and methods[0] != "ilp" and _open(methods, instance, run):
             return
-        if methods[0] != "ilp" and "ilp" in methods and _look(instance, run):
+        _take_turns(methods, instance, run)
+    finally:
+        run.at_end.close()
+
+
+def _take_turns(methods: list[str], instance: Instance, run: Run) -> None:
+    """Give the next turn to the method that had least time, until there is a proof or the time is over."""
+    first = max(FIRST_TURN_S, FIRST_SHARE * run.time_left_s)
+    if math.isinf(first):
+        first = UNLIMITED_TURN_S
+    had, last = dict.fromkeys(methods, 0.0), dict.fromkeys(methods, 0.0)
+    while playing := [name for name in had if not _needless(name, run)]:
+        name = min(playing, key=had.__getitem__)
+        length = max(first, LATER_SHARE * sum(had.values()), AGAIN * last[name])
+        before, start = (run.objective, run.bound), time.perf_counter()
+        ended = _turn(name, instance, run, length if len(playing) > 1 else math.inf)
+        if _done(run):
             return
-    length = max(FIRST_TURN_S, FIRST_SHARE * run.time_left_s)
-    if math.isinf(length):
-        length = UNLIMITED_TURN_S
-    idle: set[str] = set()  # have stalled, and sit out a round
-    while playing := [name for name in methods if not _needless(name, run)]:
-        now, idle = [name for name in playing if name not in idle] or playing, set()
-        for name in now:
-            for _ in range(MOST_TURNS):
-                before = run.objective, run.bound
-                ended = _turn(name, instance, run, length if len(playing) > 1 else math.inf)
-                if _done(run):
-                    return
-                if ended:  # it has given up, with whatever it found
-                    methods.remove(name)
-                    break
-                if not _progress(run, *before):
-                    idle.add(name)
-                    break
-        length *= LONGER
+        if ended:  # it has given up, with whatever it found
+            del had[name]
+            continue
+        used = time.perf_counter() - start
+        had[name] += used if _progress(run, *before) else STALLED * used
+        last[name] = 0.0 if _goes_on(name, run) else length
+
+
+def _goes_on(name: str, run: Run) -> bool:
+    """Say whether a method's next turn goes on where this one ended."""
+    return name != "ilp" or getattr(run.kept.get(name), "held", None) is not None
 
 
 def _settled(instance: Instance, run: Run) -> bool:
@@ -145,11 +159,12 @@ def _settled(instance: Instance, run: Run) -> bool:
     return bool(run.reasons)
 
 
-def _look(instance: Instance, run: Run) -> bool:
-    """Try a program for a moment; whether that was enough."""
-    if _arcs(instance) > LOOK_ARCS:
-        return False
-    _turn("ilp", instance, run, LOOK_S)
+def _open(methods: list[str], instance: Instance, run: Run) -> bool:
+    """Try a small program, or moves on a large instance, for a moment; whether that was enough."""
+    small = _arcs(instance) <= LOOK_ARCS
+    name, seconds = ("ilp", LOOK_S) if small else ("local-search", OPENING_S)
+    if name in methods:
+        _turn(name, instance, run, seconds)
     return _done(run)
 
 
@@ -160,7 +175,7 @@ def _turn(name: str, instance: Instance, run: Run, seconds: float) -> bool:
         picked.append(name)
     if run.objective is not None and run.best is not None:
         run.warm_start = run.best.placement
-    with run.slice(seconds) as over:
+    with run.slice(seconds, hold=True) as over:
         try:
             method(name).solve(instance, run)
         except MethodError as error:  # a library's failure need not be that of the others

@@ -133,7 +133,8 @@ def test_a_method_that_stalls_hands_over_and_gets_another_turn(monkeypatch):
     assert [name for name, _ in calls] == ["first", "second", "first", "second"]
     assert result.status == "infeasible"
     assert result.stopped_by is None
-    assert calls[0][1] <= 0.1 < calls[2][1] <= 0.2
+    assert max(calls[0][1], calls[1][1], calls[2][1]) <= 0.1
+    assert 0.1 < calls[3][1] <= 0.2  # it begins anew
 
 
 def test_a_method_that_fails_does_not_end_the_run(monkeypatch):

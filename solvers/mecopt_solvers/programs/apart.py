@@ -81,7 +81,7 @@ def solve_apart(engine: str, job: Job, note: Callable[[Any], None] = lambda valu
 
 def _without_calls(job: Job) -> Job:
     """Return the job as it can be sent."""
-    return dataclasses.replace(job, found=print, bound=print, due=bool)
+    return dataclasses.replace(job, found=print, bound=print, due=bool, hold=bool)
 
 
 def _serve(source: BinaryIO, sink: BinaryIO) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from mecopt.stop import COMPILER
 from mecopt_solvers.programs.jobs import Job, SearchOutcome
-from mecopt_solvers.programs.watched import Post, watched
+from mecopt_solvers.programs.watched import Heard, Post, Watched
 
 BOUND_EVERY_S = 0.05
 STRICT = 1e-9  # feasibility tolerance of scaled rows, and of reduced costs in scaled seconds
@@ -35,19 +36,46 @@ def _in_thread(job: Job, note: Callable[[Any], None] = lambda value: None) -> Se
     """
     with COMPILER.loading():
         import mecopt_solvers.programs.relaxation  # noqa: F401
-    tell = {"stop": False}
-
-    def handle(kind: str, value: Any) -> None:
-        job.found(value) if kind == "found" else job.bound(value)
-
-    def stop() -> None:
-        tell["stop"] = True
-
-    outcome, _ = watched(lambda post: _branch_and_bound(job, post, tell), stop, handle, job.due)
-    return SearchOutcome("stopped") if outcome is None else outcome
+    return HighsSearch(job).go_on()
 
 
-def _branch_and_bound(job: Job, post: Post, tell: dict[str, bool]) -> SearchOutcome:
+class HighsSearch:
+    """A branch and bound that can wait: HiGHS stands still in its next callback until it is gone on with."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.stopped = False
+        self.going = threading.Event()
+        self.going.set()
+        self.call = Watched(lambda post: _branch_and_bound(job, post, self._told_to_stop), self._stop)
+
+    def go_on(self) -> SearchOutcome:
+        """Search on, until the end or until the job is due."""
+        self.going.set()
+        outcome, heard = self.call.listen(self._handle, self.job.due, self.job.hold)
+        if heard is Heard.HELD:
+            self.going.clear()
+            return SearchOutcome("held", held=self)
+        return SearchOutcome("stopped") if outcome is None else outcome
+
+    def leave(self) -> None:
+        """End it: it will not go on."""
+        self.call.leave()
+
+    def _handle(self, kind: str, value: Any) -> None:
+        self.job.found(value) if kind == "found" else self.job.bound(value)
+
+    def _stop(self) -> None:
+        self.stopped = True
+        self.going.set()
+
+    def _told_to_stop(self) -> bool:
+        """Called by HiGHS, in its thread."""
+        self.going.wait()
+        return self.stopped
+
+
+def _branch_and_bound(job: Job, post: Post, told_to_stop: Callable[[], bool]) -> SearchOutcome:
     from mecopt_solvers.programs.relaxation import model
 
     highs = model(job.program, job.program.cost / job.unit, integer=True)
@@ -80,7 +108,7 @@ def _branch_and_bound(job: Job, post: Post, tell: dict[str, bool]) -> SearchOutc
                 told["bound"] = value
                 post("bound", value * job.unit)
 
-    highs.watch(lambda: tell["stop"], lambda values: post("found", values), bound_is)
+    highs.watch(told_to_stop, lambda values: post("found", values), bound_is)
     ended = highs.run()
     bound = highs.bound * job.unit if np.isfinite(highs.bound) else None
     if ended == "optimal":

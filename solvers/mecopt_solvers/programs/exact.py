@@ -20,7 +20,7 @@ from mecopt.instance import Instance
 from mecopt.judge import Evaluation
 from mecopt.limits import SHARING, nothing_fits
 from mecopt.trellis_arcs import Arcs, shortest
-from mecopt_solvers.programs.jobs import Job, SearchOutcome
+from mecopt_solvers.programs.jobs import HeldSearch, Job, SearchOutcome
 from mecopt_solvers.programs.linear_program import Program
 from mecopt_solvers.programs.presolve import Reduced, reduce
 
@@ -37,6 +37,7 @@ FINER = 6  # searches on a better scale, at most
 LEFT = 1e-7  # a larger gap than this, and the solver's optimum was one of its tolerances
 WIDEST = 10.0  # times the objective: larger costs are held down
 ROUNDS = 1000
+SHRUNK = 0.7  # of a waiting program's arcs: with fewer left, a new one is searched sooner than that
 NEAR = 1e-9  # loads that are this close, relatively, are one
 
 
@@ -58,46 +59,79 @@ class SolverRounds:
     # Loads that incumbents of sharing have, by row: where the program is to be exact.
     tangents: dict[int, list[float]] = field(default_factory=dict)
     touched: bool = False  # whether there is a new one
+    unit: float = 0.0  # seconds of objective that the solver sees as 1; 0 before the first search
+    strict: bool = True  # whether its tolerances are the tightest
+    program: Program | None = None  # of the last search
+    built_for: float | None = None  # what was known then
+    built_of: int = 0  # arcs that it had
+    keeps: bool = False  # whether there may be another call, and a search can wait until then
+    held: HeldSearch | None = None  # the one that does
     # What the last search found, and what is left out of the next ones, the judge having priced it.
     seen: dict[bytes, Evaluation] = field(default_factory=dict)
     aside: dict[bytes, Evaluation] = field(default_factory=dict)
 
     def work(self) -> None:
         """Go on until the optimum is proved, nothing is feasible, or a rule says stop."""
-        unit, strict = self._unit(), True
         for _ in range(ROUNDS):
             if self._done() or self.run.should_stop():
                 return
-            program = self._program(unit)
-            if self.run.is_due():  # building takes time too
+            outcome = self._search()
+            if outcome is None:
                 return
-            self.fresh, self.seen = False, {}
-            outcome = self.engine(self._job(program, unit, strict))
             if outcome.bound is not None:
                 self._bound(outcome.bound)
             if self.fresh:
                 continue
-            fault = self._fault(program, outcome)
+            fault = self._fault(outcome)
             if fault:
                 self.run.notes["solver"] = fault
-                if not strict:
+                if not self.strict:
                     self._give_up(fault)
                     return
-                strict = False
+                self.strict = False
                 continue
             self.run.notes.pop("solver", None)
             if outcome.ended == "stopped":
                 self.run.is_due()
                 return
-            if not self._again(outcome, unit):
+            if not self._again(outcome):
                 return
-            unit = self._unit()
+            self.unit = self._unit()
 
-    def _fault(self, program: Program, outcome: SearchOutcome) -> str:
+    def leave(self) -> None:
+        """End a search that waits."""
+        if self.held is not None:
+            self.held.leave()
+            self.held = None
+
+    def _search(self) -> SearchOutcome | None:
+        """Search, or go on with what waits; None if time is over, with a search that waits or none begun."""
+        if self.held is not None and not self._outgrown():
+            held, self.held = self.held, None
+            outcome = held.go_on()
+        else:
+            self.leave()
+            self.unit = self.unit or self._unit()
+            self.program = self._program(self.unit)
+            if self.run.is_due():  # building takes time too
+                return None
+            self.fresh, self.seen = False, {}
+            outcome = self.engine(self._job(self.program, self.unit, self.strict))
+        self.held = outcome.held
+        return None if self.held is not None else outcome
+
+    def _outgrown(self) -> bool:
+        """Say whether what is known by now would make the program of the search that waits much smaller."""
+        known = self.run.objective
+        if known is None or known == self.built_for or self.program is None:
+            return False
+        return _arcs_left(self.reduced.within(known)) < SHRUNK * self.built_of
+
+    def _fault(self, outcome: SearchOutcome) -> str:
         """Say what is wrong with an outcome, nothing if it can be true."""
         if outcome.ended == "failed":
             return f"failed ({outcome.message})"
-        if outcome.ended == "infeasible" and self._known(program) is not None:
+        if outcome.ended == "infeasible" and self._known() is not None:
             return "claims that nothing is feasible, but the judge saw a feasible placement"
         if outcome.ended == "optimal" and self.run.objective is None:
             return "claims an optimum, but the judge saw no feasible placement"
@@ -108,14 +142,14 @@ class SolverRounds:
         if self.run.objective is None:
             raise MethodError(f"the solver gave nothing that can be used: it {fault}")
 
-    def _known(self, program: Program) -> Evaluation | None:
+    def _known(self) -> Evaluation | None:
         """Return the best feasible placement, if the program has a column for everything in it."""
-        best = self.run.best
-        if best is None or not best.feasible or best.placement.tobytes() in self.aside:
+        best, program = self.run.best, self.program
+        if best is None or program is None or not best.feasible or best.placement.tobytes() in self.aside:
             return None
         return best if _fits(program, best) else None
 
-    def _again(self, outcome: SearchOutcome, unit: float) -> bool:
+    def _again(self, outcome: SearchOutcome) -> bool:
         """Take in a search that came to its end; say whether another one, of a better scale, is needed."""
         known = self.run.objective
         if known is None:
@@ -126,7 +160,7 @@ class SolverRounds:
         if self.touched:  # the program thought the placement better than it is
             self.touched = False
             return not self._done()
-        coarse = outcome.error > FINE * abs(known) or not 1e-2 < known / (unit * SCALE) < 1e2
+        coarse = outcome.error > FINE * abs(known) or not 1e-2 < known / (self.unit * SCALE) < 1e2
         # What is known by now leaves out the arcs whose cost made the solver inexact, or was held down.
         coarse |= self.run.gap is None or self.run.gap > LEFT
         self.finer += coarse
@@ -158,6 +192,7 @@ class SolverRounds:
         reduced, known = self.reduced, self.run.objective
         if known is not None:
             reduced = reduced.within(known)
+        self.built_for, self.built_of = known, _arcs_left(reduced)
         program = self.build(reduced, known, self.tangents)
         without = (*self.violating, *self.aside.values())
         rows = [row for judged in without if _fits(program, judged) for row in program.cut_off(judged)]
@@ -169,7 +204,7 @@ class SolverRounds:
         return dataclasses.replace(program, cost=cost).with_rows(rows)
 
     def _job(self, program: Program, unit: float, strict: bool) -> Job:
-        run, known = self.run, self._known(program)
+        run, known = self.run, self._known()
 
         def found(x: np.ndarray) -> None:
             placement = program.decode(x, self.base)
@@ -189,7 +224,8 @@ class SolverRounds:
             found=found,
             bound=self._bound,
             due=lambda: self.fresh or run.is_due(),
-            time_left_s=run.time_left_s,
+            hold=lambda: self.keeps and not self.fresh,
+            time_left_s=run.whole_time_left_s if self.keeps else run.time_left_s,
             threads=run.threads,
             seed=run.seed,
             strict=strict,
@@ -224,7 +260,7 @@ class SolverRounds:
         return bool(self.run.reasons) or (gap is not None and gap <= DONE)
 
 
-def solve_exactly(instance: Instance, run: Run, build: Build, engine: Engine) -> None:
+def solve_exactly(instance: Instance, run: Run, build: Build, engine: Engine, name: str = "") -> None:
     """Run a solver of programs on an instance.
 
     Parameters
@@ -235,7 +271,13 @@ def solve_exactly(instance: Instance, run: Run, build: Build, engine: Engine) ->
         Makes the program of the reduced instance; its objective is seconds above the reduced offset.
     engine : callable
         Solves a `Job`.
+    name : str, optional
+        Under which a run keeps it, where it is held at the end of a turn: the next call goes on.
     """
+    kept = run.kept.get(name)
+    if isinstance(kept, SolverRounds):
+        kept.work()
+        return
     if run.free_optimum() is None:
         return
     reduced = reduce(instance, run.costs, run.node_cost)
@@ -246,7 +288,12 @@ def solve_exactly(instance: Instance, run: Run, build: Build, engine: Engine) ->
     base[(reduced.drop == 0.0) & (value > 0)] = -1  # left out: that costs less than any path
     run.found(base, bound=reduced.offset * (1.0 - 0.5 * DONE))
     take_warm_start(run, reduced.arcs, base)
-    SolverRounds(instance, run, build, engine, base, reduced).work()
+    rounds = SolverRounds(instance, run, build, engine, base, reduced)
+    if name and run.holding:
+        rounds.keeps = True
+        run.kept[name] = rounds
+        run.at_end.callback(rounds.leave)
+    rounds.work()
 
 
 def take_warm_start(run: Run, arcs: Arcs, base: Ints) -> None:
@@ -266,6 +313,10 @@ def take_warm_start(run: Run, arcs: Arcs, base: Ints) -> None:
     elif broken.any():
         run.repairs += int(broken.sum())
         run.notes["warm_start_used"] = f"repaired: {int(broken.sum())} tasks took their best path"
+
+
+def _arcs_left(reduced: Reduced) -> int:
+    return int(np.count_nonzero(np.isfinite(reduced.arcs.weight)))
 
 
 def _fits(program: Program, judged: Evaluation) -> bool:

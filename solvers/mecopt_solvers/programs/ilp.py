@@ -20,7 +20,7 @@ def _solve(instance: Instance, run: Run) -> None:
     def build(reduced: Reduced, known: float | None, tangents: Tangents) -> Program:
         return build_flow(instance, reduced.arcs, drop=reduced.drop, known=known, tangents=tangents)
 
-    solve_exactly(instance, run, build, branch_and_bound)
+    solve_exactly(instance, run, build, branch_and_bound, "ilp")
 
 
 METHOD = Method(

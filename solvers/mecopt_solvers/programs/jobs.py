@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -16,10 +16,21 @@ from mecopt_solvers.programs.linear_program import Program
 class SearchOutcome:
     """How a search ended; the bound is in the program's own seconds, as the solver gives it."""
 
-    ended: Literal["optimal", "infeasible", "stopped", "failed"]
+    ended: Literal["optimal", "infeasible", "stopped", "held", "failed"]
     bound: float | None = None
     message: str = ""
     error: float = 0.0  # seconds by which the solver's own costs can be wrong
+    held: HeldSearch | None = None  # goes on where this one was held
+
+
+class HeldSearch(Protocol):
+    """A search that waits, and goes on when told."""
+
+    def go_on(self) -> SearchOutcome:
+        """Search on, until the end or until it is due again."""
+
+    def leave(self) -> None:
+        """End it: it will not go on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +52,8 @@ class Job:
         Called with a lower bound, in the program's own seconds.
     due : callable
         Says whether to stop.
+    hold : callable
+        Asked when it is due: whether the search is to wait, for an engine that can, rather than to stop.
     time_left_s, threads, seed
         As in `mecopt.Run`.
     strict : bool
@@ -58,3 +71,4 @@ class Job:
     seed: int = 0
     strict: bool = True
     start_value: float | None = None
+    hold: Callable[[], bool] = bool
