@@ -24,15 +24,14 @@ LOOK_ARCS = 20_000  # up to here a program is tried for a moment, which is what 
 LOOK_S = 0.3  # that moment: the decomposition's compiled loops take longer to load
 FEW_TASKS = 3.0  # of a slot on average: hardly anybody shares what has a price
 MANY_TASKS = 12  # in slots of few: a program a slot, as the decomposition has, is better than one of all
-FIRST_TURN_S = 1.0  # at least
-FIRST_SHARE = 0.02  # of the time limit, or
-UNLIMITED_TURN_S = 5.0  # where there is no limit
+FIRST_TURN_S = 0.5  # at least
+FIRST_SHARE = 0.01  # of the time limit, or
+UNLIMITED_TURN_S = 2.0  # where there is no limit
 LATER_SHARE = 0.1  # of the time that all turns had so far, where that is longer
 AGAIN = 2.0  # times its last turn, for a method that begins anew each time
 PROGRESS = 0.05  # of the gap: a turn that closes less has stalled, and its time
 STALLED = 2.0  # counts so often where the next turn is given to who had least
-OPENING_S = 0.4  # of local search, before what takes longer to its first good placement
-WIDE = 0.01  # gap up to which better placements are not what is missing most
+WIDE = 0.05  # gap up to which better placements are not what is missing most
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def _solve(instance: Instance, run: Run) -> None:
     if beside_energy and _settled(instance, run):
         return
     try:
-        if beside_energy and methods[0] != "ilp" and _open(methods, instance, run):
+        if beside_energy and methods[0] != "ilp" and "ilp" in methods and _look(instance, run):
             return
         _take_turns(methods, instance, run)
     finally:
@@ -159,12 +158,11 @@ def _settled(instance: Instance, run: Run) -> bool:
     return bool(run.reasons)
 
 
-def _open(methods: list[str], instance: Instance, run: Run) -> bool:
-    """Try a small program, or moves on a large instance, for a moment; whether that was enough."""
-    small = _arcs(instance) <= LOOK_ARCS
-    name, seconds = ("ilp", LOOK_S) if small else ("local-search", OPENING_S)
-    if name in methods:
-        _turn(name, instance, run, seconds)
+def _look(instance: Instance, run: Run) -> bool:
+    """Try a small program for a moment; whether that was enough."""
+    if _arcs(instance) > LOOK_ARCS:
+        return False
+    _turn("ilp", instance, run, LOOK_S)
     return _done(run)
 
 

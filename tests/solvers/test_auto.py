@@ -210,6 +210,21 @@ def test_a_stopped_decomposition_goes_on_where_it_was(monkeypatch):
     assert bounds == sorted(bounds)
 
 
+def test_a_decomposition_in_short_turns_loses_nothing():
+    """Its first program may be stopped before its prices are any good: then it goes on with that first."""
+    from mecopt.incumbent import Run
+    from mecopt_solvers.decomposition import turns
+
+    instance = mecopt.generate("crowd:batch=10", couplings=("capacity",), seed=2)
+    run, ended = Run(instance), False
+    while not ended:
+        with run.slice(0.03) as over:
+            turns.solve(instance, run)
+            ended = not over()
+    assert run.gap <= 1e-6
+    assert run.objective == pytest.approx(mecopt.solve(instance, "decomposition").objective, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("spec", "methods"),
     [

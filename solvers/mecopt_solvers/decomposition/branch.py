@@ -51,6 +51,7 @@ class Node:
     solution: Solution | None
     patterns: Floats = field(default_factory=lambda: np.zeros((0, 0)))  # of the servers, see runs.py
     prices: Floats = field(default_factory=lambda: np.zeros(0))  # of sizes of runs, then of counts
+    cut_short: bool = False  # whether its linear program was stopped before it met the bound
 
 
 @dataclass(eq=False)
@@ -208,7 +209,8 @@ class Tree:
             self._close(bound)
             return
         kept, solution = _worth_keeping(self.part, generation, priced)
-        node = Node(bound, counts, priced, kept, solution)
+        cut_short = self.should_stop() and not _is_met(priced, generation.solution)
+        node = Node(bound, counts, priced, kept, solution, cut_short=cut_short)
         if isinstance(generation, RunGeneration):
             node = replace(node, patterns=generation.kept_patterns(), prices=generation.center)
         heapq.heappush(self.open, (bound, self.born, node))
@@ -216,6 +218,10 @@ class Tree:
     def _visit(self, node: Node, gap: float, should_stop: Callable[[], bool]) -> None:
         if node.bound >= self.cutoff:
             self._close(node.bound)
+            return
+        if node.cut_short:
+            root = self.sizes is None and len(node.counts) == 0
+            self._solve(node, node.counts, node.priced if root else None)
             return
         self.visited += 1
         if self._search(node, gap, should_stop):
