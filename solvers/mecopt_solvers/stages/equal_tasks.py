@@ -63,7 +63,7 @@ class Shared:
     def takes(self, path: Ints) -> tuple[float, Floats, Floats]:
         """Return cost, busy seconds (R,) and shares of memory (J,) of a path."""
         before, m = np.concatenate([[0], path[:-1]]), np.arange(len(path))
-        held = np.bincount(path, self.held[path, m], len(self.memory))
+        held: Floats = np.bincount(path, self.held[path, m], len(self.memory)).astype(np.float64)
         return float(self.cost[before, path, m].sum()), self.busy[:, before, path, m].sum(axis=1), held
 
 
