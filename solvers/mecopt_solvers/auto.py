@@ -45,7 +45,7 @@ class TableRow:
 
 # Of what is wider than the paper, those that take all of an instance (benchmarks/auto_wider.py); what only
 # changes the costs of steps goes by the table all the same.
-WIDER = ("trellis", "stages", "labels", "decomposition", "period", "ilp", "enumeration")
+WIDER = ("trellis", "stages", "labels", "equal-tasks", "decomposition", "period", "ilp", "enumeration")
 ALONE = ("trellis", "stages", "labels")  # quicker than all others on what they take
 TABLE = (
     TableRow("no couplings", lambda i: not i.rules.couplings, ("trellis",)),

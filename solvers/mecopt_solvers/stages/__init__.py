@@ -7,7 +7,7 @@ servers, the stages of a pipeline. docs/methods/stages.md says how it works.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mecopt.incumbent import Run
     from mecopt.instance import Instance
 
-__all__ = ["METHOD", "DelayPeriodFront", "front"]
+__all__ = ["EQUAL_TASKS", "METHOD", "DelayPeriodFront", "front"]
 
 MOST_BYTES = 2**30  # of the table of values
 
@@ -144,5 +144,37 @@ METHOD = Method(
     solve=_solve,
     takes=OF_STEPS | {Feature.PERIOD, Feature.DROP, Feature.TOTAL_DEADLINE, Feature.ONE_RUN, Feature.STATE},
     refuses=_refuses,
+    warm_up=_warm_up,
+)
+
+
+def _unlike(instance: Instance) -> str:
+    """Say why tasks are not equal ones that share memory or the period."""
+    tasks = instance.tasks
+    columns = [getattr(tasks, column.name) for column in fields(tasks)]
+    alike = (np.array_equal(c, np.broadcast_to(c[:1], c.shape), equal_nan=True) for c in columns)
+    if len(tasks.slot) < 2 or not all(alike):
+        return "is for two or more equal tasks of one slot and one device"
+    if instance.rules.one_run is OneRun.NONE:
+        return "is for tasks under one_run"
+    if not instance.rules.couplings and not instance.rules.objective.period:
+        return "is for tasks that share memory or the period"
+    return _too_large(instance)
+
+
+def _solve_equal(instance: Instance, run: Run) -> None:
+    with run.loading():
+        from mecopt_solvers.stages.equal_tasks import solve  # imports numba
+    solve(instance, run)
+
+
+EQUAL_TASKS = Method(
+    name="equal-tasks",
+    kind="heuristic",
+    summary="many equal tasks under one_run that share memory or the period: a bound by prices, mixed paths",
+    honours=frozenset({Coupling.MEMORY}),
+    solve=_solve_equal,
+    takes=OF_STEPS | {Feature.PERIOD, Feature.ONE_RUN, Feature.STATE},
+    refuses=_unlike,
     warm_up=_warm_up,
 )
