@@ -17,7 +17,8 @@ LEAST_TOLL = 0.5  # of the fastest server; servers that differ by less gained no
 CHARGED = 0.95  # of a cut, that counts of a task where there are tolls
 ROOM = 64  # points of a frontier
 # Bins of time by prices of work, which say how fine both are: in all, and a task; and most prices by pairs.
-COARSE, FINE = (2e6, 2e3, 5e4), (1e9, 2e5, 2e5)
+COARSE, MEDIUM, FINE = (2e6, 2e3, 5e4), (1e8, 2e5, 1e5), (1e9, 2e5, 2e5)
+NEAR = 0.97  # of the bound by a free price, below which the other is not formed on the finest grid
 TRIAL_TASKS = 4_000  # on so many the figures are chosen that the bound is then formed with
 
 
@@ -93,8 +94,11 @@ def bound_of(world: World, stream: Stream, price: Floats | None = None) -> Strea
     for toll in _tolls(world):
         best = max([best, *tried(prices[0], toll)], key=lambda trial: trial[0])
     _, lines, cut = best
-    falling = _formed(stream, pairs, lines, cut, len(stream), FINE)
-    return StreamBound(unloaded, max(unloaded, falling, _free(stream, pairs, free)))
+    least = max(unloaded, _free(stream, pairs, free))
+    falling = _formed(stream, pairs, lines, cut, len(stream), MEDIUM)
+    if falling > NEAR * least:
+        falling = max(falling, _formed(stream, pairs, lines, cut, len(stream), FINE))
+    return StreamBound(unloaded, max(least, falling))
 
 
 def _free(stream: Stream, pairs: _Pairs, lines: _Lines) -> float:

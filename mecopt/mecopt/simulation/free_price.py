@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,8 @@ from mecopt.arrays import Floats, Ints
 
 MOST_BINS = 1_000_000
 FLOOR = 1e-3  # of what a bin holds, below which a moment says nothing
+FEW = 1_500  # tasks on which is chosen how much of the start to take
+SCALES, CLEARLY = (0.0, 0.1, 0.3, 1.0), 1.05
 ROOM = 1024  # bins of a task, at least
 
 
@@ -27,7 +29,7 @@ class _Climb(NamedTuple):
 
 # Most of the way on wide bins and few paths, which costs a tenth; only what is paid on all paths is a bound.
 ROUGH = _Climb(1.5, 4, 30, 0.5, 10.0, (0.9, 0.98))
-FINE = _Climb(4.0, 64, 6, 0.2, 4.0, (0.7, 0.9))
+FINE = _Climb(4.0, 64, 6, 0.15, 4.0, (0.7, 0.9))
 
 
 def free_bound(
@@ -53,12 +55,19 @@ def free_bound(
     speed : float
         Most priced work of one task that is done in a second; of all tasks it is 1.
     """
-    from mecopt.simulation.free_price_kernels import CLOSE, all_pay
-
     seconds, work, count = _frontier(*points)
     stream = _Stream(came - came[0], of, (seconds, work / speed, count), ends, speed)
-    _, price, wide = stream.climbed(ROUGH, np.zeros(1), np.inf)
-    return max(0.0, stream.climbed(FINE, price, wide)[0])
+    few = replace(stream, came=stream.came[:FEW], of=of[:FEW])
+    high, wide = few.shortest_first()
+    found = {scale: few.climbed(ROUGH, (scale * high, wide))[0] for scale in SCALES}
+    scale = max(SCALES, key=lambda scale: found[scale])
+    scale = scale if found[scale] > CLEARLY * found[0.0] else 0.0
+    high, wide = stream.shortest_first()
+    _, rough = stream.climbed(ROUGH, (scale * high, wide))
+    return max(0.0, stream.climbed(FINE, rough)[0])
+
+
+_Price = tuple[Floats, float]  # of a second in every bin; seconds of a bin
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,29 +80,40 @@ class _Stream:
     ends: tuple[Floats, Floats]
     speed: float
 
-    def climbed(self, climb: _Climb, price: Floats, wide: float) -> tuple[float, Floats, float]:
-        """Return the most found from a price on bins of `wide` seconds on, its price, and its bins."""
+    def _bins(self, many: float) -> tuple[int, float]:
+        """Return how many there are, and their seconds."""
+        mean, last = float(self.points[1][self.of, 0].mean()), float(self.came[-1])
+        wide = max(mean / many, last / MOST_BINS)
+        return int(last / wide) + 1, wide
+
+    def shortest_first(self) -> _Price:
+        """Return the price of one server of all speed on which who has the least left goes first."""
+        from mecopt.simulation.shortest_first_kernels import shortest_first
+
+        bins, wide = self._bins(ROUGH.bins)
+        price = np.empty(bins)
+        ready = np.maximum.accumulate(self.came + self.ends[0][self.of])
+        shortest_first(ready, self.speed * self.points[1][self.of, 0], wide, price)
+        return price * self.speed, wide
+
+    def climbed(self, climb: _Climb, start: _Price) -> tuple[float, _Price]:
+        """Return the most found from a start on, and its price."""
         from mecopt.simulation.free_price_kernels import CLOSE, all_pay
 
         seconds, work, count = _thinned(self.points, climb.points)
-        last, before = float(self.came[-1]), wide
-        wide = max(float(work[self.of, 0].mean()) / climb.bins, last / MOST_BINS)
-        bins = int(last / wide) + 1
-        at = ((np.arange(bins) + 0.5) * wide / before).astype(np.int64)
-        price = price[np.minimum(at, len(price) - 1)]
+        bins, wide = self._bins(climb.bins)
         room = max(2 * int(float(work.max()) / wide) + 8, ROOM)  # rounding may cut a bin in two
         held = np.empty(room), np.empty(room, dtype=np.int64), np.empty(room)
         path = np.zeros(len(self.came), dtype=np.int64)
+
+        told = self.came, self.of, seconds, work, count, *self.ends
         use, first, second = np.zeros((3, bins))
+        middle = (np.arange(bins) + 0.5) * wide
+        price = start[0][np.minimum((middle / start[1]).astype(np.int64), len(start[0]) - 1)]
         best, top = -np.inf, price
         for step in range(climb.steps):
-            none = step == climb.steps - 1
-            paid = float(
-                all_pay(
-                    self.came, self.of, seconds, work, count, *self.ends, price, wide, held, path,
-                    use[:0] if none else use,
-                )
-            )  # fmt: skip
+            asked = use if step < climb.steps - 1 else use[:0]  # nobody needs the last
+            paid = float(all_pay(*told, price, wide, held, path, asked))
             slack = 1e-9 * paid + CLOSE * len(self.came) * (2.0 + float(price.max()))
             found = paid - slack - wide * float(price.sum()) / self.speed
             if found > best:
@@ -103,12 +123,12 @@ class _Stream:
             second = climb.fades[1] * second + (1.0 - climb.fades[1]) * beyond**2
             way = first / (np.sqrt(second) + FLOOR)
             price = np.maximum(0.0, price + climb.step / (1.0 + step / climb.slower) * way)
-        return best, top, wide
+        return best, (top, wide)
 
 
 def _thinned(points: tuple[Floats, Floats, Ints], most: int) -> tuple[Floats, Floats, Ints]:
     """Return at most so many points of every frontier, both ends among them."""
-    seconds, work, count = (part.copy() for part in points)
+    seconds, work, count = points[0].copy(), points[1].copy(), points[2].copy()
     for row in np.flatnonzero(count > most):
         kept = np.linspace(0, count[row] - 1, most).round().astype(np.int64)
         seconds[row, :most], work[row, :most], count[row] = seconds[row, kept], work[row, kept], most

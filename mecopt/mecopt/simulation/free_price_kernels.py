@@ -75,7 +75,7 @@ def cheapest(t, must, limit, behind, x, best, price, wide, held):  # type: ignor
     many : int
         Of `held`.
     """
-    prices, bins, seconds = held
+    prices, _, seconds = held
     n, have, cost, until = 0, 0.0, 0.0, -1.0
     while t < limit and not (t >= must and t + behind >= best):
         b = int(t / wide)
