@@ -17,9 +17,9 @@ LEAST_TOLL = 0.5  # of the fastest server; servers that differ by less gained no
 CHARGED = 0.95  # of a cut, that counts of a task where there are tolls
 ROOM = 64  # points of a frontier
 # Bins of time by prices of work, which say how fine both are: in all, and a task; and most prices by pairs.
-COARSE, FINE = (2e7, 1e4), (1e9, 2e5)
-MOST_PRICES = 1e6
-TRIAL_TASKS = 10_000  # on so many the figures are chosen that the bound is then formed with
+COARSE, MEDIUM, FINE = (2e6, 2e3, 5e4), (1e8, 2e5, 1e5), (1e9, 2e5, 2e5)
+NEAR = 0.97  # of the bound by a free price, below which the other is not formed on the finest grid
+TRIAL_TASKS = 4_000  # on so many the figures are chosen that the bound is then formed with
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +94,11 @@ def bound_of(world: World, stream: Stream, price: Floats | None = None) -> Strea
     for toll in _tolls(world):
         best = max([best, *tried(prices[0], toll)], key=lambda trial: trial[0])
     _, lines, cut = best
-    falling = _formed(stream, pairs, lines, cut, len(stream), FINE)
-    return StreamBound(unloaded, max(unloaded, falling, _free(stream, pairs, free)))
+    least = max(unloaded, _free(stream, pairs, free))
+    falling = _formed(stream, pairs, lines, cut, len(stream), MEDIUM)
+    if falling > NEAR * least:
+        falling = max(falling, _formed(stream, pairs, lines, cut, len(stream), FINE))
+    return StreamBound(unloaded, max(least, falling))
 
 
 def _free(stream: Stream, pairs: _Pairs, lines: _Lines) -> float:
@@ -202,7 +205,7 @@ def _cuts(work: Floats, share: Floats) -> list[float]:
 
 
 def _formed(
-    stream: Stream, pairs: _Pairs, lines: _Lines, cut: float, count: int, fineness: tuple[float, float]
+    stream: Stream, pairs: _Pairs, lines: _Lines, cut: float, count: int, fineness: tuple[float, float, float]
 ) -> float:
     """Return the bound on the mean of the first `count` tasks."""
     from mecopt.simulation.bound_kernels import best_pay, least_pay, longest_busy
@@ -228,7 +231,7 @@ def _formed(
     top = min(longest_busy(arrive, of, np.minimum(work[:, 0], most)), _highest(lines, cut))
     span = float(arrive[-1] - arrive[0])
     wide = max(
-        (span * top / min(fineness[0], fineness[1] * count)) ** 0.5, top * len(many) / MOST_PRICES, 1e-12
+        (span * top / min(fineness[0], fineness[1] * count)) ** 0.5, top * len(many) / fineness[2], 1e-12
     )
     step = wide / cut
     pay = np.empty((len(many), 2 * int(top / wide) + 2))
