@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,11 +22,14 @@ OTHER_BUDGETS = (0.1, 0.3, 0.6, 1.0, 1.6, 3.0, 10.0)  # times the prices of budg
 SEARCHED = 50_000  # combinations of a node that are looked at before it is split
 FIRST_WITHIN = 0.02  # of the bound: reduced costs of the first pool
 NOISE = 0.0, 0.3, 0.0, 1.0, 0.0, 2.0  # of the logarithm of what a piece is worth to its node, round by round
-MOVES, MOVES_A_TASK = 20_000, 3_000  # of a round
+MOVES, MOVES_A_TASK, MOST_MOVES = 20_000, 3_000, 2_000_000  # of a round
+PIECE = 100_000  # moves between two looks at the clock
 HOTTEST, COOLEST, COLD = 0.03, 5e-4, 1e-5  # temperatures, in mean objectives of a task
 DEARER, CHEAPER = 3.0, 0.8  # what becomes of the fee of being above a limit after a round without and with
 FIRST_FEE, FEES = 30.0, (0.3, 1e4)  # of being above a limit by all of it, in mean objectives of a task
 WIDER = 4.0  # times the reduced costs of a pool that has held no placement
+
+Stop = Callable[[], bool]
 
 
 class MixedMoves:
@@ -81,25 +85,21 @@ class MixedMoves:
         some = np.bincount(pool.task, fits, len(pool.first) - 1) > 0
         return pool.at(np.flatnonzero(fits | ~some[pool.task]))
 
-    def round(self, root: Priced) -> None:
+    def round(self, root: Priced, should_stop: Stop) -> None:
         """Anneal once from the best placement, or from the paths at the prices."""
         rng = np.random.default_rng([self.seed, self.rounds])
         mean = max(float(np.abs(root.value).mean()), 1e-300)
         start = self._start()
+        if self.pool is None:
+            self.refill(root)
         pool = self._moves(root, start, rng)
         self.rounds, before = self.rounds + 1, self.value
         if pool is None:
             self.idle += 1
             return
         chosen = pool.index(start)
-        best = chosen.copy()
-        hot = float(np.exp(rng.uniform(np.log(COOLEST), np.log(HOTTEST)))) * mean
-        moves = MOVES + MOVES_A_TASK * len(chosen)
-        value = kernels.anneal(
-            self.row, (pool.first, pool.path, pool.cost, pool.use), *self._common(),
-            chosen, best, self.value, self.fee * mean, hot, COLD * mean, moves, int(rng.integers(2**31)),
-        )  # fmt: skip
-        self.offer(value, pool.path[best])
+        self._anneal(pool, chosen, mean, rng, should_stop)
+        value = self.value
         gained = value < np.inf and (before == np.inf or before - value > 1e-9 * abs(before))
         ended = kernels.value(chosen, self.row, (pool.first, pool.path, pool.cost, pool.use), *self._common())
         self.fee = float(np.clip(self.fee * (DEARER if np.isinf(ended) else CHEAPER), *FEES))
@@ -107,6 +107,26 @@ class MixedMoves:
         if np.isinf(before):  # with a placement fewer paths matter; without one, others have to
             self.within *= WIDER
             self.refill(root)
+
+    def _anneal(
+        self, pool: SharingPool, chosen: Ints, mean: float, rng: np.random.Generator, should_stop: Stop
+    ) -> None:
+        """Move the chosen paths while the temperature falls, in pieces that a clock can come between."""
+        best = chosen.copy()
+        hot = float(np.exp(rng.uniform(np.log(COOLEST), np.log(HOTTEST)))) * mean
+        moves = min(MOVES + MOVES_A_TASK * len(chosen), MOST_MOVES)
+        pieces = -(-moves // PIECE)
+        cooling = (COLD * mean / hot) ** (1.0 / pieces)
+        for _ in range(pieces):
+            value = kernels.anneal(
+                self.row, (pool.first, pool.path, pool.cost, pool.use), *self._common(),
+                chosen, best, self.value, self.fee * mean, hot, hot * cooling, moves // pieces,
+                int(rng.integers(2**31)),
+            )  # fmt: skip
+            self.offer(value, pool.path[best])
+            hot *= cooling
+            if should_stop():
+                break
 
     def _start(self) -> Ints:
         """Return the best placement, or before there is one what prices or programs have."""

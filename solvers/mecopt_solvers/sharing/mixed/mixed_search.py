@@ -94,7 +94,7 @@ class MixedSearch:
                 return
             if self._moves_are_due():
                 assert self.root is not None
-                self.moves.round(self.root.priced)
+                self.moves.round(self.root.priced, should_stop)
             else:
                 self._visit(heapq.heappop(self.heap), should_stop)
         self._raise_bound()
@@ -141,7 +141,6 @@ class MixedSearch:
                 break
         self.root = best = self._programs(best, decided, should_stop)
         self._push(best, decided, best.priced.bound)
-        self.moves.refill(best.priced)
         return True
 
     def _programs(
@@ -152,8 +151,8 @@ class MixedSearch:
         cap = FIRST_CAP * max(abs(best.priced.bound), 1e-300)
         start = np.stack(self.moves.seen)
         for turn in range(PROGRAMS):
-            pool = fill(self.slot, best.priced, -1.0, MOST_PATHS, start)
-            program = None if pool is None or should_stop() else master.solve(pool, cap)
+            pool = None if should_stop() else fill(self.slot, best.priced, -1.0, MOST_PATHS, start)
+            program = None if pool is None else master.solve(pool, cap)
             if pool is None or program is None or not np.isfinite(program.prices).all():
                 break
             self.moves.start = pool.path[_largest(pool, program.share)]
