@@ -7,6 +7,7 @@ otherwise. Nothing rests on it but which prices are tried.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,7 +47,7 @@ class MixedMaster:
         self.tangents: dict[int, list[float]] = {int(r): list(FIRST_TANGENTS) for r in self.loads}
         self.links: list[tuple[int, int, int]] = []  # task, block, node
 
-    def solve(self, pool: SharingPool, cap: float) -> MixedProgram | None:
+    def solve(self, pool: SharingPool, cap: float, should_stop: Callable[[], bool]) -> MixedProgram | None:
         """Solve the program over the paths of a pool; a limit may be exceeded by all of it at the cap."""
         pricing, slot = self.pricing, self.pricing.slot
         tasks, paths = len(pool.first) - 1, len(pool.cost)
@@ -105,6 +106,7 @@ class MixedMaster:
             build.matrix(columns),
         )
         highs.bound_columns(np.where(np.arange(columns) < z, np.inf, 1.0))
+        highs.interrupt_when(should_stop)
         if highs.run() != "optimal":
             return None
         values, duals = highs.values, -scale * highs.duals

@@ -139,7 +139,10 @@ class MixedSearch:
             del self.moves.seen[:-KEPT_PATHS]
             if should_stop() or best.priced.bound - before < SLOW * abs(before):
                 break
+        if not should_stop():  # something that fits, before programs that may take long
+            self.moves.round(best.priced, should_stop)
         self.root = best = self._programs(best, decided, should_stop)
+        self.moves.pool = None  # of prices that others have taken the place of
         self._push(best, decided, best.priced.bound)
         return True
 
@@ -152,7 +155,7 @@ class MixedSearch:
         start = np.stack(self.moves.seen)
         for turn in range(PROGRAMS):
             pool = None if should_stop() else fill(self.slot, best.priced, -1.0, MOST_PATHS, start)
-            program = None if pool is None else master.solve(pool, cap)
+            program = None if pool is None else master.solve(pool, cap, should_stop)
             if pool is None or program is None or not np.isfinite(program.prices).all():
                 break
             self.moves.start = pool.path[_largest(pool, program.share)]
