@@ -39,14 +39,20 @@ def warm_up() -> None:
     search.advance(0.0, lambda: False, PLAIN_NODES + 2)
     shared = generate("crowd:batch=10,blocks=3,couplings=none,sharing=mm1")
     search_part(shared, Run(shared), np.arange(shared.task_count), 0).advance(0.0, lambda: False, 6)
+    mixed = generate(
+        "crowd:batch=6,blocks=3,sharing=mm1,energy_budget_share=1.05,server_memory_bytes=4e7",
+        couplings=("energy", "memory"),
+    )
+    search = search_part(mixed, Run(mixed), np.arange(mixed.task_count), 0)
+    search.advance(0.0, lambda: False, 12)  # rounds of moves, then nodes of the tree
 
 
 def _apart(instance: Instance) -> str:
     """Say what does not go together; only the search under sharing leaves tasks out and counts starts."""
-    if not limits.SHARING.on(instance):
-        beside = sorted(str(feature) for feature in features.of(instance) & {Feature.START, Feature.DROP})
-        return f"takes {', '.join(beside)} under sharing alone" if beside else ""
-    return ""
+    if limits.SHARING.on(instance):
+        return ""
+    beside = sorted(str(feature) for feature in features.of(instance) & {Feature.START, Feature.DROP})
+    return f"takes {', '.join(beside)} under sharing alone" if beside else ""
 
 
 METHOD = Method(

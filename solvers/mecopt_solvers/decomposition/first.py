@@ -74,7 +74,7 @@ def _fill(arcs: Arcs, slot: Ints, price: float, limit: float) -> Ints | None:
         work, room = every[k, :blocks], left[slot[k]]
         shut = work > room
         while True:
-            extra = np.where(shut, np.inf, price * work)
+            extra = np.where(shut, np.inf, price * np.where(shut, 0.0, work))  # no 0 x inf
             path = _shortest(arcs.weight[k, :blocks], extra)
             if path is None:
                 return None

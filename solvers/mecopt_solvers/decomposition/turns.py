@@ -19,6 +19,7 @@ from mecopt_solvers.decomposition.branch import CLOSED, Tree
 from mecopt_solvers.decomposition.first import first_placement
 from mecopt_solvers.decomposition.searches import Search, search_part
 from mecopt_solvers.overload import overloads
+from mecopt_solvers.sharing.mixed.mixed_search import MixedSearch
 from mecopt_solvers.sharing.slot_search import SharedSearch
 
 FIRST_GAP = 1e-3  # relative gap of every part before any part is searched further
@@ -108,7 +109,11 @@ class Schedule:
 
     def _note_dual(self) -> None:
         """Say what prices alone prove, and whether any others would prove more."""
-        duals = [search.prices_alone for search in self.searches if isinstance(search, SharedSearch | Tree)]
+        duals = [
+            search.prices_alone
+            for search in self.searches
+            if isinstance(search, SharedSearch | MixedSearch | Tree)
+        ]
         if duals and len(duals) == len(self.searches):
             bound = self.settled + sum(bound for bound, _ in duals)
             if np.isfinite(bound):  # else some task has no path at all

@@ -18,6 +18,8 @@ NO_TRUTH = (
     *(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0), np.zeros(0), np.zeros((0, 0), dtype=np.int64), np.inf),
 )
 
+MOST_CODE = 2**62  # a row's number
+
 
 @dataclass(frozen=True, eq=False)
 class SharingPool:
@@ -83,7 +85,8 @@ def fill(slot: SharedSlot, priced: Priced, within: float, most: int, seen: Ints)
     known = np.column_stack([np.tile(np.arange(tasks), len(seen)), seen.reshape(-1, stages)])
     leaving = np.flatnonzero(np.isfinite(slot.drop))
     out = np.column_stack([leaving, np.full((len(leaving), stages), -1)])
-    known = np.unique(np.concatenate([known, out, np.column_stack([np.arange(tasks), priced.path])]), axis=0)
+    known = np.concatenate([known, out, np.column_stack([np.arange(tasks), priced.path])])
+    known = known[np.unique(_codes(known), return_index=True)[1]]
     if len(listed):
         known = known[~_among(known, np.column_stack([owner, listed]))]
     owner = np.concatenate([owner, known[:, 0]])
@@ -93,9 +96,20 @@ def fill(slot: SharedSlot, priced: Priced, within: float, most: int, seen: Ints)
 
 def _among(rows: Ints, others: Ints) -> Any:
     """Say which rows are among others."""
-    both = np.concatenate([others, rows])
-    _, at = np.unique(both, axis=0, return_inverse=True)
-    return np.isin(at.ravel()[len(others) :], at.ravel()[: len(others)])
+    both = _codes(np.concatenate([others, rows]))
+    return np.isin(both[len(others) :], both[: len(others)])
+
+
+def _codes(rows: Ints) -> Ints:
+    """Number rows in their order, equal ones alike; many times as fast as sorting them as rows."""
+    code = np.zeros(len(rows), dtype=np.int64)
+    for column in rows.T:
+        least = int(column.min())
+        span = int(column.max()) - least + 1
+        if int(code.max()) >= MOST_CODE // span:
+            code = np.unique(code, return_inverse=True)[1]
+        code = code * span + (column - least)
+    return code
 
 
 def _sorted(

@@ -14,7 +14,9 @@ from wide_strategies import wide_documents
 import mecopt
 from mecopt.features import forbidden
 from mecopt.incumbent import Run
+from mecopt_solvers.decomposition.searches import search_part
 from mecopt_solvers.sharing.load_prices import Dual, price
+from mecopt_solvers.sharing.path_pool import _codes
 from mecopt_solvers.sharing.slot import build_slot
 
 NAME = "decomposition"
@@ -174,6 +176,26 @@ def test_budgets_and_memory_beside_sharing_are_exact(seed):
     if truth.objective is not None:
         assert found.objective == pytest.approx(truth.objective, rel=1e-6)
         assert max(bounds(found)) <= truth.objective * (1 + 1e-9)
+
+
+def test_prices_alone_prove_a_bound_beside_budgets_too():
+    instance = mecopt.generate(
+        "crowd:batch=8,blocks=3,sharing=mm1,energy_budget_share=1.05", couplings=("energy",)
+    )
+    search = search_part(instance, Run(instance), np.arange(instance.task_count), 0)
+    search.advance(0.0, lambda: False, 1)
+    bound, _ = search.prices_alone
+    assert -np.inf < bound <= search.bound * (1 + 1e-9)
+    assert search.bound <= search.value * (1 + 1e-9)
+
+
+def test_rows_are_told_apart_however_wide():
+    rng = np.random.default_rng(0)
+    for columns, top in ((3, 4), (40, 9)):
+        rows = rng.integers(-1, top, (200, columns))
+        rows = rows[rng.integers(0, 200, 400)]
+        codes, (_, truth) = _codes(rows), np.unique(rows, axis=0, return_inverse=True)
+        assert (np.unique(codes, return_inverse=True)[1] == truth.ravel()).all()
 
 
 def test_the_wider_model_without_sharing_is_refused_by_name():

@@ -7,6 +7,7 @@ otherwise. Nothing rests on it but which prices are tried.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +33,7 @@ class MixedProgram:
     share: Floats  # (P,) of every path of the pool
     value: float  # of the mixture of its shares, loads as they are and not as tangents have them
     overflow: float  # of budgets
+    complete: bool  # no link that it lacks would raise its value
 
 
 class MixedMaster:
@@ -45,7 +47,7 @@ class MixedMaster:
         self.tangents: dict[int, list[float]] = {int(r): list(FIRST_TANGENTS) for r in self.loads}
         self.links: list[tuple[int, int, int]] = []  # task, block, node
 
-    def solve(self, pool: SharingPool, cap: float) -> MixedProgram | None:
+    def solve(self, pool: SharingPool, cap: float, should_stop: Callable[[], bool]) -> MixedProgram | None:
         """Solve the program over the paths of a pool; a limit may be exceeded by all of it at the cap."""
         pricing, slot = self.pricing, self.pricing.slot
         tasks, paths = len(pool.first) - 1, len(pool.cost)
@@ -79,9 +81,9 @@ class MixedMaster:
         laid, position = slot.part.memory, {}
         if laid is not None and held:
             position = {name: i for i, name in enumerate(held)}
-            name = np.array(held)
-            holders, at_row = np.unique(name // len(laid.piece_bytes), return_inverse=True)
-            size = laid.piece_bytes[name % len(laid.piece_bytes)] / laid.limit[name // len(laid.piece_bytes)]
+            holder, piece = np.divmod(np.array(held), len(laid.piece_bytes))
+            holders, at_row = np.unique(holder, return_inverse=True)
+            size = laid.piece_bytes[piece] / laid.limit[holder]
             build.add(row + at_row, z + np.arange(len(held)), size)
             side += [1.0] * len(holders)
             row += len(holders)
@@ -104,6 +106,7 @@ class MixedMaster:
             build.matrix(columns),
         )
         highs.bound_columns(np.where(np.arange(columns) < z, np.inf, 1.0))
+        highs.interrupt_when(should_stop)
         if highs.run() != "optimal":
             return None
         values, duals = highs.values, -scale * highs.duals
@@ -115,12 +118,13 @@ class MixedMaster:
             memory[k, m, j] = max(float(duals[at_link]), 0.0)
         mixed = values[load : load + loads]
         self._touch(mixed)
+        links = len(self.links)
         self._link(pool, values[:paths], dict(zip(held, values[z:].tolist(), strict=True)))
         overflow = float(values[over : over + hard].sum())
         worth, mm1, _ = pricing.curve
         value = float(pool.cost @ values[:paths]) + cap * overflow
         value += sum(smooth(x, worth[r], mm1)[0] for r, x in zip(self.loads, mixed, strict=True))
-        return MixedProgram(prices, memory, values[:paths], value, overflow)
+        return MixedProgram(prices, memory, values[:paths], value, overflow, len(self.links) == links)
 
     def _held(self) -> list[int]:
         """Return holder and piece, as one number, of all that links name."""
@@ -162,7 +166,7 @@ class MixedMaster:
 
 @dataclass(eq=False)
 class MixedEntries:
-    """MixedEntries of a matrix, in any order."""
+    """Entries of a matrix, in any order."""
 
     row: list[Ints] = field(default_factory=list)
     column: list[Ints] = field(default_factory=list)
@@ -176,7 +180,7 @@ class MixedEntries:
 
     def matrix(self, columns: int) -> Matrix:
         """Return them column by column."""
-        row, column, value = (np.concatenate(part) for part in (self.row, self.column, self.value))
+        row, column, value = np.concatenate(self.row), np.concatenate(self.column), np.concatenate(self.value)
         order = np.lexsort((row, column))
         start = np.searchsorted(column[order], np.arange(columns))
         return Matrix(start, row[order], value[order])

@@ -106,10 +106,11 @@ class MixedPricing:
         fixed = mixed_kernels.conjugates(prices, load, self.curve, point)
         memory_slope, earned = memory, 0.0
         if len(memory):
+            assert self.short is not None
             earned, kept = self._hold(memory, decided.held)
             k, m = np.nonzero(path >= 0)
             memory_slope = np.where(self.short, -kept.ravel()[self.at], 0.0)
-            memory_slope[k, m, path[k, m]] += np.where(self.short[k, m, path[k, m]], 1.0, 0.0)  # type: ignore[index]
+            memory_slope[k, m, path[k, m]] += np.where(self.short[k, m, path[k, m]], 1.0, 0.0)
         bound = float(value.sum()) - fixed - earned
         size = (
             float(np.abs(value).sum() + cost.sum() + prices @ load[:-1] + prices.sum()) + fixed + 2.0 * earned
@@ -155,7 +156,8 @@ class MixedPricing:
         reach = max(0.03 * abs(best.priced.bound), 1e-300)
         if np.isfinite(cutoff):
             reach = max(min(reach, cutoff - best.priced.bound), LEAST_REACH * abs(best.priced.bound))
-        failures, along = 0, None
+        failures = 0
+        along: tuple[Floats, Floats] | None = None
         for _ in range(steps):
             if should_stop() or best.priced.bound >= cutoff or reach < LEAST_REACH * abs(best.priced.bound):
                 break
@@ -165,7 +167,7 @@ class MixedPricing:
             along = (
                 (slope, extra)
                 if along is None
-                else tuple(0.5 * a + 0.5 * b for a, b in zip(along, (slope, extra), strict=True))
+                else (0.5 * along[0] + 0.5 * slope, 0.5 * along[1] + 0.5 * extra)
             )
             norm = float(along[0] @ along[0]) + self.scale**2 * float((along[1] * along[1]).sum())
             if norm < 1e-24:
