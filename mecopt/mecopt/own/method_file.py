@@ -8,8 +8,15 @@ import importlib.util
 import os
 import re
 import sys
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    SourceFileLoader,
+)
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from mecopt.containment import line_in
@@ -18,6 +25,18 @@ from mecopt.errors import InputError, located, said
 FORM = re.compile(r"(?P<path>.+\.py)(?::(?P<name>.*))?", re.DOTALL)
 PREFIX = "mecopt_own_"  # of the names under which files are imported
 METHOD = "a mecopt.Method or a function of the instance"
+
+
+class TextLoader(SourceFileLoader):
+    """Compiles the text each time: copies on disk do not tell texts of one length and second apart."""
+
+    def __init__(self, name: str, path: str, text: bytes | None = None) -> None:
+        super().__init__(name, path)
+        self.text = text
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile the text that was given, or that of the file."""
+        return self.source_to_code(self.get_data(self.path) if self.text is None else self.text, self.path)
 
 
 def names_a_file(text: str) -> bool:
@@ -55,7 +74,7 @@ def load(text: str, what: str = "method", kind: str = METHOD) -> Any:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot be read ({reason}); {_expected(kind)}", str(path)) from None
-    module = _imported(path, source, kind)
+    module = _imported(path, source)
     if not hasattr(module, name):
         known = [key for key, value in vars(module).items() if _defined_in(value, module)]
         near = difflib.get_close_matches(name, known, n=1)
@@ -75,22 +94,24 @@ def _expected(kind: str) -> str:
     return f"expected file.py:NAME, where NAME is {kind}"
 
 
-def _imported(path: Path, source: bytes, kind: str) -> ModuleType:
+def _imported(path: Path, source: bytes) -> ModuleType:
     """Return the module of a file, imported anew when its text has changed."""
     digest = hashlib.sha256(os.fsencode(path.resolve()) + b"\0" + source).hexdigest()
     name = f"{PREFIX}{path.stem}_{digest[:12]}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
-    if spec is None or spec.loader is None:
-        raise InputError(f"is no Python file; {_expected(kind)}", str(path))
+    loader = TextLoader(name, str(path.resolve()), source)
+    spec = importlib.util.spec_from_file_location(name, path.resolve(), loader=loader)
+    assert spec is not None  # with a loader there always is one
     module = importlib.util.module_from_spec(spec)
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)
+    kinds = (ExtensionFileLoader, EXTENSION_SUFFIXES), (TextLoader, SOURCE_SUFFIXES)
+    sys.path_importer_cache[folder] = FileFinder(folder, *kinds)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except KeyboardInterrupt:
         del sys.modules[name]
         raise

@@ -158,6 +158,7 @@ def test_a_script_without_a_guard_can_compare_its_own_function(tmp_path):
 def test_other_code_is_another_row(tmp_path, monkeypatch):
     """What an editor of a plug-in expects: the new code is run, and the old runs are not shown for it."""
     monkeypatch.setattr("sys.path", list(sys.path))
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
     own, helper = tmp_path / "own.py", tmp_path / "own_helper.py"
     text = "from own_helper import NODE\n\ndef f(i):\n    return [[NODE] * b for b in i.block_count]\n"
     own.write_text(text)

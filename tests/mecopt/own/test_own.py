@@ -203,7 +203,8 @@ def test_a_name_in_a_file(own, tmp_path, name, called):
     assert find(f"own.py:{name}").text == f"{tmp_path}/own.py:{name}"
 
 
-def test_a_changed_file_is_imported_again(write):
+def test_a_changed_file_is_imported_again(write, monkeypatch):
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
     for node in (0, 1):
         write(f"def f(instance):\n    return [[{node}] * b for b in instance.block_count]\n")
         assert (mecopt.solve(TINY, "own.py:f").placement[:, 0] == node).all()
