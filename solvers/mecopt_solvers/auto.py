@@ -30,6 +30,7 @@ UNLIMITED_TURN_S = 2.0  # where there is no limit
 LATER_SHARE = 0.1  # of the time that all turns had so far, where that is longer
 AGAIN = 2.0  # times its last turn, for a method that begins anew each time
 PROGRESS = 0.05  # of the gap: a turn that closes less has stalled, and its time
+LATE = 1.5  # times its turn that a method took: what counts then is what it took
 STALLED = 2.0  # counts so often where the next turn is given to who had least
 WIDE = 0.05  # gap up to which better placements are not what is missing most
 
@@ -135,6 +136,7 @@ def _take_turns(methods: list[str], instance: Instance, run: Run) -> None:
             del had[name]
             continue
         used = time.perf_counter() - start
+        used = used if used > LATE * length else length  # the clock's noise does not change whose turn it is
         had[name] += used if _progress(run, *before) else STALLED * used
         last[name] = 0.0 if _goes_on(name, run) else length
 
