@@ -24,11 +24,14 @@ LOOK_ARCS = 20_000  # up to here a program is tried for a moment, which is what 
 LOOK_S = 0.3  # that moment: the decomposition's compiled loops take longer to load
 FEW_TASKS = 3.0  # of a slot on average: hardly anybody shares what has a price
 MANY_TASKS = 12  # in slots of few: a program a slot, as the decomposition has, is better than one of all
-FIRST_TURN_S = 0.5  # at least
-FIRST_SHARE = 0.01  # of the time limit, or
-UNLIMITED_TURN_S = 2.0  # where there is no limit
+FIRST_TURN_S = 1.0  # at least
+FIRST_SHARE = 0.02  # of the time limit, or
+UNLIMITED_TURN_S = 5.0  # where there is no limit
 LATER_SHARE = 0.1  # of the time that all turns had so far, where that is longer
 AGAIN = 2.0  # times its last turn, for a method that begins anew each time
+OPENING_S = 0.5  # the first of all, and local search after it
+MOVES = "local-search"
+MOST_TURNS = 3  # in a row of a method that makes progress
 PROGRESS = 0.05  # of the gap: a turn that closes less has stalled, and its time
 LATE = 1.5  # times its turn that a method took: what counts then is what it took
 STALLED = 2.0  # counts so often where the next turn is given to who had least
@@ -127,23 +130,35 @@ def _take_turns(methods: list[str], instance: Instance, run: Run) -> None:
     had, last = dict.fromkeys(methods, 0.0), dict.fromkeys(methods, 0.0)
     while playing := [name for name in had if not _needless(name, run)]:
         name = min(playing, key=had.__getitem__)
-        length = max(first, LATER_SHARE * sum(had.values()), AGAIN * last[name])
-        before, start = (run.objective, run.bound), time.perf_counter()
-        ended = _turn(name, instance, run, length if len(playing) > 1 else math.inf)
-        if _done(run):
-            return
-        if ended:  # it has given up, with whatever it found
-            del had[name]
-            continue
-        used = time.perf_counter() - start
-        used = used if used > LATE * length else length  # the clock's noise does not change whose turn it is
-        had[name] += used if _progress(run, *before) else STALLED * used
-        last[name] = 0.0 if _goes_on(name, run) else length
+        for _ in range(MOST_TURNS):
+            so_far = sum(had.values())
+            length = max(first, LATER_SHARE * so_far, AGAIN * last[name])
+            if MOVES in had and not so_far:
+                length = OPENING_S
+            before, start = (run.objective, run.bound), time.perf_counter()
+            ended = _turn(name, instance, run, length if len(playing) > 1 else math.inf)
+            if _done(run):
+                return
+            if ended:  # it has given up, with whatever it found
+                del had[name]
+                break
+            used = time.perf_counter() - start
+            used = used if used > LATE * length else length  # the clock's noise changes no order
+            advanced = _progress(run, *before)
+            had[name] += used if advanced else STALLED * used
+            last[name] = 0.0 if _goes_on(name, run) else length
+            if had.get(MOVES) == 0.0 and not _needless(MOVES, run):  # a good placement soon, if there is none
+                _turn(MOVES, instance, run, OPENING_S)
+                had[MOVES] = OPENING_S
+            elif not advanced:
+                break
 
 
 def _goes_on(name: str, run: Run) -> bool:
     """Say whether a method's next turn goes on where this one ended."""
-    return name != "ilp" or getattr(run.kept.get(name), "held", None) is not None
+    if name == "ilp":
+        return getattr(run.kept.get(name), "held", None) is not None
+    return name == "decomposition" or (name == MOVES and run.objective is not None)
 
 
 def _settled(instance: Instance, run: Run) -> bool:
@@ -186,7 +201,7 @@ def _turn(name: str, instance: Instance, run: Run, seconds: float) -> bool:
 
 def _needless(name: str, run: Run) -> bool:
     """Say whether a method that only finds placements has nothing to add."""
-    return name == "local-search" and run.gap is not None and run.gap <= WIDE
+    return name == MOVES and run.gap is not None and run.gap <= WIDE
 
 
 def _done(run: Run) -> bool:
