@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 from mecopt import features
 from mecopt.entities import Coupling
 from mecopt.errors import MethodError
-from mecopt.features import ALL, OF_STEPS
+from mecopt.features import ALL, OF_STEPS, Feature
 from mecopt.incumbent import Run
 from mecopt.instance import Instance
 from mecopt.limits import OF_ROWS
@@ -111,6 +112,9 @@ def _solve(instance: Instance, run: Run) -> None:
             run.free_optimum()
             run.notes["proof"] = "no installed method takes all of it: a bound without what tasks share"
         return
+    _begin(instance, run)
+    if run.reasons:
+        return
     beside_energy = bool(instance.rules.couplings - {Coupling.ENERGY})
     if beside_energy and _settled(instance, run):
         return
@@ -120,6 +124,21 @@ def _solve(instance: Instance, run: Run) -> None:
         _take_turns(methods, instance, run)
     finally:
         run.at_end.close()
+
+
+def _begin(instance: Instance, run: Run) -> None:
+    """Hand over two placements that often meet what the wider model asks: all on devices, all left out."""
+    if features.of(instance) <= OF_STEPS and Coupling.SHARING not in instance.rules.couplings:
+        return
+    if run.free_optimum() is None or run.node_cost is not None:
+        return
+    behind = np.arange(instance.max_blocks) >= instance.block_count[:, None]
+    tries = [np.where(behind, -1, 0)]
+    if Feature.DROP in features.of(instance):
+        tries.append(np.full(behind.shape, -1))
+    for placement in tries:
+        with contextlib.suppress(MethodError):  # no placement of this instance
+            run.found(placement)
 
 
 def _take_turns(methods: list[str], instance: Instance, run: Run) -> None:

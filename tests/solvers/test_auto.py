@@ -133,8 +133,8 @@ def test_a_method_that_stalls_hands_over_and_gets_another_turn(monkeypatch):
     assert [name for name, _ in calls] == ["first", "second", "first", "second"]
     assert result.status == "infeasible"
     assert result.stopped_by is None
-    assert max(calls[0][1], calls[1][1], calls[2][1]) <= 0.1
-    assert 0.1 < calls[3][1] <= 0.2  # it begins anew
+    assert max(calls[0][1], calls[1][1]) <= 0.1
+    assert all(0.1 < left <= 0.2 for _, left in calls[2:])  # they begin anew
 
 
 def test_a_method_that_fails_does_not_end_the_run(monkeypatch):
@@ -243,3 +243,17 @@ def test_what_only_changes_costs_goes_by_the_table():
     assert auto.choose(weighted).methods == auto.choose(plain).methods
     rules = dataclasses.replace(plain.rules, couplings=frozenset({"energy"}))
     assert auto.choose(weighted.replace(rules=rules)).methods == ("ilp", "decomposition", "local-search")
+
+
+WIDE = "crowd:servers=3,couplings=memory,sharing=affine,ratio=1.5,drop_cost=0.1..2,server_memory_bytes=1e7"
+
+
+def test_a_placement_that_anybody_sees_is_found():
+    spec = f"{WIDE},release_rate=12,blocks=3,max_total_delay_s=1..4,deadline=soft"
+    result = mecopt.solve(mecopt.generate(spec, seed=0), time_limit_s=1)
+    assert result.status in ("feasible", "optimal")
+
+
+def test_a_program_under_sharing_ends_with_its_proof():
+    result = mecopt.solve(mecopt.generate(f"{WIDE},release_rate=20,blocks=4", seed=0), "ilp", time_limit_s=20)
+    assert (result.status, result.stopped_by) == ("optimal", None)

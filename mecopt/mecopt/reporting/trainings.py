@@ -196,8 +196,10 @@ def _read(folder: Path, log: Path) -> ReportedTraining:
             card = json.loads(read_bytes(beside))
         except (ValueError, RecursionError):
             raise InputError("no JSON, expected the card of a policy", str(beside)) from None
+        if not isinstance(card, dict) or not isinstance(card.get("learner"), str):
+            raise InputError("expected the card of a policy, an object with its learner", str(beside))
     place = log.parent.relative_to(folder).as_posix()
-    return ReportedTraining(place, rows, card if isinstance(card, dict) else {})
+    return ReportedTraining(place, rows, card)
 
 
 def _lines(trainings: Sequence[ReportedTraining]) -> list[Line]:

@@ -22,6 +22,7 @@ BURST_SHARE, BURST_RATE = 0.2, 3.0
 BURST_TASKS = 100.0  # mean number of tasks of a burst
 # Heavy: sizes are powers of two, each 2^-1.4 times as likely as the one before (a tail of index 1.4), to 2^8.
 HEAVY_INDEX, HEAVY_SIZES = 1.4, 9
+LARGEST = 1e12  # of times and sizes, seconds or of the mean
 MOST_TASKS = 20_000_000
 
 
@@ -173,12 +174,12 @@ def _cells(row: list[str], head: list[str], templates: int, line: int, path: str
             value = float(cell)
         except ValueError:
             value = math.nan
-        fine = math.isfinite(value) and value >= 0 and abs(value) < 1e12
-        expected = "a number >= 0"
+        fine = math.isfinite(value) and 0 <= value < LARGEST
+        expected = f"a number >= 0 and below {LARGEST:g}"
         if name == "task":
             fine, expected = fine and value == int(value) < templates, f"a task of 0..{templates - 1}"
         elif name == "size":
-            fine, expected = fine and value > 0, "a number > 0"
+            fine, expected = fine and value > 0, f"a number > 0 and below {LARGEST:g}"
         if not fine:
             raise InputError(f"line {line}: {name} {shown(cell)}, expected {expected}", path)
         values.append(value)

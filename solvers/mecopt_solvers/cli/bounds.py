@@ -47,17 +47,19 @@ def bounds(ctx: click.Context, instance_file: str, time_limit: float, threads: i
             {"instance": instance.name, "sha256": instance.sha256, "bounds": [vars(b) for b in found]}
         )
         ctx.exit(EXIT["infeasible"] if infeasible else 0)
-    best = max((b.value for b in found if b.value is not None), default=0.0)
+    known = [bound.value for bound in found if bound.value is not None]
+    best = max(known, default=0.0)
 
     def row(bound: Bound) -> tuple[Any, ...]:
         if bound.value is None:
             return bound.name, bound.remark, "", f"{bound.cpu_s:.3f}", f"{bound.wall_s:.3f}"
         below = f"{100 * (best - bound.value) / best:.3g} %" if best > 0 else "0 %"
+        below = below if len(known) > 1 else "-"
         return bound.name, f"{bound.value:.9g}", below, f"{bound.cpu_s:.3f}", f"{bound.wall_s:.3f}"
 
     printing.headline(instance)
     units = {"s": "Seconds", "J": "Joules", "": "Value"}
-    heads = ("Bound", units[objective.unit(instance)], "Below the best", "CPU s", "Wall s")
+    heads = ("Bound", units[objective.unit(instance)], "Below the best bound", "CPU s", "Wall s")
     printing.table(heads, map(row, found), numbers=4, wraps=(0,))
     if infeasible:
         from mecopt.cli.show import show_reasons

@@ -30,6 +30,7 @@ Engine = Callable[[Job], SearchOutcome]
 
 SAFE = 1e-8  # a floating-point bound is lowered by this fraction
 DONE = 1e-10  # a gap that is nothing but rounding
+CLOSED = 1.01 * SAFE  # what the lowering alone leaves
 SCALE = 1e3  # the solver sees an objective of about this size
 BLUR = 1e-6  # what a solver may take for nothing, where it sees an objective of that size
 FINE = 1e-9  # the objective's resolution, a fraction of it
@@ -257,7 +258,7 @@ class SolverRounds:
 
     def _done(self) -> bool:
         gap = self.run.gap
-        return bool(self.run.reasons) or (gap is not None and gap <= DONE)
+        return bool(self.run.reasons) or (gap is not None and gap <= CLOSED)
 
 
 def solve_exactly(instance: Instance, run: Run, build: Build, engine: Engine, name: str = "") -> None:

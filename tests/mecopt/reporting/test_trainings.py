@@ -84,6 +84,8 @@ def test_evil_names_are_shown_as_text(tmp_path):
         ("log.csv", "episodes,gap\nx,2\n", "episodes: expected a number in every row"),
         ("log.csv", "", "no log of a training"),
         ("policy.json", "{", "no JSON, expected the card of a policy"),
+        ("policy.json", "[]", "expected the card of a policy, an object"),
+        ("policy.json", "{}", "expected the card of a policy, an object"),
     ],
 )
 def test_what_is_damaged_is_one_line_with_the_file(tmp_path, name, text, words):
